@@ -1,0 +1,3 @@
+from cx.cli.main import main
+
+main()
