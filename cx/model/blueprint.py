@@ -73,7 +73,8 @@ class Blueprint:
       * volumes: `{"type": "volume", "source": NAME, "target": ...}` with NAME as in `volumes`, or
         `{"type": "volume", "source": "", "target": ..., "volume": {"subpath": P}}` for what comes from the checkout;
       * no `networks`, `labels`, `container_name`, `ports`, `restart`, `logging`: the runner's.
-    Environment holds the project's values; `databases` add theirs by `{database_env}`: service -> names.
+    Environment holds the project's values, with no variable left to interpolate; `database_env` adds to a
+    service's: variable -> kind (url, host, port, user, password, database; `app.url` names the database).
     """
 
     services: Mapping[str, Mapping[str, Any]]
@@ -82,6 +83,7 @@ class Blueprint:
     builds: tuple[Build, ...] = ()
     databases: tuple[DatabaseUse, ...] = ()
     database_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # service -> further names for it
     volumes: tuple[str, ...] = ()
     mounted: tuple[Mounted, ...] = ()
     release: Release | None = None

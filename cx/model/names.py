@@ -24,6 +24,7 @@ LABEL_REVISION = "dev.cx.revision"
 LABEL_SERVICE = "dev.cx.service"
 LABEL_ROLE = "dev.cx.role"
 LABEL_BUILD = "dev.cx.build"
+LABEL_DATA = "dev.cx.data"
 LABELS = frozenset(
     {
         LABEL_INSTANCE,
@@ -32,6 +33,7 @@ LABELS = frozenset(
         LABEL_SERVICE,
         LABEL_ROLE,
         LABEL_BUILD,
+        LABEL_DATA,
         "dev.cx.stand-in",
     }
 )

@@ -1,0 +1,133 @@
+"""Runs `docker compose` and `docker buildx`: argv only, an environment of their own, bounded in time.
+
+Models go in by standard input, so that no secret of theirs is on a disk or in argv.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cx.errors import CxError, Retryable, Terminal
+
+# What the Docker CLI itself needs to reach the engine, a registry and a build's network.
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+    "SSH_AUTH_SOCK",
+    "XDG_RUNTIME_DIR",
+)
+
+
+class CommandFailed(Terminal):
+    """A command of Docker's ended with another status than 0; `log` has its last lines."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {key: os.environ[key] for key in PASSED_ON if key in os.environ} | more
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str = "",
+    timeout_s: float,
+    line: Callable[[str], None] | None = None,
+    env: Mapping[str, str] | None = None,
+    keep: int = 40,
+) -> list[str]:
+    """Run to the end; gives the last `keep` lines of output, each also handed to `line` as it comes.
+
+    Its whole process group dies with a timeout or an interrupt. Raises CommandFailed, Retryable (timeout).
+    """
+    last: deque[str] = deque(maxlen=keep)
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(env if env is not None else environment()),
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError as exc:
+        raise Terminal(f"{argv[0]} is not installed", remedy="see `cx doctor`") from exc
+    watchdog = _Watchdog(process, timeout_s)
+    try:
+        assert process.stdin and process.stdout  # noqa: S101 - both are pipes
+        try:
+            process.stdin.write(stdin)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it ended before it read all: its output says why
+        for text in process.stdout:
+            last.append(text.rstrip())
+            if line:
+                line(text.rstrip())
+        status = process.wait()
+    except BaseException:
+        watchdog.kill()
+        raise
+    finally:
+        watchdog.stop()
+        process.stdout.close() if process.stdout else None
+    if watchdog.fired:
+        raise Retryable(f"`{' '.join(argv[:3])}` took more than {timeout_s:.0f} s", log=tuple(last))
+    if status:
+        raise CommandFailed(reason(last) or f"`{' '.join(argv[:3])}` ended with status {status}", log=tuple(last))
+    return list(last)
+
+
+class _Watchdog:
+    def __init__(self, process: subprocess.Popen[str], timeout_s: float) -> None:
+        import threading
+
+        self.process = process
+        self.fired = False
+        self._timer = threading.Timer(timeout_s, self._fire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _fire(self) -> None:
+        self.fired = True
+        self.kill()
+
+    def kill(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+def reason(lines: Sequence[str]) -> str:
+    """The line that says why, of what Docker printed."""
+    for text in reversed(lines):
+        plain = text.strip()
+        if plain and not plain.startswith(("time=", "[+]", "#", "---")):
+            return plain.removeprefix("Error response from daemon: ").removeprefix("ERROR: ")[:400]
+    return ""
+
+
+def up(project: str, model: Mapping[str, Any], *, services: Sequence[str] = (), timeout_s: float) -> None:
+    """`docker compose up --detach`: creates what is missing or changed, starts it, and does not wait."""
+    argv = ["docker", "compose", "--project-name", project, "--file", "-", "--project-directory", "/"]
+    argv += ["--progress", "plain", "up", "--detach", "--no-build", "--quiet-pull", "--no-color"]
+    argv += ["--no-deps", *services] if services else ["--remove-orphans"]
+    run(argv, stdin=json.dumps(model), timeout_s=timeout_s)
+
+

@@ -1,0 +1,75 @@
+"""What the engine has of a namespace, by its labels. Read-only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cx.adapters.docker.engine import Engine, translated
+from cx.model.names import (
+    LABEL_INSTANCE,
+    LABEL_NAMESPACE,
+    LABEL_DATA,
+    LABEL_REVISION,
+    LABEL_ROLE,
+    LABEL_SERVICE,
+    Names,
+    Namespace,
+)
+from cx.model.state import Container, Observed
+
+
+def observe(engine: Engine, names: Names, namespace: Namespace) -> Observed:
+    """Containers, networks, volumes and images of `namespace`; the rest of Observed is left empty."""
+    labels = [f"{LABEL_INSTANCE}={names.instance}", f"{LABEL_NAMESPACE}={namespace}"]
+    with translated("list what the engine has"):
+        containers = engine.api.containers(all=True, filters={"label": labels})
+        networks = engine.api.networks(filters={"label": labels})
+        volumes = engine.api.volumes(filters={"label": labels})["Volumes"] or []
+        images = engine.api.images(filters={"reference": names.image_prefix(namespace) + "*"})
+    return Observed(
+        containers=tuple(sorted((container(one) for one in containers), key=lambda one: one.name)),
+        networks={one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in networks},
+        volumes={one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in volumes},
+        images=tags(images, names.image_prefix(namespace)),
+    )
+
+
+def namespaces(engine: Engine, names: Names) -> set[str]:
+    """The name of every namespace of which this engine has anything of this instance."""
+    label = {"label": f"{LABEL_INSTANCE}={names.instance}"}
+    with translated("list what the engine has"):
+        things = [
+            *engine.api.containers(all=True, filters=label),
+            *engine.api.networks(filters=label),
+            *(engine.api.volumes(filters=label)["Volumes"] or []),
+        ]
+        images = engine.api.images(filters={"reference": f"{names.instance}/*/*"})
+    found = {(one["Labels"] or {}).get(LABEL_NAMESPACE, "") for one in things}
+    found |= {tag.split("/")[1] for tag in tags(images, f"{names.instance}/") if tag.count("/") == 2}
+    return found - {""}
+
+
+def container(listed: dict[str, Any]) -> Container:
+    """A container from the engine's listing. Health and exit code stand in its Status text there."""
+    labels = listed["Labels"] or {}
+    status = listed.get("Status", "")
+    health = next((word for word in ("unhealthy", "healthy") if f"({word})" in status), "")
+    if "health: starting" in status:
+        health = "starting"
+    code = status.removeprefix("Exited (").split(")")[0] if status.startswith("Exited (") else "0"
+    return Container(
+        id=listed["Id"],
+        name=listed["Names"][0].lstrip("/"),
+        service=labels.get(LABEL_SERVICE, ""),
+        role=labels.get(LABEL_ROLE, ""),
+        revision=labels.get(LABEL_REVISION, ""),
+        state=listed["State"],
+        health=health,
+        exit_code=int(code),
+        data=labels.get(LABEL_DATA, ""),
+        image=listed.get("Image", ""),
+    )
+
+
+def tags(images: list[dict[str, Any]], prefix: str) -> tuple[str, ...]:
+    return tuple(sorted(tag for one in images for tag in one["RepoTags"] or () if tag.startswith(prefix)))

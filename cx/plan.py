@@ -1,0 +1,104 @@
+"""plan(desired, observed, blueprint) -> stages. Pure: no clock, no engine, no file."""
+
+from __future__ import annotations
+
+from cx.model.blueprint import Blueprint
+from cx.model.names import Names
+from cx.model.state import Desired, Do, Observed, Stage, Step
+
+
+def settled(wish: Desired, seen: Observed) -> bool:
+    """True when nothing is to be done: the wanted revision is the only one, is well, and is routed to."""
+    if not wish.present:
+        return not seen.leftovers()
+    mine = seen.of(wish.revision)
+    return (
+        seen.route == wish.revision
+        and not seen.candidate
+        and not wish.reset_data
+        and not seen.checkouts
+        and any(one.role == "service" for one in mine)
+        and all(one.well for one in seen.containers)
+        and all(one.complete for one in seen.clones)
+        and set(seen.revisions) == {wish.revision}
+    )
+
+
+def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | None) -> list[Stage]:
+    """The stages that bring a namespace from `seen` to `wish`; the steps of one may run side by side.
+
+    A wish for presence needs the `blueprint` of the wanted revision. Every stage is safe to repeat, and a
+    plan made after any of its steps has died completes the work.
+    """
+    if not wish.present:
+        return _absent(seen)
+    if settled(wish, seen):
+        return []
+    if blueprint is None:
+        raise ValueError("a namespace that is to be present needs a blueprint")
+    stages = [
+        _parts(wish, seen, names, blueprint),
+        *([(Step(Do.PIN),)] if blueprint.pinned else []),
+        *_release(wish, seen, blueprint),
+        (Step(Do.START),),
+        (Step(Do.AWAIT),),
+        (Step(Do.PROBE),),
+        (Step(Do.PUBLISH),),
+        _superseded(wish, seen, names, blueprint),
+    ]
+    return [stage for stage in stages if stage]
+
+
+def _parts(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) -> Stage:
+    """Images, databases, network and volumes: none needs another."""
+    builds = [
+        Step(Do.BUILD, build.service)
+        for build in blueprint.builds
+        if names.image(wish.namespace, build.service, build.digest) not in seen.images
+    ]
+    complete = {one.source for one in seen.clones if one.complete}
+    clones = [
+        Step(Do.RESET if wish.reset_data and use.name in complete else Do.CLONE, use.name)
+        for use in blueprint.databases
+        if wish.reset_data or use.name not in complete
+    ]
+    return (*builds, *clones, Step(Do.LAY))
+
+
+def _release(wish: Desired, seen: Observed, blueprint: Blueprint) -> list[Stage]:
+    """The release command runs once for a revision and the data that it ran on."""
+    if blueprint.release is None:
+        return []
+    complete = {one.source for one in seen.clones if one.complete}
+    done = any(one.role == "release" and one.well and one.data == seen.data for one in seen.of(wish.revision))
+    if done and not wish.reset_data and complete >= {use.name for use in blueprint.databases}:
+        return []
+    return [(Step(Do.RELEASE),)]
+
+
+def _superseded(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) -> Stage:
+    used = {names.image(wish.namespace, build.service, build.digest) for build in blueprint.builds}
+    wanted = {use.name for use in blueprint.databases}
+    return (
+        *(Step(Do.RETIRE, revision) for revision in seen.revisions if revision != wish.revision),
+        *(Step(Do.UNTAG, image) for image in seen.images if image not in used),
+        *(Step(Do.DROP, one.source) for one in seen.clones if one.source not in wanted),
+    )
+
+
+def _absent(seen: Observed) -> list[Stage]:
+    """Requests stop first, then containers go, then what they held on to, then the row."""
+    stages: list[Stage] = []
+    if seen.route or seen.candidate or seen.containers:
+        first = [Step(Do.WITHDRAW)] if seen.route or seen.candidate else []
+        stages.append((*first, *([Step(Do.REMOVE, "containers")] if seen.containers else [])))
+    rest = [
+        *(Step(Do.DROP, one.source) for one in seen.clones),
+        *(Step(Do.UNTAG, image) for image in seen.images),
+        *([Step(Do.REMOVE, "networks")] if seen.networks else []),
+        *([Step(Do.REMOVE, "volumes")] if seen.volumes else []),
+        *([Step(Do.REMOVE, "checkouts")] if seen.checkouts else []),
+    ]
+    if rest:
+        stages.append(tuple(rest))
+    return [*stages, (Step(Do.FORGET),)]
