@@ -1,0 +1,51 @@
+"""What services mount from the checkout, as a volume: no container ever sees the host's file system."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from docker.errors import APIError
+
+from cx.adapters.docker.engine import Engine, translated
+
+INSIDE = "/files"
+
+
+def fill(engine: Engine, volume: str, image: str, labels: dict[str, str], checkout: Path, paths: Iterable[str]) -> None:
+    """`volume` has the files at `paths` (relative to `checkout`), owned by root, modes as in git.
+
+    The files go through the engine's archive API and a container that is never started.
+    """
+    with translated(f"fill volume {volume}"):
+        carrier = engine.api.create_container(
+            image,
+            entrypoint=["/none"],
+            labels=labels,
+            network_disabled=True,
+            host_config=engine.api.create_host_config(binds={volume: {"bind": INSIDE, "mode": "rw"}}),
+        )["Id"]
+        try:
+            if not engine.api.put_archive(carrier, INSIDE, archive(checkout, paths)):
+                raise APIError("the engine took only a part of the archive")
+        finally:
+            engine.api.remove_container(carrier, force=True)
+
+
+def archive(checkout: Path, paths: Iterable[str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path in sorted(set(paths)):
+            tar.add(checkout / path, arcname=path, filter=_ours)
+    return buffer.getvalue()
+
+
+def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if not (member.isreg() or member.isdir() or member.issym()):
+        return None
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    return member

@@ -1,0 +1,292 @@
+"""Networks, volumes, images and containers of namespaces: what the core asks of an engine."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from docker.errors import APIError, NotFound
+
+from cx.adapters.docker import build as images
+from cx.adapters.docker import compose, facts, files
+from cx.adapters.docker.compose import CommandFailed
+from cx.adapters.docker.engine import Engine, translated
+from cx.adapters.docker.model import RELEASE, Limits, Modeller, Pooler
+from cx.adapters.docker.networks import Networks
+from cx.adapters.docker.watch import happenings
+from cx.errors import ReleaseFailed, Retryable, StartFailed
+from cx.model.blueprint import Blueprint, Build
+from cx.model.names import LABEL_INSTANCE, LABEL_NAMESPACE, Names, Namespace
+from cx.model.state import Container, Desired, Observed
+
+T = TypeVar("T")
+COMPOSE_TIMEOUT_S = 900  # covers pulling images
+RESTARTS = 3  # so many may a service need until what it waits for is there
+GRACE_S = 10
+
+
+@dataclass(frozen=True)
+class Workloads:
+    engine: Engine
+    names: Names
+    networks: Networks
+    limits: Limits
+    pooler_image: str
+    build_timeout_s: float
+
+    # --- facts
+    def observe(self, namespace: Namespace) -> Observed:
+        return facts.observe(self.engine, self.names, namespace)
+
+    def namespaces(self) -> set[str]:
+        return facts.namespaces(self.engine, self.names)
+
+    # --- towards presence
+    def build(self, wish: Desired, build: Build, checkout: Path, line: Callable[[str], None]) -> None:
+        images.build(
+            self.engine,
+            self.names,
+            wish.namespace,
+            build,
+            checkout,
+            timeout_s=self.build_timeout_s,
+            line=line,
+        )
+
+    def lay(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None:
+        """The revision's network, the namespace's volumes and what is mounted from the checkout are there."""
+        model = self._model(wish, blueprint)
+        if blueprint.pinned:
+            self._network(wish.namespace, "", 28)
+        self._network(wish.namespace, wish.revision, model.prefix())
+        with translated("create volumes"):
+            for volume in blueprint.volumes:
+                self.engine.api.create_volume(
+                    self.names.volume(wish.namespace, volume), labels=self.names.labels(wish.namespace, "volume")
+                )
+            if blueprint.mounted:
+                volume = self.names.files_volume(wish.namespace, wish.revision)
+                owned = self.names.labels(wish.namespace, "files", revision=wish.revision)
+                self.engine.api.create_volume(volume, labels=owned)
+                paths = [one.path for one in blueprint.mounted]
+                files.fill(self.engine, volume, self.pooler_image, owned, checkout, paths)
+
+    def pin(self, wish: Desired, blueprint: Blueprint) -> None:
+        """The services that keep state run as the blueprint says, and are members of the revision's network."""
+        model = self._model(wish, blueprint)
+        self._up(self.names.project(wish.namespace), model.data_model(), wish.namespace)
+        addresses = model.addresses(self._subnet(wish))
+        network = self.names.network(wish.namespace, wish.revision)
+        for one in self.observe(wish.namespace).containers:
+            if one.role != "pinned" or one.service not in blueprint.pinned:
+                continue
+            with translated(f"join {one.name} to {network}"):
+                try:
+                    self.engine.api.connect_container_to_network(
+                        one.id,
+                        network,
+                        ipv4_address=addresses[one.service],
+                        aliases=[one.service, *blueprint.aliases.get(one.service, ())],
+                    )
+                except APIError as exc:
+                    if "already exists in network" not in str(exc.explanation):
+                        raise
+
+    def release(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None:
+        """The release command has ended well. Raises ReleaseFailed with its last lines."""
+        assert blueprint.release is not None  # noqa: S101 - the plan has this step only then
+        model = self._model(wish, blueprint).revision_model(self._subnet(wish), poolers, data)
+        project = self.names.project(wish.namespace, wish.revision)
+        for old in self._of(wish, role="release"):
+            self._remove([old])
+        first = [name for name in model["services"] if name.startswith("cx-pooler-")]
+        self._up(project, model, wish.namespace, [*first, RELEASE])
+        (job,) = self._of(wish, role="release")
+        with translated("run the release command"):
+            try:
+                status = self.engine.api.wait(job.id, timeout=blueprint.release.timeout_s)["StatusCode"]
+            except Exception as exc:
+                if "Read timed out" not in str(exc):
+                    raise
+                self.engine.api.kill(job.id)
+                status = -1
+        if status:
+            said = f"ended with status {status}" if status > 0 else f"took over {blueprint.release.timeout_s:.0f} s"
+            raise ReleaseFailed(
+                f"{wish.namespace}: the release command {said}",
+                remedy="mend it and deploy again; the old revision, if any, still serves",
+                log=self.log(job, 20),
+            )
+
+    def start(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None:
+        """Containers of every service of the revision are created and started."""
+        model = self._model(wish, blueprint).revision_model(self._subnet(wish), poolers, data)
+        self._up(self.names.project(wish.namespace, wish.revision), model, wish.namespace)
+
+    def await_well(self, wish: Desired, blueprint: Blueprint) -> None:
+        """Every service of the revision runs and is healthy, every job is done. Raises StartFailed."""
+        until = time.monotonic() + blueprint.start_timeout_s
+        labels = [f"{LABEL_INSTANCE}={self.names.instance}", f"{LABEL_NAMESPACE}={wish.namespace}"]
+        with happenings(self.engine, labels) as wait:
+            while True:
+                mine = [
+                    one
+                    for one in self.observe(wish.namespace).containers
+                    if one.revision == wish.revision or one.role == "pinned"
+                ]
+                ill = [one for one in mine if not one.well and one.role != "release"]
+                if mine and not ill:
+                    return
+                for one in ill:
+                    if why := self._hopeless(one):
+                        raise self._start_failed(wish, one, why)
+                if time.monotonic() > until:
+                    why = f"was not healthy within {blueprint.start_timeout_s:.0f} s"
+                    raise self._start_failed(wish, ill[0], why) if ill else Retryable(
+                        f"{wish.namespace}: its containers are gone", remedy="deploy again"
+                    )
+                wait(until - time.monotonic())
+
+    def targets(self, wish: Desired, blueprint: Blueprint) -> dict[str, list[str]]:
+        """For each routed host the addresses that answer for it."""
+        model = self._model(wish, blueprint)
+        subnet = self._subnet(wish)
+        return {route.host: model.targets(route, subnet) for route in blueprint.routes}
+
+    # --- towards absence
+    def retire(self, namespace: Namespace, revision: str) -> None:
+        """Nothing is left of the revision; its containers were asked to stop first."""
+        seen = self.observe(namespace)
+        self._stop(seen.of(revision))
+        self._remove(seen.of(revision))
+        for name in (one for one, of in seen.networks.items() if of == revision):
+            self._remove_network(name)
+        for name in (one for one, of in seen.volumes.items() if of == revision):
+            self._remove_volume(name)
+
+    def remove(self, namespace: Namespace, what: str) -> None:
+        """No `what` (containers, networks, volumes) of the namespace is left."""
+        seen = self.observe(namespace)
+        if what == "containers":
+            self._remove(seen.containers)
+        elif what == "networks":
+            self._each(self._remove_network, seen.networks)
+        elif what == "volumes":
+            self._each(self._remove_volume, seen.volumes)
+
+    def untag(self, image: str) -> None:
+        images.untag(self.engine, image)
+
+    # --- looking inside
+    def log(self, container: Container, lines: int) -> tuple[str, ...]:
+        with translated(f"read the log of {container.name}"):
+            raw = self.engine.api.logs(container.id, tail=lines)
+        return tuple(raw.decode(errors="replace").splitlines())
+
+    # --- parts
+    def _model(self, wish: Desired, blueprint: Blueprint) -> Modeller:
+        return Modeller(self.names, wish.namespace, wish.revision, blueprint, self.limits, self.pooler_image)
+
+    def _subnet(self, wish: Desired) -> ipaddress.IPv4Network:
+        subnet = self.networks.subnet(self.names.network(wish.namespace, wish.revision))
+        if subnet is None:
+            raise Retryable(f"{wish.namespace}: its network is gone", remedy="deploy again")
+        return subnet
+
+    def _network(self, namespace: Namespace, revision: str, prefix: int) -> None:
+        owned = self.names.labels(namespace, "network", **({"revision": revision} if revision else {}))
+        self.networks.ensure(self.names.network(namespace, revision), owned, prefix)
+
+    def _up(
+        self, project: str, model: dict[str, object], namespace: Namespace, services: Sequence[str] = ()
+    ) -> None:
+        try:
+            compose.up(project, model, services=services, timeout_s=COMPOSE_TIMEOUT_S)
+        except CommandFailed as exc:
+            raise StartFailed(
+                f"{namespace}: its containers did not start: {exc.what}",
+                remedy="the old revision, if any, still serves",
+                log=exc.log[-20:],
+            ) from exc
+
+    def _of(self, wish: Desired, role: str) -> list[Container]:
+        return [one for one in self.observe(wish.namespace).of(wish.revision) if one.role == role]
+
+    def _hopeless(self, one: Container) -> str:
+        if one.health == "unhealthy":
+            return "is unhealthy"
+        if one.role == "job" and one.state == "exited":
+            return f"ended with status {one.exit_code}"
+        with translated(f"look at {one.name}"):
+            try:
+                found = self.engine.api.inspect_container(one.id)
+            except NotFound:
+                return ""
+        if found["RestartCount"] >= RESTARTS:
+            return f"ended {found['RestartCount']} times, the last time with status {found['State']['ExitCode']}"
+        return ""
+
+    def _start_failed(self, wish: Desired, one: Container, why: str) -> StartFailed:
+        return StartFailed(
+            f"{wish.namespace}: service {one.service} {why}",
+            remedy="the old revision, if any, still serves",
+            log=self.log(one, 20),
+        )
+
+    def _stop(self, containers: Iterable[Container]) -> None:
+        def stop(one: Container) -> None:
+            with translated(f"stop {one.name}"):
+                try:
+                    self.engine.api.stop(one.id, timeout=GRACE_S)
+                except NotFound:
+                    return
+
+        self._each(stop, [one for one in containers if one.state in ("running", "restarting")])
+
+    def _remove(self, containers: Iterable[Container]) -> None:
+        def remove(one: Container) -> None:
+            with translated(f"remove {one.name}"):
+                try:
+                    self.engine.api.remove_container(one.id, force=True, v=True)
+                except NotFound:
+                    return
+                except APIError as exc:
+                    if "is already in progress" not in str(exc.explanation):
+                        raise
+
+        self._each(remove, containers)
+
+    def _remove_network(self, name: str) -> None:
+        """Also when a container that outlives the revision is still a member."""
+        with translated(f"leave network {name}"):
+            try:
+                members = self.engine.api.inspect_network(name)["Containers"] or {}
+                for member in members:
+                    self.engine.api.disconnect_container_from_network(member, name, force=True)
+            except NotFound:
+                return
+        self.networks.remove(name)
+
+    def _remove_volume(self, name: str) -> None:
+        with translated(f"remove volume {name}"):
+            try:
+                self.engine.api.remove_volume(name)
+            except NotFound:
+                return
+
+    @staticmethod
+    def _each(do: Callable[[T], None], things: Iterable[T]) -> None:
+        """`do` for each of `things`, a few at once; the first error is raised when all have ended."""
+        things = list(things)
+        if len(things) < 2:
+            for one in things:
+                do(one)
+            return
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            for _ in pool.map(do, things):
+                pass

@@ -1,0 +1,61 @@
+"""What can go wrong between cx and PostgreSQL.
+
+    Retryable
+    ├── ServerUnavailable   the previews' server does not answer, or has no free connection
+    ├── ServerBusy          somebody else holds the clone, or the source's refresh
+    └── SourceUnavailable   the source does not answer
+    Terminal
+    ├── ServerRefused       the previews' server does not let cx do its work
+    ├── NoSpace             the previews' server has no disk left
+    ├── GoldenMissing       there is nothing to clone from yet
+    ├── SourceRefused       the source answers, but not as it must: rights, version, content
+    ├── DumpUnusable        the dump file is missing, empty, cut or not a dump
+    ├── SanitiseFailed      the sanitise script failed: the old golden serves
+    └── RestoreFailed       the server does not take what the source holds
+"""
+
+from __future__ import annotations
+
+from cx.errors import Busy, Retryable, Terminal
+
+
+class ServerUnavailable(Retryable):
+    pass
+
+
+class ServerBusy(Busy):
+    pass
+
+
+class SourceUnavailable(Retryable):
+    pass
+
+
+class ServerRefused(Terminal):
+    pass
+
+
+class NoSpace(Terminal):
+    pass
+
+
+class GoldenMissing(Terminal):
+    def __init__(self, source: str) -> None:
+        super().__init__(f"database {source} has no golden yet", remedy=f"cx db refresh {source}")
+        self.source = source
+
+
+class SourceRefused(Terminal):
+    pass
+
+
+class DumpUnusable(Terminal):
+    pass
+
+
+class SanitiseFailed(Terminal):
+    pass
+
+
+class RestoreFailed(Terminal):
+    pass

@@ -1,0 +1,137 @@
+"""A session on the previews' server as its superuser, errors translated, and the server's hardening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from cx.adapters.postgres.errors import NoSpace, ServerBusy, ServerRefused, ServerUnavailable
+from cx.adapters.postgres.naming import lock_key
+from cx.adapters.postgres.values import Server
+from cx.errors import CxError, Retryable, Terminal
+
+Session = psycopg.Connection[tuple[Any, ...]]
+
+# The superuser looks up nothing in a schema that a preview could write to (CVE-2018-1058), and a statement
+# that fails is not written to the server's log with what it holds.
+_OPTIONS = "-c search_path=pg_catalog -c lock_timeout=60s -c lc_messages=C -c log_min_error_statement=panic"
+_CONNECT_TIMEOUT_S = 5
+
+_UNAVAILABLE = ("08", "57P", "53300", "53200")
+_BUSY = ("55P03", "55006", "40001", "40P01")
+
+
+@contextmanager
+def session(server: Server, database: str | None = None, *, role: tuple[str, str] | None = None) -> Iterator[Session]:
+    """A connection in autocommit mode; psycopg's errors leave it translated.
+
+    As the superuser, or as `role` (name, password), to whose search path nothing is done.
+    Raises ServerUnavailable, ServerBusy, ServerRefused, NoSpace.
+    """
+    user, password = role or (server.user, server.password)
+    with translated():
+        connection = psycopg.connect(
+            host=server.host,
+            port=server.port,
+            user=user,
+            password=password,
+            dbname=database or server.database,
+            options="" if role else _OPTIONS,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            sslmode="disable",  # the host's own bridge; a handshake would cost more than the clone
+            gssencmode="disable",
+            application_name="cx",
+            autocommit=True,
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns psycopg's errors into Retryable and Terminal ones."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise translation(exc) from exc
+
+
+def translation(exc: psycopg.Error) -> CxError:
+    state = exc.sqlstate or ""
+    message = " ".join(str(exc.diag.message_primary or exc).split())
+    if not state and isinstance(exc, psycopg.OperationalError):
+        return _connection_failure(message)
+    if state == "53100":
+        return NoSpace(
+            f"the database server has no space left ({message})",
+            remedy="remove previews (cx list, cx delete) or give its volume more disk",
+        )
+    if state.startswith(_UNAVAILABLE):
+        return ServerUnavailable(f"the database server is unavailable ({message})", remedy="cx doctor")
+    if state in _BUSY:
+        return ServerBusy(f"the database server is busy ({message})", remedy="try again in a minute")
+    if state.startswith("28"):
+        return ServerRefused(f"the database server refuses cx ({message})", remedy="cx doctor")
+    kind = Retryable if state.startswith(("XX", "58")) else Terminal
+    return kind(f"the database server answers: {message} (SQLSTATE {state or 'none'})")
+
+
+def _connection_failure(message: str) -> CxError:
+    # libpq gives no SQLSTATE for a connection that never was: its text is all there is.
+    if "authentication failed" in message or "no pg_hba.conf entry" in message:
+        return ServerRefused(
+            f"the database server refuses cx ({message})",
+            remedy="its password differs from the one that cx has: cx doctor",
+        )
+    return ServerUnavailable(f"the database server does not answer ({message})", remedy="cx up, or cx doctor")
+
+
+def locked(connection: Session, text: str) -> None:
+    """Holds the advisory lock of `text` until the session ends; waits for it up to lock_timeout.
+
+    Raises psycopg's LockNotAvailable, which `session` turns into ServerBusy.
+    """
+    connection.execute("SELECT pg_advisory_lock(%s)", [lock_key(text)])
+
+
+def tried_lock(connection: Session, text: str) -> bool:
+    """Whether the advisory lock of `text` is now held by this session, without waiting."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_key(text)]).fetchone()
+    return bool(row and row[0])
+
+
+def statement(text: LiteralString, **parts: sql.Composable) -> sql.Composed:
+    return sql.SQL(text).format(**parts)
+
+
+def script(*statements: sql.Composable) -> sql.Composed:
+    """Several statements sent at once: one round trip, and one transaction."""
+    return sql.SQL("; ").join(statements)
+
+
+def verifier(connection: Session, role: str, password: str) -> sql.Literal:
+    """The SCRAM verifier that PASSWORD takes: the server never sees the password itself."""
+    made = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
+    return sql.Literal(made.decode())
+
+
+def prepare(server: Server) -> None:
+    """Nobody but the superuser may connect to, or create in, a database that is not a clone. Safe to repeat.
+
+    A role of a preview that had CONNECT on `postgres` could fill it, and see what else is there.
+    """
+    with session(server) as connection:
+        locked(connection, "prepare")
+        open_to_all = connection.execute(
+            "SELECT datname FROM pg_database WHERE datallowconn AND EXISTS (SELECT FROM"
+            " aclexplode(coalesce(datacl, acldefault('d', datdba))) AS acl"
+            " WHERE acl.grantee = 0 AND acl.privilege_type = 'CONNECT')"
+        ).fetchall()
+        for (name,) in open_to_all:
+            connection.execute(statement("REVOKE ALL ON DATABASE {name} FROM PUBLIC", name=sql.Identifier(name)))

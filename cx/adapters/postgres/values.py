@@ -1,0 +1,101 @@
+"""What goes into and comes out of this package. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from cx.model.names import Namespace
+
+# Called at named points between two effects; tests kill the process there.
+Checkpoint = Callable[[str], None]
+# Called with one line for a person.
+Progress = Callable[[str], None]
+
+
+def nowhere(_point: str) -> None:
+    """The checkpoint, and the progress, of production: nothing happens."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """The previews' PostgreSQL server and its superuser, as cx reaches it."""
+
+    host: str
+    port: int
+    password: str = field(repr=False)
+    user: str = "cx"
+    database: str = "postgres"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How one clone is reached by its own role."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A finished clone: `database` on the server, and the role of the same name that may connect to it."""
+
+    namespace: Namespace
+    source: str
+    database: str
+    golden: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ObservedClone:
+    """What the server says of one clone.
+
+    `complete` is False for a half-made one, and for one with `leftovers` of a reset that was cut:
+    `clone` again puts either right. `size_bytes` is filled where it was asked for.
+    """
+
+    namespace: Namespace
+    source: str
+    database: str
+    complete: bool
+    golden: str = ""
+    created_at: datetime | None = None
+    leftovers: tuple[str, ...] = ()
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The database that is cloned from: a live server by `url`, or a dump by `file`; one of both.
+
+    `sanitise` is an SQL script that runs before anything reaches the previews' server. `extensions` may be
+    installed although PostgreSQL does not trust them. `jobs` connections read and write side by side.
+    """
+
+    name: str
+    url: str | None = field(default=None, repr=False)
+    file: Path | None = None
+    sanitise: Path | None = None
+    extensions: tuple[str, ...] = ()
+    jobs: int = 2
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The template of a source. `database` names it on the server; times are UTC."""
+
+    source: str
+    database: str
+    created_at: datetime
+    size_bytes: int
+    sanitised_by: str = ""  # SHA-256 of the script; empty: none was set
+    server_version: int = 0  # as server_version_num
+    source_version: str = ""
+    settings: tuple[tuple[str, str], ...] = ()  # of the source's database, set on each clone
+    notes: tuple[str, ...] = ()  # what was left out or replaced on the way, for the user to read

@@ -1,0 +1,232 @@
+"""Traefik by its file provider: cx writes a file of routes for each namespace into the router's volume.
+
+The router holds no Docker socket and reads no labels (law 7). Each answer carries the revision that gave
+it in X-Cx-Revision, so that cx can tell when a switch has taken effect.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import re
+import ssl
+import tarfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from docker.errors import APIError, NotFound
+
+from cx.adapters.docker.engine import Engine, translated
+from cx.errors import ProbeFailed, Retryable
+from cx.model.blueprint import Route
+from cx.model.names import Names, Namespace
+from cx.resources import template
+
+FOLDER = "/routes"
+HEAD = re.compile(r"# cx: revision=([0-9a-f]*) candidate=([0-9a-f]*)")
+POLL_S = 0.02
+
+
+class RouterDown(Retryable):
+    pass
+
+
+@dataclass(frozen=True)
+class Published:
+    """One way through the router: requests for `host` go to `servers`; a candidate's only with its header."""
+
+    host: str
+    servers: tuple[str, ...]
+    candidate: bool = False
+
+
+@dataclass(frozen=True)
+class Routes:
+    """What a namespace's file says: the revision that serves, the one on trial, and all ways."""
+
+    revision: str = ""
+    candidate: str = ""
+    ways: tuple[Published, ...] = ()
+
+
+@dataclass(frozen=True)
+class Router:
+    """`address` is where the router listens, seen from cx; `tls` says that hosts are served by HTTPS."""
+
+    engine: Engine
+    names: Names
+    address: str
+    port: int
+    tls: bool
+    resolver: str = ""
+
+    @property
+    def container(self) -> str:
+        return f"{self.names.instance}-router"
+
+    def observe(self, namespace: Namespace) -> Routes:
+        """The routes of the namespace; none when it has no file, or there is no router (volume kept)."""
+        with translated("read the routes"):
+            try:
+                stream, _ = self.engine.api.get_archive(
+                    self.container, f"{FOLDER}/{self.names.route_file(namespace)}"
+                )
+            except NotFound:
+                return Routes()
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+                member = tar.extractfile(tar.next() or tarfile.TarInfo())
+                text = member.read().decode() if member else ""
+        return parsed(text)
+
+    def namespaces(self) -> set[str]:
+        """Every namespace that has a file of routes."""
+        with translated("list the routes"):
+            try:
+                stream, _ = self.engine.api.get_archive(self.container, FOLDER)
+            except NotFound:
+                return set()
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+                files = [name.rpartition("/")[2] for name in tar.getnames()]
+        prefix = f"{self.names.instance}-"
+        return {one[len(prefix) : -4] for one in files if one.startswith(prefix) and one.endswith(".yml")}
+
+    def offer(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None:
+        """The revision answers requests that carry its candidate header; all others go where they went."""
+        now = self.observe(namespace)
+        current = tuple(way for way in now.ways if not way.candidate)
+        self._write(namespace, Routes(now.revision, revision, current + ways(targets, candidate=True)))
+
+    def publish(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None:
+        """All requests for the hosts in `targets` go to the revision, and no other host is routed."""
+        self._write(namespace, Routes(revision, "", ways(targets)))
+
+    def withdraw_candidate(self, namespace: Namespace) -> None:
+        """Only what serves is routed; nothing at all, when nothing serves."""
+        now = self.observe(namespace)
+        if not now.revision:
+            self.withdraw(namespace)
+        elif now.candidate:
+            self._write(namespace, Routes(now.revision, "", tuple(way for way in now.ways if not way.candidate)))
+
+    def withdraw(self, namespace: Namespace) -> None:
+        """Nothing of the namespace is routed, and its file is gone. Safe to repeat."""
+        with translated("remove the routes"):
+            path = f"{FOLDER}/{self.names.route_file(namespace)}"
+            try:
+                job = self.engine.api.exec_create(self.container, ["rm", "-f", path])
+                said = self.engine.api.exec_start(job["Id"])
+                status = self.engine.api.exec_inspect(job["Id"])["ExitCode"]
+            except NotFound:
+                return
+            except APIError as exc:
+                if "is not running" in str(exc.explanation):
+                    raise self._down() from exc
+                raise
+        if status:
+            raise Retryable(f"{namespace}: its routes could not be removed: {said.decode(errors='replace')}")
+
+    def probe(self, route: Route, revision: str, *, candidate: bool, timeout_s: float) -> int:
+        """The HTTP status with which `revision` answered at the route's URL, through the router.
+
+        Tries until an answer below 500 comes from that very revision. Raises ProbeFailed after `timeout_s`.
+        """
+        until = time.monotonic() + timeout_s
+        last = "no answer"
+        while True:
+            try:
+                status, by = self._ask(route, revision if candidate else "")
+                if by == revision and status < 500:
+                    return status
+                last = f"status {status}" if by == revision else "the router does not know it yet"
+            except (OSError, http.client.HTTPException) as exc:
+                last = f"{type(exc).__name__}: {exc}"
+            if time.monotonic() > until:
+                raise ProbeFailed(
+                    f"http{'s' if self.tls else ''}://{route.host}{route.probe_path} did not answer within "
+                    f"{timeout_s:.0f} s ({last})",
+                    remedy=f"does {route.service} listen on 0.0.0.0:{route.port}?",
+                )
+            time.sleep(POLL_S)
+
+    def _ask(self, route: Route, candidate: str) -> tuple[int, str]:
+        connection: http.client.HTTPConnection
+        if self.tls:
+            connection = _Tls(self.address, self.port, route.host, timeout=5)
+        else:
+            connection = http.client.HTTPConnection(self.address, self.port, timeout=5)
+        headers = {"Host": route.host, "User-Agent": "cx-probe", "Connection": "close"}
+        if candidate:
+            headers["X-Cx-Candidate"] = candidate
+        try:
+            connection.request("GET", route.probe_path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get("X-Cx-Revision", "")
+        finally:
+            connection.close()
+
+    def _write(self, namespace: Namespace, routes: Routes) -> None:
+        name = self.names.route_file(namespace)
+        text = rendered(name.removesuffix(".yml"), routes, tls=self.tls, resolver=self.resolver).encode()
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            member.mode = 0o644
+            tar.addfile(member, io.BytesIO(text))
+        with translated("write the routes"):
+            try:
+                self.engine.api.put_archive(self.container, FOLDER, buffer.getvalue())
+            except NotFound as exc:
+                raise self._down() from exc
+
+    def _down(self) -> RouterDown:
+        return RouterDown("the router is not running", remedy="start the host's stack: `cx up`")
+
+
+class _Tls(http.client.HTTPSConnection):
+    """To the router's address, asking for `host`; its certificate may still be on its way."""
+
+    def __init__(self, address: str, port: int, host: str, timeout: float) -> None:
+        self._name = host
+        super().__init__(address, port, timeout=timeout)
+
+    @cached_property
+    def _plain(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._plain.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def ways(targets: Mapping[str, Sequence[str]], *, candidate: bool = False) -> tuple[Published, ...]:
+    return tuple(Published(host, tuple(servers), candidate) for host, servers in sorted(targets.items()))
+
+
+def rendered(name: str, routes: Routes, *, tls: bool, resolver: str) -> str:
+    data = json.dumps([[way.host, list(way.servers), way.candidate] for way in routes.ways])
+    body = template("routes.yml.j2").render(
+        name=name,
+        revision=routes.revision,
+        candidate=routes.candidate,
+        routes=routes.ways,
+        tls=tls,
+        resolver=resolver,
+    )
+    return f"{body}\n# ways: {data}\n"
+
+
+def parsed(text: str) -> Routes:
+    """The inverse of `rendered`."""
+    head = HEAD.search(text)
+    if not head:
+        return Routes()
+    data = json.loads(text.rpartition("# ways: ")[2] or "[]")
+    found = tuple(Published(host, tuple(servers), candidate) for host, servers, candidate in data)
+    return Routes(head[1], head[2], found)
