@@ -1,4 +1,4 @@
-"""Clones: a namespace's own copy of a golden. See docs/decisions/0003 for what a clone's role may do, and why.
+"""Clones: a namespace's own copy of a golden. What a clone's role may do, and why: docs/decisions/0003.
 
 A clone is a role, then a database of the same name, in this order, and goes in the reverse order: whatever
 dies in between leaves a marked role behind, by which the rest is found.
@@ -6,6 +6,7 @@ dies in between leaves a marked role behind, by which the rest is found.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,6 +29,11 @@ from cx.adapters.postgres.values import (
 from cx.model.names import Names, Namespace
 
 _GOLDEN_ATTEMPTS = 5
+_TERMINATE = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE datname = %s AND backend_type = 'client backend'"
+)
+_PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = %s"
 
 
 class PostgresClones:
@@ -105,7 +111,13 @@ class PostgresClones:
             if old:
                 self._cut(connection, database)
             clone = self._open(
-                connection, namespace, source, golden, naming.staging(database), connection_limit, replacing=old
+                connection,
+                namespace,
+                source,
+                golden,
+                naming.staging(database),
+                connection_limit,
+                replacing=old,
             )
             if old:
                 self._drop_database(connection, naming.replaced(database))
@@ -286,9 +298,7 @@ class PostgresClones:
             statement("GRANT CREATE, TEMPORARY ON DATABASE {database} TO PUBLIC", **parts),
             statement("GRANT CONNECT ON DATABASE {database} TO {role}", **parts),
             *(_setting(database, name, value) for name, value in golden.settings),
-            statement(
-                "ALTER DATABASE {database} ALLOW_CONNECTIONS true CONNECTION LIMIT {limit}", **parts
-            ),
+            statement("ALTER DATABASE {database} ALLOW_CONNECTIONS true CONNECTION LIMIT {limit}", **parts),
             statement("COMMENT ON DATABASE {database} IS {mark}", **parts),
         ]
         connection.execute(script(*statements))
@@ -297,15 +307,14 @@ class PostgresClones:
 
     def _cut(self, connection: Session, database: str) -> None:
         """Nobody is connected to `database`, and nobody can connect."""
-        connection.execute(
-            statement("ALTER DATABASE {database} ALLOW_CONNECTIONS false", database=sql.Identifier(database))
-        )
+        refuse = statement("ALTER DATABASE {name} ALLOW_CONNECTIONS false", name=sql.Identifier(database))
+        connection.execute(refuse)
         self._checkpoint("reset:cut")
-        connection.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE datname = %s AND backend_type = 'client backend'",
-            [database],
-        )
+        connection.execute(_TERMINATE, [database])
+        if connection.execute(_PREPARED, [database]).fetchone():  # one of them would hold up the rename
+            _release(self._server, connection, database)
+            connection.execute(refuse)
+            connection.execute(_TERMINATE, [database])
 
     def _drop_database(self, connection: Session, database: str) -> None:
         drop_database(self._server, connection, database)
@@ -313,18 +322,18 @@ class PostgresClones:
 
 def drop_database(server: Server, connection: Session, database: str) -> None:
     """`database` is gone, whoever is connected to it and whatever it is marked as. Safe to repeat."""
-    name = sql.Identifier(database)
+    drop = statement("DROP DATABASE IF EXISTS {name} WITH (FORCE)", name=sql.Identifier(database))
     try:
-        connection.execute(statement("ALTER DATABASE {name} IS_TEMPLATE false", name=name))
-    except errors.InvalidCatalogName:
-        return
-    except errors.ObjectNotInPrerequisiteState:
-        pass  # a drop of it was cut: all that can be done with it is to drop it
-    try:
-        connection.execute(statement("DROP DATABASE IF EXISTS {name} WITH (FORCE)", name=name))
+        try:
+            connection.execute(drop)
+        except errors.WrongObjectType:
+            connection.execute(
+                statement("ALTER DATABASE {name} IS_TEMPLATE false", name=sql.Identifier(database))
+            )
+            connection.execute(drop)
     except errors.ObjectInUse:
         _release(server, connection, database)
-        connection.execute(statement("DROP DATABASE IF EXISTS {name} WITH (FORCE)", name=name))
+        connection.execute(drop)
 
 
 def _release(server: Server, connection: Session, database: str) -> None:
@@ -349,13 +358,19 @@ def _allow(database: str) -> sql.Composed:
 
 
 def _setting(database: str, name: str, value: str) -> sql.Composed:
-    # set_config's list syntax does not exist here; the values were taken from pg_db_role_setting.
+    values = [value]
+    if name == "search_path":  # a list: each element is a literal of its own
+        values = [_unquoted(part) for part in re.findall(r'"(?:[^"]|"")*"|[^,\s"]+', value)]
     return statement(
-        "ALTER DATABASE {database} SET {name} = {value}",
+        "ALTER DATABASE {database} SET {name} = {values}",
         database=sql.Identifier(database),
         name=sql.Identifier(name),
-        value=sql.Literal(value),
+        values=sql.SQL(", ").join(map(sql.Literal, values or [""])),
     )
+
+
+def _unquoted(identifier: str) -> str:
+    return identifier[1:-1].replace('""', '"') if identifier.startswith('"') else identifier
 
 
 def _with_size(clone: ObservedClone, size_bytes: int) -> ObservedClone:

@@ -1,17 +1,17 @@
 """What can go wrong between cx and PostgreSQL.
 
-    Retryable
-    ├── ServerUnavailable   the previews' server does not answer, or has no free connection
-    ├── ServerBusy          somebody else holds the clone, or the source's refresh
-    └── SourceUnavailable   the source does not answer
-    Terminal
-    ├── ServerRefused       the previews' server does not let cx do its work
-    ├── NoSpace             the previews' server has no disk left
-    ├── GoldenMissing       there is nothing to clone from yet
-    ├── SourceRefused       the source answers, but not as it must: rights, version, content
-    ├── DumpUnusable        the dump file is missing, empty, cut or not a dump
-    ├── SanitiseFailed      the sanitise script failed: the old golden serves
-    └── RestoreFailed       the server does not take what the source holds
+Retryable
+├── ServerUnavailable   the previews' server does not answer, or has no free connection
+├── ServerBusy          somebody else holds the clone, or the source's refresh
+└── SourceUnavailable   the source does not answer
+Terminal
+├── ServerRefused       the previews' server does not let cx do its work
+├── NoSpace             the previews' server has no disk left
+├── GoldenMissing       there is nothing to clone from yet
+├── SourceRefused       the source answers, but not as it must: rights, version, content
+├── DumpUnusable        the dump file is missing, empty, cut or not a dump
+├── SanitiseFailed      the sanitise script failed: the old golden serves
+└── RestoreFailed       the server does not take what the source holds
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ _DATABASES = (
     "SELECT datname, shobj_description(oid, 'pg_database'), datallowconn AND datconnlimit <> -2"
     " FROM pg_database WHERE starts_with(datname::text, %s)"
 )
-_ROLES = "SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE starts_with(rolname::text, %s)"
+_ROLES = (
+    "SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE starts_with(rolname::text, %s)"
+)
 _SIZE = "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s"
 
 
@@ -114,7 +116,8 @@ def _checked(namespace: str, source: str) -> tuple[Namespace, str] | None:
 
 def goldens(names: Names, found: Found) -> tuple[Golden, ...]:
     """The finished goldens in `found`, the newest of a source first."""
-    made = (_golden(name, mark) for name, mark in found.databases.items() if mark and mark.kind == marks.GOLDEN)
+    marked = ((name, mark) for name, mark in found.databases.items() if mark and mark.kind == marks.GOLDEN)
+    made = (_golden(name, mark) for name, mark in marked)
     return tuple(sorted(made, key=lambda golden: (golden.source, golden.database), reverse=True))
 
 

@@ -26,7 +26,9 @@ _BUSY = ("55P03", "55006", "40001", "40P01")
 
 
 @contextmanager
-def session(server: Server, database: str | None = None, *, role: tuple[str, str] | None = None) -> Iterator[Session]:
+def session(
+    server: Server, database: str | None = None, *, role: tuple[str, str] | None = None
+) -> Iterator[Session]:
     """A connection in autocommit mode; psycopg's errors leave it translated.
 
     As the superuser, or as `role` (name, password), to whose search path nothing is done.
@@ -121,6 +123,10 @@ def verifier(connection: Session, role: str, password: str) -> sql.Literal:
     return sql.Literal(made.decode())
 
 
+def revoke_all(database: str) -> sql.Composed:
+    return statement("REVOKE ALL ON DATABASE {name} FROM PUBLIC", name=sql.Identifier(database))
+
+
 def prepare(server: Server) -> None:
     """Nobody but the superuser may connect to, or create in, a database that is not a clone. Safe to repeat.
 
@@ -134,4 +140,4 @@ def prepare(server: Server) -> None:
             " WHERE acl.grantee = 0 AND acl.privilege_type = 'CONNECT')"
         ).fetchall()
         for (name,) in open_to_all:
-            connection.execute(statement("REVOKE ALL ON DATABASE {name} FROM PUBLIC", name=sql.Identifier(name)))
+            connection.execute(revoke_all(name))
