@@ -14,7 +14,7 @@ import ssl
 import tarfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from docker.errors import APIError, NotFound
@@ -23,6 +23,7 @@ from cx.adapters.docker.engine import Engine, translated
 from cx.errors import ProbeFailed, Retryable
 from cx.model.blueprint import Route
 from cx.model.names import Names, Namespace
+from cx.model.state import Observed
 from cx.resources import template
 
 FOLDER = "/routes"
@@ -50,6 +51,11 @@ class Routes:
     revision: str = ""
     candidate: str = ""
     ways: tuple[Published, ...] = ()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What answers, for everyone."""
+        return tuple(way.host for way in self.ways if not way.candidate)
 
 
 @dataclass(frozen=True)
@@ -81,17 +87,27 @@ class Router:
                 text = member.read().decode() if member else ""
         return parsed(text)
 
-    def namespaces(self) -> set[str]:
-        """Every namespace that has a file of routes."""
+    def observe_into(self, namespace: Namespace, seen: Observed) -> Observed:
+        """`seen` with what is routed."""
+        routes = self.observe(namespace)
+        return replace(seen, route=routes.revision, candidate=bool(routes.candidate))
+
+    def observe_all(self) -> dict[str, Routes]:
+        """The routes of every namespace that has a file of them."""
+        prefix = f"{self.names.instance}-"
+        found = {}
         with translated("list the routes"):
             try:
                 stream, _ = self.engine.api.get_archive(self.container, FOLDER)
             except NotFound:
-                return set()
+                return {}
             with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
-                files = [name.rpartition("/")[2] for name in tar.getnames()]
-        prefix = f"{self.names.instance}-"
-        return {one[len(prefix) : -4] for one in files if one.startswith(prefix) and one.endswith(".yml")}
+                for member in tar:
+                    name = member.name.rpartition("/")[2]
+                    content = tar.extractfile(member)
+                    if content and name.startswith(prefix) and name.endswith(".yml"):
+                        found[name[len(prefix) : -4]] = parsed(content.read().decode())
+        return found
 
     def offer(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None:
         """The revision answers requests that carry its candidate header; all others go where they went."""

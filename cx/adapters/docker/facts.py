@@ -34,19 +34,28 @@ def observe(engine: Engine, names: Names, namespace: Namespace) -> Observed:
     )
 
 
-def namespaces(engine: Engine, names: Names) -> set[str]:
-    """The name of every namespace of which this engine has anything of this instance."""
+def observe_all(engine: Engine, names: Names) -> dict[str, Observed]:
+    """What `observe` gives, for every namespace of which this engine has anything: one listing of each kind."""
     label = {"label": f"{LABEL_INSTANCE}={names.instance}"}
     with translated("list what the engine has"):
-        things = [
-            *engine.api.containers(all=True, filters=label),
-            *engine.api.networks(filters=label),
-            *(engine.api.volumes(filters=label)["Volumes"] or []),
-        ]
-        images = engine.api.images(filters={"reference": f"{names.instance}/*/*"})
-    found = {(one["Labels"] or {}).get(LABEL_NAMESPACE, "") for one in things}
-    found |= {tag.split("/")[1] for tag in tags(images, f"{names.instance}/") if tag.count("/") == 2}
-    return found - {""}
+        containers = engine.api.containers(all=True, filters=label)
+        networks = engine.api.networks(filters=label)
+        volumes = engine.api.volumes(filters=label)["Volumes"] or []
+        images = tags(engine.api.images(filters={"reference": f"{names.instance}/*/*"}), f"{names.instance}/")
+
+    def of(one: dict[str, Any]) -> str:
+        return str((one["Labels"] or {}).get(LABEL_NAMESPACE, ""))
+
+    found = {of(one) for one in (*containers, *networks, *volumes)} | {tag.split("/")[1] for tag in images}
+    return {
+        name: Observed(
+            containers=tuple(container(one) for one in containers if of(one) == name),
+            networks={one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in networks if of(one) == name},
+            volumes={one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in volumes if of(one) == name},
+            images=tuple(tag for tag in images if tag.split("/")[1] == name),
+        )
+        for name in found - {""}
+    }
 
 
 def container(listed: dict[str, Any]) -> Container:

@@ -6,7 +6,7 @@ The pool's first /21 is the data network (bridges hold 1,023 ports), the rest is
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ def server_address(pool: Subnet) -> str:
 class Networks:
     engine: Engine
     pool: Subnet
-    lock: AbstractContextManager[object]  # held while a subnet is chosen; shared by every cx on this host
+    lock: Callable[[], AbstractContextManager[None]]  # held while a subnet is chosen; shared by every cx on this host
 
     def subnet(self, name: str) -> Subnet | None:
         """The subnet of network `name`, None when there is no such network."""
@@ -58,7 +58,7 @@ class Networks:
             return found
         if found:
             self.remove(name)
-        with self.lock:
+        with self.lock():
             with translated("list the networks"):
                 listed = self.engine.api.networks()
             taken = [
@@ -74,6 +74,14 @@ class Networks:
             f"network {name}: no free /{prefix} is left in {self.pool}",
             remedy="`cx list` shows what is running; a bigger pool is network.pool in the host configuration",
         )
+
+    def create_data(self, name: str, labels: dict[str, str]) -> None:
+        """The data network is there, at its fixed place in the pool."""
+        if not self._create(name, labels, data_subnet(self.pool)) and self.subnet(name) is None:
+            raise Terminal(
+                f"{data_subnet(self.pool)} is used by another network of this host",
+                remedy="set network.pool in the host configuration to a private range that is free",
+            )
 
     def _create(self, name: str, labels: dict[str, str], subnet: Subnet) -> bool:
         """False when somebody else (a VPN, another tool) uses the subnet."""

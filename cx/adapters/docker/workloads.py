@@ -43,8 +43,8 @@ class Workloads:
     def observe(self, namespace: Namespace) -> Observed:
         return facts.observe(self.engine, self.names, namespace)
 
-    def namespaces(self) -> set[str]:
-        return facts.namespaces(self.engine, self.names)
+    def observe_all(self) -> dict[str, Observed]:
+        return facts.observe_all(self.engine, self.names)
 
     # --- towards presence
     def build(self, wish: Desired, build: Build, checkout: Path, line: Callable[[str], None]) -> None:
@@ -183,6 +183,14 @@ class Workloads:
         images.untag(self.engine, image)
 
     # --- looking inside
+    def failure_log(self, namespace: Namespace, revision: str) -> tuple[str, ...]:
+        """The last lines of the revision's services, for a failure that no single one of them is known to be."""
+        lines: list[str] = []
+        for one in self.observe(namespace).of(revision):
+            if one.role == "service":
+                lines += [f"{one.service} | {line}" for line in self.log(one, 10)]
+        return tuple(lines[-30:])
+
     def log(self, container: Container, lines: int) -> tuple[str, ...]:
         with translated(f"read the log of {container.name}"):
             raw = self.engine.api.logs(container.id, tail=lines)

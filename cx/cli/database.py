@@ -1,0 +1,141 @@
+"""Commands of databases: goldens of the host's sources, clones of namespaces."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, size, table
+from cx.errors import CxError, Invalid, NotFound
+from cx.model.names import Namespace
+
+if TYPE_CHECKING:
+    from cx.wiring import Host
+
+db = typer.Typer(help="Goldens and clones of databases.", no_args_is_help=True, rich_markup_mode=None)
+
+NamespaceArgument = Annotated[str, typer.Argument(metavar="NAMESPACE", autocompletion=lambda: _complete())]
+NameArgument = Annotated[str, typer.Argument(metavar="[DATABASE]", help="Where a namespace has several.")]
+
+
+def _complete() -> list[str]:
+    from cx.cli.namespaces import complete
+
+    return complete()
+
+
+@db.command()
+def refresh(
+    database: Annotated[str, typer.Argument(help="A source of the host configuration: [databases.NAME].")],
+) -> None:
+    """Make a new golden of a source; the old one serves until then. A failed refresh changes nothing."""
+    from cx import wiring
+
+    with wiring.open_host() as host:
+        golden = host.goldens.refresh(host.source(database), progress=lambda text: print(text, flush=True))
+        for note in golden.notes:
+            print(f"note: {note}")
+        print(f"{database}: golden {golden.database} with {size(golden.size_bytes)} is ready")
+
+
+@db.command("list")
+def list_(json: JsonOption = False) -> None:
+    """List goldens, and the clones of namespaces."""
+    from cx import wiring
+
+    with wiring.open_host() as host:
+        goldens = host.goldens.list()
+        clones = host.clones.observe_all(sizes=True)
+    if json:
+        as_json({"goldens": goldens, "clones": clones})
+        return
+    rows = [
+        ["golden", one.source, "", one.database, size(one.size_bytes), ago(one.created_at.timestamp())]
+        for one in goldens
+    ]
+    rows += [
+        [
+            "clone" if one.complete else "half-made clone",
+            one.source,
+            str(one.namespace),
+            one.database,
+            size(one.size_bytes or 0),
+            ago(one.created_at.timestamp() if one.created_at else None),
+        ]
+        for one in clones
+    ]
+    table(
+        ["kind", "source", "namespace", "database", "size", "made"],
+        rows,
+        "no goldens yet: name a source in the host configuration, then `cx db refresh NAME`",
+    )
+
+
+@db.command()
+def reset(namespace: NamespaceArgument, database: NameArgument = "", force: ForceOption = False) -> None:
+    """Give a namespace fresh data: a new clone of the newest golden, and its release command on it."""
+    from dataclasses import replace
+    from time import time
+
+    from cx import wiring
+    from cx.cli.namespaces import settle
+
+    name = Namespace(namespace)
+    with wiring.open_host() as host:
+        wish = host.existing(name)
+        confirm(f"Throw away the data of {namespace}?", force=force)
+        if not wish.present:
+            raise NotFound(f"{namespace} is being deleted", remedy="deploy it again first")
+        if database:
+            _one(host, name, database)
+        host.store.want(replace(wish, reset_data=True), time())
+        settle(host, name, "reset its data", as_json=False)
+
+
+@db.command()
+def psql(namespace: NamespaceArgument, database: NameArgument = "") -> None:
+    """Open psql on a namespace's clone, as the role that the app has."""
+    from cx import wiring
+
+    with wiring.open_host() as host:
+        clone = _one(host, Namespace(namespace), database)
+        container = f"{host.names.instance}-postgres"
+    interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
+    # By the server's own socket: no password is needed, and none shows in argv.
+    argv = ["docker", "exec", *interactive, container, "psql", "--no-psqlrc", "-U", clone, "-d", clone]
+    os.execvp("docker", argv)  # noqa: S606
+
+
+@db.command()
+def drop(namespace: NamespaceArgument, database: NameArgument = "", force: ForceOption = False) -> None:
+    """Drop a namespace's clone. The next deploy makes it anew from the newest golden."""
+    from cx import wiring
+
+    name = Namespace(namespace)
+    with wiring.open_host() as host:
+        clone = _one(host, name, database)
+        confirm(f"Drop {clone}, with all that was written to it?", force=force)
+        source = next(one.source for one in host.clones.observe(name) if one.database == clone)
+        with host.lock(name.name, "drop a database", wait_s=60):
+            host.databases.drop(name, source)
+        print(f"{namespace}: database {source} is dropped; `cx deploy` makes it anew")
+
+
+def _one(host: Host, namespace: Namespace, database: str) -> str:
+    """The one clone that is meant. Raises NotFound, Invalid."""
+    clones = {one.source: one.database for one in host.clones.observe(namespace)}
+    if not clones:
+        raise NotFound(f"{namespace} has no database", remedy="`cx db list` shows what there is")
+    if not database and len(clones) > 1:
+        raise Invalid("DATABASE", "", f"{namespace} has several", remedy=f"name one: {', '.join(sorted(clones))}")
+    found = clones.get(database or next(iter(clones)))
+    if found is None:
+        error: CxError = NotFound(f"{namespace} has no database {database}", remedy=f"it has {', '.join(clones)}")
+        raise error
+    return found
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(db, name="db")

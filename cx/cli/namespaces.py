@@ -1,0 +1,308 @@
+"""Commands of namespaces: deploy, delete, list, show, logs, exec, open, events, prune."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, lasting, size, table
+from cx.errors import Invalid, NotFound
+from cx.model.names import Namespace, shown
+
+if TYPE_CHECKING:
+    from cx.reconcile import Outcome
+    from cx.wiring import Host
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+ENVIRONMENT = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+
+
+def complete() -> list[str]:
+    """Namespace names for the shell; none when anything at all is wrong."""
+    from cx import wiring
+    from cx.errors import CxError
+
+    try:
+        with wiring.open_host() as host:
+            return [wish.namespace.name for wish in host.store.all_desired()]
+    except CxError:
+        return []
+
+
+NamespaceOption = Annotated[
+    str, typer.Option("--namespace", "-n", help="Its name, as preview-123.", autocompletion=complete)
+]
+NamespaceArgument = Annotated[str, typer.Argument(metavar="NAMESPACE", autocompletion=complete)]
+
+
+def deploy(
+    namespace: NamespaceOption,
+    path: Annotated[Path, typer.Argument(help="The folder of the project.")] = Path("."),
+    environment: Annotated[str, typer.Option(help="Which [environments.*] of cx.toml holds.")] = "preview",
+    ref: Annotated[str, typer.Option(help="A commit, instead of the folder as it is.")] = "",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A variable for every service.")
+    ] = None,
+    reset_db: Annotated[bool, typer.Option("--reset-db", help="With fresh data.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Bring a namespace to what a folder holds: build, clone, start, and switch when the new one answers."""
+    from cx import wiring
+
+    name = Namespace(namespace)
+    if not ENVIRONMENT.fullmatch(environment):
+        raise Invalid("--environment", shown(environment), "must be up to 40 of a-z, 0-9, '_' and '-'")
+    values = variables(set_ or [])
+    with wiring.open_host(fault=wiring.fault_from_environment()) as host:
+        source = host.read_source(path, ref)
+        host.want(name, source, environment=environment, values=values, reset_data=reset_db)
+        settle(host, name, f"deploy {source.commit[:8] or source.tree[:8]}", as_json=json)
+
+
+def variables(given: list[str]) -> Mapping[str, str]:
+    """`KEY=VALUE` texts as a mapping. Raises Invalid."""
+    values = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not equals or not VARIABLE.fullmatch(key):
+            raise Invalid("--set", shown(key), "must be KEY=VALUE, KEY of letters, digits and '_'")
+        if "\0" in value:
+            raise Invalid("--set", key, "its value holds a NUL character")
+        values[key] = value
+    return values
+
+
+def settle(host: Host, name: Namespace, why: str, *, as_json: bool) -> Outcome:
+    """One pass, told as it goes; then where the namespace is to be found."""
+    import json
+    import time
+
+    from cx.cli.progress import reporter
+
+    began = time.monotonic()
+    outcome = host.settle(name, reporter(host.store, as_json=as_json), why)
+    urls = urls_of(host, name) if outcome.outcome != "deleted" else {}
+    if as_json:
+        facts = {"event": outcome.outcome, "namespace": name.name, "urls": list(urls.values())}
+        print(json.dumps(facts | {"duration_s": round(time.monotonic() - began, 3), "notes": outcome.notes}))
+        return outcome
+    for note in outcome.notes:
+        print(f"note: {note}")
+    if outcome.outcome == "unchanged":
+        print(f"{name}: nothing changed")
+    else:
+        print(f"{name}: {outcome.outcome} in {time.monotonic() - began:.1f} s")
+    for url in urls.values():
+        print(f"  {url}")
+    return outcome
+
+
+def urls_of(host: Host, name: Namespace) -> dict[str, str]:
+    """Host name -> URL of what is routed now."""
+    return {one: host.settings.base_url(one) for one in host.router.observe(name).hosts}
+
+
+def delete(namespace: NamespaceOption, force: ForceOption = False, json: JsonOption = False) -> None:
+    """Remove a namespace and everything in it, and show that nothing is left."""
+    import time
+
+    from cx import wiring
+
+    name = Namespace(namespace)
+    with wiring.open_host(fault=wiring.fault_from_environment()) as host:
+        if host.store.desired(name) is None and not host.observe(name).leftovers():
+            if json:
+                as_json({"event": "deleted", "namespace": namespace, "urls": []})
+            else:
+                print(f"{namespace}: nothing is left of it")
+            return
+        confirm(f"Delete {namespace}, with its data?", force=force or json)
+        host.store.want_absent(name, time.time())
+        settle(host, name, "delete", as_json=json)
+
+
+def list_(json: JsonOption = False) -> None:
+    """List namespaces."""
+    from cx import wiring
+    from cx.view import overview
+
+    with wiring.open_host() as host:
+        rows = overview(host)
+    if json:
+        as_json(rows)
+        return
+    table(
+        ["namespace", "state", "version", "services", "databases", "deployed", "url"],
+        [
+            [one.namespace, one.state, one.version, one.services, str(one.databases), ago(one.deployed_at), one.url]
+            for one in rows
+        ],
+        "no namespaces yet: `cx deploy --namespace preview-1` in the folder of a project makes one",
+    )
+
+
+def show(namespace: NamespaceArgument, json: JsonOption = False) -> None:
+    """Show all about one namespace: services and what they use, databases, URLs, history."""
+    from cx import wiring
+    from cx.view import detail
+
+    with wiring.open_host() as host:
+        found = detail(host, Namespace(namespace))
+    if json:
+        as_json(found)
+        return
+    print(f"{found.namespace}  {found.state}  {found.version}  from {found.origin}")
+    for url in found.urls:
+        print(f"  {url}")
+    print()
+    table(
+        ["service", "role", "state", "memory", "cpu", "revision"],
+        [[one.service, one.role, one.state, size(one.memory_bytes), f"{one.cpu:.1f} %", one.revision] for one in found.services],
+        "no containers",
+    )
+    print()
+    table(
+        ["database", "name", "size", "made"],
+        [[one.source, one.database, size(one.size_bytes), ago(one.created_at)] for one in found.databases],
+        "no databases",
+    )
+    print()
+    _history(found.deployments[:10])
+
+
+def _history(deployments: list) -> None:  # type: ignore[type-arg]
+    table(
+        ["deployment", "version", "outcome", "took", "when", "message"],
+        [
+            [
+                str(one.id),
+                one.version,
+                one.outcome,
+                lasting(one.finished_at - one.started_at) if one.finished_at else "-",
+                ago(one.started_at),
+                one.message[:70],
+            ]
+            for one in deployments
+        ],
+        "no deployments",
+    )
+
+
+def events(namespace: NamespaceArgument, json: JsonOption = False) -> None:
+    """Print what was done to a namespace, step by step."""
+    from cx import wiring
+
+    name = Namespace(namespace)
+    with wiring.open_host() as host:
+        host.existing(name)
+        deployments = host.store.deployments(name)
+        steps = host.store.steps(name)
+    if json:
+        as_json({"deployments": deployments, "steps": steps})
+        return
+    for one in reversed(deployments):
+        print(f"deployment {one.id}  {one.version}  {one.outcome}  {ago(one.started_at)}")
+        for step in steps:
+            if step.deployment == one.id:
+                print(f"    {step.step:<44} {step.outcome:<8} {step.duration_s:6.2f} s")
+        if one.message:
+            print(f"    {one.message}")
+        for line in one.log:
+            print(f"    | {shown(line, 200)}")
+
+
+def logs(
+    namespace: NamespaceArgument,
+    service: Annotated[str, typer.Argument(help="Only this one.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    tail: Annotated[int, typer.Option(min=0, max=100_000, help="How many of the last lines.")] = 100,
+) -> None:
+    """Print the logs of a namespace's services."""
+    from cx import wiring
+
+    name = Namespace(namespace)
+    with wiring.open_host() as host:
+        containers = [
+            one for one in host.workloads.observe(name).containers if service in ("", one.service, one.name)
+        ]
+        if not containers:
+            raise NotFound(
+                f"{namespace} has no service {shown(service)}" if service else f"{namespace} has no containers",
+                remedy=f"`cx show {namespace}` lists what it has",
+            )
+        from cx.cli.logs import print_logs
+
+        print_logs(host.engine, containers, follow=follow, tail=tail)
+
+
+def exec_(
+    namespace: NamespaceArgument,
+    service: Annotated[str, typer.Argument(help="In the container of this service.")],
+    command: Annotated[list[str] | None, typer.Argument(help="What to run; a shell when left out.")] = None,
+) -> None:
+    """Run a command in a container of a namespace: cx exec preview-1 app -- ls."""
+    from cx import wiring
+
+    name = Namespace(namespace)
+    with wiring.open_host() as host:
+        serving = host.router.observe(name).revision
+        running = [one for one in host.workloads.observe(name).containers if one.running and one.service == service]
+        running.sort(key=lambda one: one.revision != serving)
+        if not running or running[0].role == "pooler":
+            raise NotFound(f"{namespace} runs no service {shown(service)}", remedy=f"`cx show {namespace}`")
+    interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
+    os.execvp("docker", ["docker", "exec", *interactive, running[0].id, *(command or ["sh"])])  # noqa: S606
+
+
+def open_(namespace: NamespaceArgument) -> None:
+    """Open a namespace's URL in the browser."""
+    import webbrowser
+
+    from cx import wiring
+
+    with wiring.open_host() as host:
+        urls = urls_of(host, Namespace(namespace))
+    if not urls:
+        raise NotFound(f"{namespace} answers at no URL", remedy=f"`cx show {namespace}` says why")
+    url = next(iter(urls.values()))
+    print(url)
+    webbrowser.open(url)
+
+
+def prune(force: ForceOption = False) -> None:
+    """Remove what belongs to no namespace that is wanted: of this instance only, and shown first."""
+    import time
+
+    from cx import wiring
+    from cx.cli.progress import reporter
+
+    with wiring.open_host() as host:
+        orphans = host.orphans()
+        rest = host.litter()
+        if not orphans and not rest:
+            print("nothing to prune")
+            return
+        for name, left in orphans.items():
+            print(f"{name}: {', '.join(left)}")
+        for one in rest:
+            print(one)
+        confirm("Remove all of this?", force=force)
+        for name in orphans:
+            host.store.want_absent(Namespace(name), time.time())
+            host.settle(Namespace(name), reporter(host.store, as_json=False), "prune")
+        for one in rest:
+            shutil.rmtree(one, ignore_errors=True)
+        print("done")
+
+
+def register(app: typer.Typer) -> None:
+    for command in (deploy, delete, show, logs, events, prune):
+        app.command()(command)
+    for name, command in (("list", list_), ("exec", exec_), ("open", open_)):
+        app.command(name)(command)

@@ -1,0 +1,88 @@
+"""Commands of the host: up, down, doctor, config."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cx.cli.output import ForceOption, JsonOption, as_json, confirm, table
+
+config = typer.Typer(help="The host configuration.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def up() -> None:
+    """Start the host's stack: the router and the database server."""
+    from cx import wiring
+    from cx.adapters.postgres.server import prepare
+
+    with wiring.open_host() as host, host.lock("stack", "start the stack", wait_s=60):
+        host.stack.up(lambda text: print(f"{text} ...", flush=True))
+        prepare(host.server)
+        port = host.router.port
+        print(f"the host's stack is up: previews answer at {host.settings.base_url(f'NAMESPACE-SERVICE.{host.settings.domain}')} (port {port})")
+
+
+def down(
+    force: ForceOption = False,
+    volumes: Annotated[bool, typer.Option("--volumes", help="Remove the data as well: goldens and clones.")] = False,
+) -> None:
+    """Stop the host's stack. Its data stays, unless --volumes."""
+    from cx import wiring
+
+    with wiring.open_host() as host, host.lock("stack", "stop the stack", wait_s=60):
+        running = host.workloads.observe_all()
+        lost = "with all goldens and clones" if volumes else "its data stays"
+        used = f"; {len(running)} namespaces will not answer" if running else ""
+        confirm(f"Stop the router and the database server ({lost}{used})?", force=force)
+        host.stack.down(volumes=volumes, say=lambda text: None)
+        print(f"the host's stack is down ({lost})")
+
+
+def doctor(json: JsonOption = False) -> None:
+    """Check everything that previews need, and say what mends what is wrong."""
+    from cx import wiring
+    from cx.adapters.doctor import checks
+
+    with wiring.open_host() as host:
+        found = checks(host)
+    if json:
+        as_json(found)
+    else:
+        signs = {"ok": "✓", "advice": "!", "broken": "✗"}
+        table(
+            ["", "check", "finding", "what to do"],
+            [[signs[one.state], one.name, one.finding, one.remedy] for one in found],
+            "nothing was checked",
+        )
+    if any(one.state == "broken" for one in found):
+        raise typer.Exit(1)
+
+
+@config.command("show")
+def config_show(json: JsonOption = False) -> None:
+    """Print every setting, its value, and where that comes from."""
+    from cx import wiring
+    from cx.settings import settings_document
+
+    document = settings_document(wiring.load_settings())
+    if json:
+        as_json(document)
+        return
+    table(["setting", "value", "from"], [[one["key"], str(one["value"]), one["origin"]] for one in document], "")
+
+
+@config.command("path")
+def config_path() -> None:
+    """Print where the host configuration is read from."""
+    import os
+
+    from cx.settings import default_path
+
+    print(default_path(os.environ))
+
+
+def register(app: typer.Typer) -> None:
+    for command in (up, down, doctor):
+        app.command()(command)
+    app.add_typer(config, name="config")

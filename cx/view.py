@@ -1,0 +1,138 @@
+"""What people are shown of namespaces: intent and observation put side by side."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from cx.adapters.docker.engine import translated
+from cx.adapters.sqlite import Deployment
+from cx.errors import NotFound
+from cx.model.names import Namespace
+from cx.model.state import Container, Desired, Observed
+from cx.wiring import Host
+
+
+@dataclass(frozen=True)
+class Row:
+    namespace: str
+    state: str
+    version: str
+    services: str
+    databases: int
+    deployed_at: float | None
+    url: str
+
+
+@dataclass(frozen=True)
+class ServiceUse:
+    """`memory_bytes` and `cpu` (percent of one core) as the engine measures them now."""
+
+    service: str
+    role: str
+    state: str
+    revision: str
+    memory_bytes: int
+    cpu: float
+
+
+@dataclass(frozen=True)
+class DatabaseUse:
+    source: str
+    database: str
+    size_bytes: int
+    created_at: float | None
+
+
+@dataclass(frozen=True)
+class Detail:
+    namespace: str
+    state: str
+    version: str
+    origin: str
+    urls: list[str]
+    services: list[ServiceUse]
+    databases: list[DatabaseUse]
+    deployments: list[Deployment]
+
+
+def state(wish: Desired | None, seen: Observed, last: Deployment | None) -> str:
+    """One word for people: ready, updating, failed, unwell, deleting, orphan."""
+    if wish is None:
+        return "orphan"
+    if not wish.present:
+        return "deleting"
+    if last and last.outcome == "failed":
+        return "failed (old one serves)" if seen.route else "failed"
+    if seen.route == wish.revision:
+        well = all(one.well for one in seen.of(wish.revision))
+        return "ready" if well else "unwell"
+    return "updating" if seen.route else "incomplete"
+
+
+def overview(host: Host) -> list[Row]:
+    """Every namespace that is wanted or of which something is there; one listing of each system."""
+    wishes = {wish.namespace.name: wish for wish in host.store.all_desired()}
+    seen = host.observe_all()
+    routes = host.router.observe_all()
+    rows = []
+    for name in sorted({*wishes, *seen}):
+        wish, there = wishes.get(name), seen.get(name, Observed())
+        deployments = host.store.deployments(Namespace(name), 1)
+        last = deployments[0] if deployments else None
+        serving = [one for one in there.containers if one.role in ("service", "pinned")]
+        running = sum(one.well for one in serving)
+        rows.append(
+            Row(
+                name,
+                state(wish, there, last),
+                wish.version if wish and wish.present else "",
+                f"{running}/{len(serving)}",
+                len(there.clones),
+                last.finished_at if last else None,
+                host.settings.base_url(routes[name].hosts[0]) if name in routes and routes[name].hosts else "",
+            )
+        )
+    return rows
+
+
+def detail(host: Host, namespace: Namespace) -> Detail:
+    """Raises NotFound for a namespace of which there is nothing, and which nobody wants."""
+    wish = host.store.desired(namespace)
+    seen = host.observe(namespace)
+    if wish is None and not seen.leftovers():
+        raise NotFound(f"{namespace} does not exist", remedy="`cx list` shows what does")
+    deployments = host.store.deployments(namespace)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        services = list(pool.map(lambda one: _use(host, one), seen.containers))
+    clones = [
+        DatabaseUse(
+            one.source, one.database, one.size_bytes or 0, one.created_at.timestamp() if one.created_at else None
+        )
+        for one in host.clones.observe(namespace, sizes=True)
+    ]
+    return Detail(
+        namespace.name,
+        state(wish, seen, deployments[0] if deployments else None),
+        wish.version if wish else "",
+        wish.origin if wish else "",
+        [host.settings.base_url(one) for one in host.router.observe(namespace).hosts],
+        services,
+        clones,
+        deployments,
+    )
+
+
+def _use(host: Host, one: Container) -> ServiceUse:
+    memory, cpu = 0, 0.0
+    if one.running:
+        with translated(f"measure {one.name}"):
+            found = host.engine.api.stats(one.id, stream=False)
+        memory = found["memory_stats"].get("usage", 0)
+        now, before = found["cpu_stats"], found["precpu_stats"]
+        spent = now["cpu_usage"]["total_usage"] - before["cpu_usage"]["total_usage"]
+        passed = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
+        cpu = 100.0 * spent / passed * now.get("online_cpus", 1) if passed > 0 else 0.0
+    return ServiceUse(
+        one.service, one.role, f"{one.state} ({one.health})" if one.health else one.state, one.revision, memory, cpu
+    )

@@ -1,0 +1,315 @@
+"""Builds the object graph from the host configuration. The only place that knows every adapter."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cx import settings as host_settings
+from cx.adapters.git import Source, Sources
+from cx.adapters.locks import held
+from cx.adapters.sqlite import Store
+from cx.errors import NotFound
+from cx.model.blueprint import Blueprint
+from cx.model.names import Names, Namespace, shown
+from cx.model.state import Clone, Desired, Observed
+from cx.reconcile import Outcome, Reconciler, Reporter, no_fault
+from cx.settings import Settings
+
+if TYPE_CHECKING:
+    from cx.adapters.databases import Databases
+    from cx.adapters.docker.engine import Engine
+    from cx.adapters.docker.networks import Networks
+    from cx.adapters.docker.workloads import Workloads
+    from cx.adapters.postgres.clones import PostgresClones
+    from cx.adapters.postgres.goldens import PostgresGoldens
+    from cx.adapters.postgres.values import Server
+    from cx.adapters.postgres.values import Source as PostgresSource
+    from cx.adapters.router import Router
+    from cx.adapters.stack import Stack
+
+WAIT_S = 600  # for somebody else's pass over the same namespace
+
+
+def load_settings() -> Settings:
+    return host_settings.load(host_settings.default_path(os.environ), os.environ)
+
+
+@dataclass
+class Host:
+    """One Docker host with its state. Parts are made when they are first asked for: a command that needs no
+    engine imports no docker."""
+
+    settings: Settings
+    fault: Callable[[str], None] = no_fault
+
+    # --- values
+    @cached_property
+    def names(self) -> Names:
+        return Names(self.settings.instance)
+
+    @property
+    def state_dir(self) -> Path:
+        return Path(self.settings.state_dir)
+
+    def lock(self, name: str, why: str, **options: object) -> AbstractContextManager[None]:
+        return held(self.state_dir / "locks" / f"{name}.lock", why, **options)  # type: ignore[arg-type]
+
+    def _secret(self, name: str) -> str:
+        from cx.adapters.stack import secret
+
+        return secret(self.state_dir / "secrets" / name)
+
+    # --- adapters
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.state_dir / "cx.db")
+
+    @cached_property
+    def sources(self) -> Sources:
+        return Sources(self.state_dir)
+
+    @cached_property
+    def engine(self) -> Engine:
+        from cx.adapters.docker.engine import Engine
+
+        return Engine()
+
+    @cached_property
+    def networks(self) -> Networks:
+        from cx.adapters.docker.networks import Networks
+
+        pool = ipaddress.IPv4Network(self.settings.network.pool)
+        return Networks(self.engine, pool, lambda: self.lock("subnets", "choose a subnet", wait_s=60))
+
+    @cached_property
+    def workloads(self) -> Workloads:
+        from cx.adapters.docker.model import Limits
+        from cx.adapters.docker.workloads import Workloads
+
+        limits = self.settings.limits
+        return Workloads(
+            self.engine,
+            self.names,
+            self.networks,
+            Limits(limits.memory, limits.cpus, limits.pids, limits.log_size, limits.log_files),
+            self.settings.pooler.image,
+            limits.build_timeout_s,
+        )
+
+    @cached_property
+    def router(self) -> Router:
+        from cx.adapters.router import Router
+
+        tls = self.settings.tls
+        bind = self.settings.router.bind
+        return Router(
+            self.engine,
+            self.names,
+            address="127.0.0.1" if bind in ("0.0.0.0", "") else bind,  # noqa: S104 - compared, not bound
+            port=self.settings.http_port if tls == "off" else self.settings.https_port,
+            tls=tls != "off",
+            resolver="acme" if tls == "acme" else "",
+        )
+
+    @cached_property
+    def stack(self) -> Stack:
+        from cx.adapters.stack import Stack
+
+        return Stack(self.engine, self.names, self.networks, self.settings, self._secret("postgres"))
+
+    @cached_property
+    def server(self) -> Server:
+        from cx.adapters.docker.networks import server_address
+        from cx.adapters.postgres.values import Server
+    from cx.adapters.postgres.values import Source as PostgresSource
+
+        return Server(server_address(self.networks.pool), 5432, self._secret("postgres"))
+
+    @cached_property
+    def clones(self) -> PostgresClones:
+        from cx.adapters.postgres.clones import PostgresClones
+
+        return PostgresClones(self.server, self.names, self._secret("clones").encode(), checkpoint=self.fault)
+
+    @cached_property
+    def databases(self) -> Databases:
+        from cx.adapters.databases import Databases
+
+        limit = self.settings.postgres.connection_limit
+        limits = {name: limit for name in self.settings.databases}
+        return Databases(self.clones, limits, self._secret("clones").encode())
+
+    @cached_property
+    def goldens(self) -> PostgresGoldens:
+        from cx.adapters.postgres.goldens import PostgresGoldens
+
+        return PostgresGoldens(
+            self.server, self.names, self.engine.api, self.settings.postgres.image, checkpoint=self.fault
+        )
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(
+            self.names,
+            self.workloads,
+            self.databases,
+            self.router,
+            self.sources,
+            self.store,
+            self._read,
+            self.fault,
+        )
+
+    def _read(self, wish: Desired, checkout: Path) -> Blueprint:
+        from cx.render import read_blueprint
+
+        return read_blueprint(
+            checkout,
+            project=Path(wish.origin).name,
+            namespace=wish.namespace,
+            environment=wish.environment,
+            values=wish.values,
+            settings=self.settings,
+            tree_digest=lambda path: self.sources.digest(wish.project, wish.tree, path),
+        )
+
+    # --- what the command line and the listener do
+    def read_source(self, path: Path, ref: str = "") -> Source:
+        """The folder as a version in cx's mirror, one reader of a project at a time."""
+        from cx.adapters.git import project_of
+
+        with self.lock(f"project-{project_of(path.resolve())}", "read a folder", wait_s=WAIT_S):
+            return self.sources.read(path, ref)
+
+    def want(
+        self,
+        namespace: Namespace,
+        source: Source,
+        *,
+        environment: str,
+        values: Mapping[str, str],
+        reset_data: bool,
+    ) -> Desired:
+        """The namespace is wanted at `source`: intent only, nothing is done yet."""
+        before = self.store.desired(namespace)
+        pending = bool(before and before.present and before.reset_data)
+        wish = Desired(
+            namespace,
+            True,
+            source.project,
+            source.origin,
+            source.commit,
+            source.tree,
+            source.dirty,
+            environment,
+            dict(values),
+            reset_data or pending,
+        )
+        self.sources.keep(namespace, source)
+        self.store.want(wish, time.time())
+        return wish
+
+    def settle(self, namespace: Namespace, report: Reporter, why: str, *, wait_s: float = WAIT_S) -> Outcome:
+        """One pass, with the namespace's lock. Raises Busy when it is not to be had within `wait_s`."""
+
+        def waiting(holder: str) -> None:
+            report.line("wait", f"{namespace} is {holder}; waiting")
+
+        with self.lock(namespace.name, why, wait_s=wait_s, waiting=waiting):
+            return self.reconciler.reconcile(namespace, report)
+
+    def observe(self, namespace: Namespace) -> Observed:
+        return self.reconciler.observe(namespace)
+
+    def observe_all(self) -> dict[str, Observed]:
+        """All that there is of every namespace, by name."""
+        seen = self.workloads.observe_all()
+        for one in self.clones.observe_all():
+            before = seen.get(one.namespace.name, Observed())
+            clone = Clone(one.source, one.database, one.complete, one.golden)
+            seen[one.namespace.name] = replace(before, clones=(*before.clones, clone))
+        for name, routes in self.router.observe_all().items():
+            before = seen.get(name, Observed())
+            seen[name] = replace(before, route=routes.revision, candidate=bool(routes.candidate))
+        return seen
+
+    def orphans(self) -> dict[str, list[str]]:
+        """What is there of namespaces that nobody wants (any more), in words."""
+        wanted = {wish.namespace.name for wish in self.store.all_desired() if wish.present}
+        seen = self.observe_all()
+        unfinished = {wish.namespace.name for wish in self.store.all_desired()} - wanted
+        left = {name: one.leftovers() for name, one in seen.items() if name not in wanted}
+        return {name: left.get(name, ["its row"]) for name in sorted({*left, *unfinished})}
+
+    def litter(self) -> list[Path]:
+        """Mirrors of projects that no namespace is of, and checkouts of none."""
+        wishes = self.store.all_desired()
+        projects = {f"{wish.project}.git" for wish in wishes}
+        names = {wish.namespace.name for wish in wishes}
+        mirrors = [one for one in (self.state_dir / "git").glob("*.git") if one.name not in projects]
+        return mirrors + [one for one in (self.state_dir / "checkouts").glob("*") if one.name not in names]
+
+    def source(self, name: str) -> PostgresSource:
+        """The source `name` of the host configuration. Raises NotFound."""
+        from cx.adapters.postgres.values import Source as PostgresSource
+
+        if name not in self.settings.databases:
+            known = ", ".join(sorted(self.settings.databases)) or "none"
+            raise NotFound(
+                f"database {shown(name)} is not in the host configuration (it has {known})",
+                remedy=f"add [databases.{shown(name)}] to {host_settings.default_path(os.environ)}",
+            )
+        given = self.settings.databases[name]
+        return PostgresSource(
+            name,
+            given.source.reveal() if given.source else None,
+            Path(given.file) if given.file else None,
+            Path(given.sanitise) if given.sanitise else None,
+            tuple(given.extensions),
+            given.jobs,
+        )
+
+    def existing(self, namespace: Namespace) -> Desired:
+        """The namespace's row. Raises NotFound."""
+        wish = self.store.desired(namespace)
+        if wish is None:
+            raise NotFound(f"{namespace} does not exist", remedy="`cx list` shows what does")
+        return wish
+
+    def close(self) -> None:
+        if "store" in self.__dict__:
+            self.store.close()
+        if "engine" in self.__dict__:
+            self.engine.close()
+
+
+@contextmanager
+def open_host(fault: Callable[[str], None] = no_fault) -> Iterator[Host]:
+    """The host of the host configuration. Raises Invalid when that is wrong."""
+    host = Host(load_settings(), fault)
+    try:
+        yield host
+    finally:
+        host.close()
+
+
+def fault_from_environment() -> Callable[[str], None]:
+    """For tests of crash-safety: with CX_TEST_DIE_AT set to the name of a point, the process kills itself there."""
+    point = os.environ.get("CX_TEST_DIE_AT")
+    if not point:
+        return no_fault
+
+    def die(at: str) -> None:
+        if at == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return die
