@@ -163,7 +163,9 @@ class Reconciler:
         if left:
             more = f" and {len(left) - 3} more" if len(left) > 3 else ""
             raise Retryable(
-                f"{wish.namespace}: still there: {', '.join(left[:3])}{more}", remedy="delete it again", log=left
+                f"{wish.namespace}: still there: {', '.join(left[:3])}{more}",
+                remedy="delete it again",
+                log=left,
             )
         pass_.apply([(Step(Do.FORGET),)])
         return Outcome("deleted")
@@ -263,9 +265,7 @@ class _Pass:
             case Do.PROBE:
                 of.router.offer(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
                 for route in blueprint.routes:
-                    of.router.probe(
-                        route, wish.revision, candidate=True, timeout_s=blueprint.start_timeout_s
-                    )
+                    of.router.probe(route, wish.revision, candidate=True, timeout_s=blueprint.start_timeout_s)
             case Do.PUBLISH:
                 of.router.publish(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
                 for route in blueprint.routes:

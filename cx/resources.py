@@ -17,7 +17,10 @@ def folder(name: str) -> Path:
 def _environment(name: str) -> Environment:
     # What is rendered is YAML of cx's own making, from values that were validated: nothing to escape for HTML.
     return Environment(  # noqa: S701
-        loader=FileSystemLoader(folder(name)), undefined=StrictUndefined, trim_blocks=False, keep_trailing_newline=True
+        loader=FileSystemLoader(folder(name)),
+        undefined=StrictUndefined,
+        trim_blocks=False,
+        keep_trailing_newline=True,
     )
 
 

@@ -107,7 +107,10 @@ def detail(host: Host, namespace: Namespace) -> Detail:
         services = list(pool.map(lambda one: _use(host, one), seen.containers))
     clones = [
         DatabaseUse(
-            one.source, one.database, one.size_bytes or 0, one.created_at.timestamp() if one.created_at else None
+            one.source,
+            one.database,
+            one.size_bytes or 0,
+            one.created_at.timestamp() if one.created_at else None,
         )
         for one in host.clones.observe(namespace, sizes=True)
     ]
@@ -134,5 +137,10 @@ def _use(host: Host, one: Container) -> ServiceUse:
         passed = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
         cpu = 100.0 * spent / passed * now.get("online_cpus", 1) if passed > 0 else 0.0
     return ServiceUse(
-        one.service, one.role, f"{one.state} ({one.health})" if one.health else one.state, one.revision, memory, cpu
+        one.service,
+        one.role,
+        f"{one.state} ({one.health})" if one.health else one.state,
+        one.revision,
+        memory,
+        cpu,
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cx.adapters.docker.engine import Engine
     from cx.adapters.docker.networks import Networks
     from cx.adapters.docker.workloads import Workloads
+    from cx.adapters.doctor import Doctor
     from cx.adapters.postgres.clones import PostgresClones
     from cx.adapters.postgres.goldens import PostgresGoldens
     from cx.adapters.postgres.values import Server
@@ -127,10 +128,15 @@ class Host:
         return Stack(self.engine, self.names, self.networks, self.settings, self._secret("postgres"))
 
     @cached_property
+    def doctor(self) -> Doctor:
+        from cx.adapters.doctor import Doctor
+
+        return Doctor(self.engine, self.networks, self.stack, self.settings, self.server)
+
+    @cached_property
     def server(self) -> Server:
         from cx.adapters.docker.networks import server_address
         from cx.adapters.postgres.values import Server
-    from cx.adapters.postgres.values import Source as PostgresSource
 
         return Server(server_address(self.networks.pool), 5432, self._secret("postgres"))
 
@@ -145,7 +151,7 @@ class Host:
         from cx.adapters.databases import Databases
 
         limit = self.settings.postgres.connection_limit
-        limits = {name: limit for name in self.settings.databases}
+        limits = dict.fromkeys(self.settings.databases, limit)
         return Databases(self.clones, limits, self._secret("clones").encode())
 
     @cached_property

@@ -144,7 +144,15 @@ class Sources:
     def _fetched(self, mirror: Path, path: Path, commit: str, prefix: str) -> str:
         if self._try(["--git-dir", str(mirror), "cat-file", "-e", f"{commit}^{{commit}}"]) is None:
             top = self._try(["-C", str(path), "rev-parse", "--absolute-git-dir"])
-            source = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-gc", f"file://{top}", commit]
+            source = [
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--no-recurse-submodules",
+                "--no-auto-gc",
+                f"file://{top}",
+                commit,
+            ]
             self._git(mirror, "-c", "protocol.file.allow=always", *source)
         spec = f"{commit}:{prefix.rstrip('/')}" if prefix else f"{commit}^{{tree}}"
         return self._git(mirror, "rev-parse", "--verify", spec).strip()

@@ -77,9 +77,7 @@ class Router:
         """The routes of the namespace; none when it has no file, or there is no router (volume kept)."""
         with translated("read the routes"):
             try:
-                stream, _ = self.engine.api.get_archive(
-                    self.container, f"{FOLDER}/{self.names.route_file(namespace)}"
-                )
+                stream, _ = self.engine.api.get_archive(self.container, f"{FOLDER}/{self.names.route_file(namespace)}")
             except NotFound:
                 return Routes()
             with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:

@@ -127,7 +127,10 @@ class Stack:
         if any(part.name == "router" and part.state == "running" for part in self.parts()):
             return
         router = self.settings.router
-        ports = [(router.bind, "http_port", self.settings.http_port), ("127.0.0.1", "admin_port", router.admin_port)]
+        ports = [
+            (router.bind, "http_port", self.settings.http_port),
+            ("127.0.0.1", "admin_port", router.admin_port),
+        ]
         if self.settings.tls != "off":
             ports.append((router.bind, "https_port", self.settings.https_port))
         for address, key, port in ports:

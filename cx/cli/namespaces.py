@@ -140,7 +140,15 @@ def list_(json: JsonOption = False) -> None:
     table(
         ["namespace", "state", "version", "services", "databases", "deployed", "url"],
         [
-            [one.namespace, one.state, one.version, one.services, str(one.databases), ago(one.deployed_at), one.url]
+            [
+                one.namespace,
+                one.state,
+                one.version,
+                one.services,
+                str(one.databases),
+                ago(one.deployed_at),
+                one.url,
+            ]
             for one in rows
         ],
         "no namespaces yet: `cx deploy --namespace preview-1` in the folder of a project makes one",
@@ -163,7 +171,10 @@ def show(namespace: NamespaceArgument, json: JsonOption = False) -> None:
     print()
     table(
         ["service", "role", "state", "memory", "cpu", "revision"],
-        [[one.service, one.role, one.state, size(one.memory_bytes), f"{one.cpu:.1f} %", one.revision] for one in found.services],
+        [
+            [one.service, one.role, one.state, size(one.memory_bytes), f"{one.cpu:.1f} %", one.revision]
+            for one in found.services
+        ],
         "no containers",
     )
     print()
@@ -228,9 +239,7 @@ def logs(
 
     name = Namespace(namespace)
     with wiring.open_host() as host:
-        containers = [
-            one for one in host.workloads.observe(name).containers if service in ("", one.service, one.name)
-        ]
+        containers = [one for one in host.workloads.observe(name).containers if service in ("", one.service, one.name)]
         if not containers:
             raise NotFound(
                 f"{namespace} has no service {shown(service)}" if service else f"{namespace} has no containers",

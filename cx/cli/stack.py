@@ -20,7 +20,9 @@ def up() -> None:
         host.stack.up(lambda text: print(f"{text} ...", flush=True))
         prepare(host.server)
         port = host.router.port
-        print(f"the host's stack is up: previews answer at {host.settings.base_url(f'NAMESPACE-SERVICE.{host.settings.domain}')} (port {port})")
+        print(
+            f"the host's stack is up: previews answer at {host.settings.base_url(f'NAMESPACE-SERVICE.{host.settings.domain}')} (port {port})"
+        )
 
 
 def down(
@@ -42,10 +44,9 @@ def down(
 def doctor(json: JsonOption = False) -> None:
     """Check everything that previews need, and say what mends what is wrong."""
     from cx import wiring
-    from cx.adapters.doctor import checks
 
     with wiring.open_host() as host:
-        found = checks(host)
+        found = host.doctor.checks()
     if json:
         as_json(found)
     else:

@@ -28,7 +28,16 @@ def build(
     if _shared(engine, names, wanted, image):
         return
     context = checkout / wanted.context
-    argv = ["docker", "buildx", "build", "--progress", "plain", "--load", "--provenance=false", "--network=default"]
+    argv = [
+        "docker",
+        "buildx",
+        "build",
+        "--progress",
+        "plain",
+        "--load",
+        "--provenance=false",
+        "--network=default",
+    ]
     argv += ["--file", str(checkout / wanted.dockerfile), "--tag", image]
     labels = names.labels(namespace, "image", service=wanted.service, build=wanted.digest)
     argv += [f"--label={key}={value}" for key, value in labels.items()]

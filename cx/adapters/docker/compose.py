@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cx.errors import CxError, Retryable, Terminal
+from cx.errors import Retryable, Terminal
 
 # What the Docker CLI itself needs to reach the engine, a registry and a build's network.
 PASSED_ON = (
@@ -129,5 +129,3 @@ def up(project: str, model: Mapping[str, Any], *, services: Sequence[str] = (), 
     argv += ["--progress", "plain", "up", "--detach", "--no-build", "--quiet-pull", "--no-color"]
     argv += ["--no-deps", *services] if services else ["--remove-orphans"]
     run(argv, stdin=json.dumps(model), timeout_s=timeout_s)
-
-

@@ -6,9 +6,9 @@ from typing import Any
 
 from cx.adapters.docker.engine import Engine, translated
 from cx.model.names import (
+    LABEL_DATA,
     LABEL_INSTANCE,
     LABEL_NAMESPACE,
-    LABEL_DATA,
     LABEL_REVISION,
     LABEL_ROLE,
     LABEL_SERVICE,
@@ -50,7 +50,9 @@ def observe_all(engine: Engine, names: Names) -> dict[str, Observed]:
     return {
         name: Observed(
             containers=tuple(container(one) for one in containers if of(one) == name),
-            networks={one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in networks if of(one) == name},
+            networks={
+                one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in networks if of(one) == name
+            },
             volumes={one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in volumes if of(one) == name},
             images=tuple(tag for tag in images if tag.split("/")[1] == name),
         )

@@ -78,9 +78,7 @@ class Modeller:
         return [f"http://{addresses[one]}:{route.port}" for one in instances(route.service, replicas(service))]
 
     # --- models
-    def revision_model(
-        self, subnet: ipaddress.IPv4Network, poolers: Iterable[Pooler], data: str
-    ) -> dict[str, Any]:
+    def revision_model(self, subnet: ipaddress.IPv4Network, poolers: Iterable[Pooler], data: str) -> dict[str, Any]:
         """Services, poolers and the release job of the revision. `data` stands for what the clones hold."""
         addresses = self.addresses(subnet)
         poolers = tuple(poolers)
@@ -125,7 +123,12 @@ class Modeller:
         """The services that keep their state in a volume: updated in place, by a project of their own."""
         services = {
             name: self._service(
-                name, service, role="pinned", restart="always", network={"aliases": self._aliases(name)}, revision=False
+                name,
+                service,
+                role="pinned",
+                restart="always",
+                network={"aliases": self._aliases(name)},
+                revision=False,
             )
             for name, service in self.blueprint.pinned.items()
         }
@@ -178,7 +181,10 @@ class Modeller:
         """`model` with limits where it has none, and with no more rights than it needs."""
         limits = self.limits
         defaults = {"mem_limit": limits.memory, "cpus": limits.cpus, "pids_limit": limits.pids}
-        wanted = [*CAPABILITIES, *(one for one in model.pop("cap_add", None) or () if one not in CAPABILITIES)]
+        wanted = [
+            *CAPABILITIES,
+            *(one for one in model.pop("cap_add", None) or () if one not in CAPABILITIES),
+        ]
         return (
             defaults
             | {key: value for key, value in model.items() if value not in (None, [], {})}
@@ -195,12 +201,16 @@ class Modeller:
 
     def _pooler(self, name: str, pooler: Pooler, address: str) -> dict[str, Any]:
         return self._bounded({"image": self.pooler_image, "mem_limit": "64m", "pids_limit": 16}) | {
-            "labels": self.names.labels(
-                self.namespace, "pooler", service=pooler.use.alias, revision=self.revision
-            ),
+            "labels": self.names.labels(self.namespace, "pooler", service=pooler.use.alias, revision=self.revision),
             "networks": {"net": {"ipv4_address": address, "aliases": [pooler.use.alias]}, "data": {}},
             "configs": [
-                {"source": config_name(name, path), "target": path, "uid": "65532", "gid": "65532", "mode": 0o440}
+                {
+                    "source": config_name(name, path),
+                    "target": path,
+                    "uid": "65532",
+                    "gid": "65532",
+                    "mode": 0o440,
+                }
                 for path in pooler.files
             ],
             "cap_add": [],

@@ -67,7 +67,8 @@ class Workloads:
         with translated("create volumes"):
             for volume in blueprint.volumes:
                 self.engine.api.create_volume(
-                    self.names.volume(wish.namespace, volume), labels=self.names.labels(wish.namespace, "volume")
+                    self.names.volume(wish.namespace, volume),
+                    labels=self.names.labels(wish.namespace, "volume"),
                 )
             if blueprint.mounted:
                 volume = self.names.files_volume(wish.namespace, wish.revision)
@@ -147,8 +148,10 @@ class Workloads:
                         raise self._start_failed(wish, one, why)
                 if time.monotonic() > until:
                     why = f"was not healthy within {blueprint.start_timeout_s:.0f} s"
-                    raise self._start_failed(wish, ill[0], why) if ill else Retryable(
-                        f"{wish.namespace}: its containers are gone", remedy="deploy again"
+                    raise (
+                        self._start_failed(wish, ill[0], why)
+                        if ill
+                        else Retryable(f"{wish.namespace}: its containers are gone", remedy="deploy again")
                     )
                 wait(until - time.monotonic())
 
@@ -210,9 +213,7 @@ class Workloads:
         owned = self.names.labels(namespace, "network", **({"revision": revision} if revision else {}))
         self.networks.ensure(self.names.network(namespace, revision), owned, prefix)
 
-    def _up(
-        self, project: str, model: dict[str, object], namespace: Namespace, services: Sequence[str] = ()
-    ) -> None:
+    def _up(self, project: str, model: dict[str, object], namespace: Namespace, services: Sequence[str] = ()) -> None:
         try:
             compose.up(project, model, services=services, timeout_s=COMPOSE_TIMEOUT_S)
         except CommandFailed as exc:

@@ -1,0 +1,350 @@
+"""Goldens: the templates that clones are made from, one per source, replaced as a whole by a refresh."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import errors, sql
+
+from cx.adapters.postgres import marks, naming, observing
+from cx.adapters.postgres.archive import Locale
+from cx.adapters.postgres.clones import drop_database
+from cx.adapters.postgres.dump import Dump, examined, from_file
+from cx.adapters.postgres.errors import ServerBusy
+from cx.adapters.postgres.restore import Query, Restore
+from cx.adapters.postgres.scratch import Scratch, create_database, script_of
+from cx.adapters.postgres.server import Session, script, session, statement, tried_lock, verifier
+from cx.adapters.postgres.source import LiveSource
+from cx.adapters.postgres.tools import WORK, Tools, remove
+from cx.adapters.postgres.values import Checkpoint, Golden, Progress, Server, Source, nowhere
+from cx.errors import CxError, Invalid
+from cx.model.names import LABEL_INSTANCE, LABEL_ROLE, LABEL_SERVICE, Names
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+_ROLE = "refresh"
+
+
+class PostgresGoldens:
+    """The goldens of one instance on one server. `image` is the server's, for its programs."""
+
+    def __init__(
+        self,
+        server: Server,
+        names: Names,
+        client: DockerClient,
+        image: str,
+        *,
+        checkpoint: Checkpoint = nowhere,
+    ) -> None:
+        self._server = server
+        self._names = names
+        self._client = client
+        self._image = image
+        self._checkpoint = checkpoint
+
+    def list(self) -> tuple[Golden, ...]:
+        """The golden of each source, by the source's name."""
+        with session(self._server) as connection:
+            finished = observing.goldens(self._names, observing.look(connection, self._names))
+        newest = {golden.source: golden for golden in reversed(finished)}
+        return tuple(newest[source] for source in sorted(newest))
+
+    def current(self, source: str) -> Golden | None:
+        """The golden that a clone of `source` would be made from."""
+        with session(self._server) as connection:
+            return self._current(connection, source)
+
+    def _current(self, connection: Session, source: str) -> Golden | None:
+        found = observing.look(connection, self._names, self._names.golden_prefix(source))
+        return observing.newest(observing.goldens(self._names, found), source)
+
+    def refresh(self, source: Source, *, progress: Progress = nowhere) -> Golden:
+        """Makes a new golden of `source`, and puts it in the place of the one that was there.
+
+        Until the last step the old one serves; where anything fails it serves on, and nothing is left of the
+        new one. What a killed refresh left is removed by the next. Clones keep what they were made from.
+        Raises ServerBusy (another refresh of it runs), SourceUnavailable, SourceRefused, DumpUnusable,
+        SanitiseFailed, RestoreFailed, NoSpace, Invalid.
+        """
+        if (source.url is None) == (source.file is None):
+            raise Invalid("host configuration", f"databases.{source.name}", "needs either a url or a file")
+        sanitise = script_of(source.sanitise, source.name) if source.sanitise else None
+        with session(self._server) as connection:
+            self._lock(connection, source.name)
+            self._sweep(connection, source.name)
+            try:
+                golden = _Refresh(self, connection, source, sanitise, progress).run()
+            except BaseException:
+                with suppress(CxError, psycopg.Error):  # what is left is the next refresh's to remove
+                    self._sweep(connection, source.name)
+                raise
+            self._sweep(connection, source.name)
+            return golden
+
+    def drop(self, source: str) -> None:
+        """Leaves no golden of `source`; its clones stay. Safe to repeat."""
+        with session(self._server) as connection:
+            self._lock(connection, source)
+            while golden := self._current(connection, source):
+                drop_database(self._server, connection, golden.database)
+            self._sweep(connection, source)
+
+    def _lock(self, connection: Session, source: str) -> None:
+        if not tried_lock(connection, f"refresh {self._names.instance} {source}"):
+            raise ServerBusy(f"a refresh of {source} is running", remedy="wait for it to end")
+
+    def _sweep(self, connection: Session, source: str) -> None:
+        """All that remains of `source` is its newest golden, and the roles that this and clones need."""
+        for container in self._client.containers.list(
+            all=True,
+            ignore_removed=True,
+            filters={
+                "label": [
+                    f"{LABEL_INSTANCE}={self._names.instance}",
+                    f"{LABEL_ROLE}={_ROLE}",
+                    f"{LABEL_SERVICE}={source}",
+                ]
+            },
+        ):
+            remove(container)
+        found = observing.look(connection, self._names, self._names.golden_prefix(source))
+        serving = observing.newest(observing.goldens(self._names, found), source)
+        for database in found.databases:
+            if serving is None or database != serving.database:
+                drop_database(self._server, connection, database)
+        roles = [naming.loader(self._names, source)]
+        roles += [] if serving else [self._names.golden_owner(source)]
+        roles += self._policy_roles(connection, source)
+        for role in roles:
+            with suppress(errors.DependentObjectsStillExist):  # clones that still need it
+                connection.execute(statement("DROP ROLE IF EXISTS {role}", role=sql.Identifier(role)))
+
+    def _policy_roles(self, connection: Session, source: str) -> tuple[str, ...]:
+        rows = connection.execute(
+            "SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE NOT rolcanlogin"
+        ).fetchall()
+        read = ((name, marks.read(self._names, comment)) for name, comment in rows)
+        return tuple(
+            name
+            for name, mark in read
+            if mark and mark.kind == marks.POLICY_ROLE and mark.text("source") == source
+        )
+
+
+class _Refresh:
+    """One refresh, from the source to the mark, in the order of its methods."""
+
+    def __init__(
+        self,
+        goldens: PostgresGoldens,
+        connection: Session,
+        source: Source,
+        sanitise: tuple[bytes, str] | None,
+        progress: Progress,
+    ) -> None:
+        self._goldens = goldens
+        self._server = goldens._server
+        self._names = goldens._names
+        self._connection = connection
+        self._source = source
+        self._sanitise = sanitise
+        self._progress = progress
+        self._loader = naming.loader(self._names, source.name)
+        self._password = secrets.token_urlsafe(32)
+        self._database = self._next_name()
+
+    def _next_name(self) -> str:
+        """Greater than the serving golden's, also where the clock was set back."""
+        prefix = self._names.golden_prefix(self._source.name)
+        serving = self._goldens._current(self._connection, self._source.name)
+        last = int(serving.database.removeprefix(prefix)) if serving else 0
+        return f"{prefix}{max(int(time.time()), last + 1):010}"
+
+    def _tools(self, network: str, volume_of: Tools | None = None) -> Tools:
+        labels = self._names.labels(None, _ROLE, service=self._source.name)
+        goldens = self._goldens
+        return Tools(goldens._client, goldens._image, labels, network=network, volume_of=volume_of)
+
+    def run(self) -> Golden:
+        with self._tools("host") as tools:
+            self._goldens._checkpoint("refresh:tools")
+            dump = self._dumped(tools)
+            self._goldens._checkpoint("refresh:dumped")
+            if self._sanitise:
+                dump = self._sanitised(tools, dump, *self._sanitise)
+                self._goldens._checkpoint("refresh:sanitised")
+            dump = self._restored(tools, dump)
+            self._goldens._checkpoint("refresh:restored")
+        self._hand_over()
+        self._goldens._checkpoint("refresh:handed")
+        return self._swap_in(dump)
+
+    def _dumped(self, tools: Tools) -> Dump:
+        name = self._source.name
+        if self._source.file:
+            self._progress(f"{name}: reading {self._source.file}")
+            return from_file(tools, self._source.file)
+        live = LiveSource(self._source, tools)
+        seen = live.look(self._connection.info.server_version)
+        self._progress(
+            f"{name}: source is PostgreSQL {seen.version_text},"
+            f" {seen.tables} tables, {seen.size_bytes / 1e6:.1f} MB"
+        )
+        path = live.dump(seen, self._progress)
+        dump = examined(tools, path, f"source {name}", parallel=True)
+        return replace(dump, locale=seen.locale, source_version=seen.version_text, settings=seen.settings)
+
+    def _sanitised(self, tools: Tools, dump: Dump, content: bytes, _digest: str) -> Dump:
+        name = self._source.name
+        self._progress(f"{name}: starting a scratch server")
+        with self._tools("none", volume_of=tools) as inside:
+            scratch = Scratch(inside, self._server.user, self._loader, self._database)
+            scratch.start()
+            self._goldens._checkpoint("refresh:scratch")
+            self._restore(dump).into(scratch)
+            self._progress(f"{name}: running {self._source.sanitise}")
+            scratch.sanitise(content, str(self._source.sanitise))
+            path = scratch.dump(self._source.jobs)
+        clean = examined(tools, path, f"source {name}, sanitised", parallel=True)
+        return replace(
+            clean,
+            locale=dump.locale,
+            source_version=dump.source_version,
+            settings=dump.settings,
+            notes=dump.notes,
+        )
+
+    def _restore(self, dump: Dump) -> Restore:
+        return Restore(self._names, self._source, dump, self._database, self._loader, self._progress)
+
+    def _restored(self, tools: Tools, dump: Dump) -> Dump:
+        connection = self._connection
+        parts = {
+            "role": sql.Identifier(self._loader),
+            "password": verifier(connection, self._loader, self._password),
+        }
+        connection.execute(
+            statement(
+                "CREATE ROLE {role} LOGIN BYPASSRLS NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION"
+                " PASSWORD {password}",
+                **parts,
+            )
+        )
+        restore = self._restore(dump)
+        target = _Previews(self._server, tools, self._loader, self._password, self._database)
+        restore.into(target)
+        return replace(dump, notes=(*dump.notes, *restore.notes))
+
+    def _hand_over(self) -> None:
+        """Everything is vacuumed, and the objects' owner's; the loader is gone.
+
+        The loader vacuums its tables itself: an index's expression runs code of the dump's.
+        """
+        self._progress(f"{self._source.name}: vacuuming and analysing")
+        with session(self._server, self._database, role=(self._loader, self._password)) as loader:
+            loader.execute("VACUUM (FREEZE, ANALYZE)")
+        parts = {
+            "loader": sql.Identifier(self._loader),
+            "owner": sql.Identifier(self._names.golden_owner(self._source.name)),
+        }
+        with session(self._server, self._database) as inside:
+            with suppress(errors.DuplicateObject):
+                inside.execute(statement("CREATE ROLE {owner} NOLOGIN", **parts))
+            inside.execute(
+                script(
+                    statement("REASSIGN OWNED BY {loader} TO {owner}", **parts),
+                    statement("DROP OWNED BY {loader}", **parts),
+                )
+            )
+            inside.execute(statement("DROP ROLE {loader}", **parts))
+            catalog = inside.execute(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace"
+                " AND relkind = 'r' AND NOT relisshared ORDER BY relname"
+            ).fetchall()
+            tables = sql.SQL(", ").join(sql.Identifier("pg_catalog", name) for (name,) in catalog)
+            inside.execute(statement("VACUUM (FREEZE, ANALYZE) {tables}", tables=tables))
+
+    def _swap_in(self, dump: Dump) -> Golden:
+        """The new golden is complete, and thereby THE golden: its mark is written last."""
+        connection = self._connection
+        golden = Golden(
+            source=self._source.name,
+            database=self._database,
+            created_at=datetime.now(UTC),
+            size_bytes=observing.size_bytes(connection, self._database),
+            sanitised_by=self._sanitise[1] if self._sanitise else "",
+            server_version=connection.info.server_version,
+            source_version=dump.source_version,
+            settings=tuple(sorted(dump.settings.items())),
+            notes=dump.notes,
+        )
+        mark = marks.written(
+            self._names,
+            marks.GOLDEN,
+            source=golden.source,
+            created=golden.created_at.isoformat(),
+            size_bytes=golden.size_bytes,
+            sanitised_by=golden.sanitised_by,
+            server_version=golden.server_version,
+            source_version=golden.source_version,
+            settings=dict(golden.settings),
+            notes=list(golden.notes),
+        )
+        parts = {"database": sql.Identifier(self._database), "mark": sql.Literal(mark)}
+        connection.execute(
+            script(
+                statement("ALTER DATABASE {database} IS_TEMPLATE true ALLOW_CONNECTIONS false", **parts),
+                statement("COMMENT ON DATABASE {database} IS {mark}", **parts),
+            )
+        )
+        self._goldens._checkpoint("refresh:marked")
+        self._progress(f"{self._source.name}: golden ready, {golden.size_bytes / 1e6:.1f} MB")
+        return golden
+
+
+class _Previews:
+    """The previews' server as a target to restore into."""
+
+    def __init__(self, server: Server, tools: Tools, loader: str, password: str, database: str) -> None:
+        self.tools = tools
+        self._server = server
+        self.environment: Mapping[str, str] = {
+            "PGSERVICEFILE": f"{WORK}/target.conf",
+            "PGPASSFILE": f"{WORK}/target.pass",
+        }
+        service = {
+            "host": server.host,
+            "port": str(server.port),
+            "user": loader,
+            "dbname": database,
+            "sslmode": "disable",
+            "options": "-c synchronous_commit=off -c maintenance_work_mem=256MB",
+        }
+        lines = ["[target]", *(f"{key}={value}" for key, value in service.items())]
+        tools.put(f"{WORK}/target.conf", ("\n".join(lines) + "\n").encode())
+        tools.put(f"{WORK}/target.pass", f"*:*:*:{loader}:{password}\n".encode())
+
+    def admin(self, *statements: sql.Composable, database: str | None = None) -> None:
+        with session(self._server, database) as connection:
+            connection.execute(script(*statements))
+
+    def rows(self, query: Query, database: str | None = None) -> list[tuple[str, ...]]:
+        with session(self._server, database) as connection:
+            return [tuple(map(str, row)) for row in connection.execute(query).fetchall()]
+
+    def create(self, database: str, locale: Locale) -> bool:
+        with session(self._server) as connection:
+            try:
+                connection.execute(create_database(database, locale))
+            except (errors.InvalidParameterValue, errors.WrongObjectType, errors.FeatureNotSupported):
+                return False
+            return True
