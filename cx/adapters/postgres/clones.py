@@ -43,9 +43,7 @@ class PostgresClones:
     Every method raises ServerUnavailable and ServerBusy (try again) and ServerRefused.
     """
 
-    def __init__(
-        self, server: Server, names: Names, password_key: bytes, *, checkpoint: Checkpoint = nowhere
-    ) -> None:
+    def __init__(self, server: Server, names: Names, password_key: bytes, *, checkpoint: Checkpoint = nowhere) -> None:
         self._server = server
         self._names = names
         self._key = password_key
@@ -61,9 +59,7 @@ class PostgresClones:
             clones = observing.clones(self._names, observing.look(connection, self._names))
             if not sizes:
                 return clones
-            return tuple(
-                _with_size(clone, observing.size_bytes(connection, clone.database)) for clone in clones
-            )
+            return tuple(_with_size(clone, observing.size_bytes(connection, clone.database)) for clone in clones)
 
     def connection(self, clone: Clone | ObservedClone) -> Connection:
         """How the namespace's pooler reaches the clone."""
@@ -180,11 +176,7 @@ class PostgresClones:
 
     def _stale_role(self, found: Found, database: str, connection_limit: int) -> bool:
         mark = found.roles[database]
-        return (
-            mark is None
-            or mark.text("key") != naming.key_id(self._key)
-            or mark.number("limit") != connection_limit
-        )
+        return mark is None or mark.text("key") != naming.key_id(self._key) or mark.number("limit") != connection_limit
 
     def _make_role(
         self, connection: Session, namespace: Namespace, source: str, found: Found, connection_limit: int
@@ -327,9 +319,7 @@ def drop_database(server: Server, connection: Session, database: str) -> None:
         try:
             connection.execute(drop)
         except errors.WrongObjectType:
-            connection.execute(
-                statement("ALTER DATABASE {name} IS_TEMPLATE false", name=sql.Identifier(database))
-            )
+            connection.execute(statement("ALTER DATABASE {name} IS_TEMPLATE false", name=sql.Identifier(database)))
             connection.execute(drop)
     except errors.ObjectInUse:
         _release(server, connection, database)

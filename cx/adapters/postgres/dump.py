@@ -89,9 +89,7 @@ def from_file(tools: Tools, path: Path) -> Dump:
 def _from_file(tools: Tools, path: Path, origin: str) -> Dump:
     if path.is_dir():
         if not (path / "toc.dat").is_file():
-            raise DumpUnusable(
-                f"{origin} is a folder without toc.dat", remedy="name the folder of pg_dump -Fd"
-            )
+            raise DumpUnusable(f"{origin} is a folder without toc.dat", remedy="name the folder of pg_dump -Fd")
         tools.put_path(WORK, "dump", path)
         return examined(tools, f"{WORK}/dump", origin, parallel=True)
     with path.open("rb") as file:

@@ -134,9 +134,7 @@ class PostgresGoldens:
         ).fetchall()
         read = ((name, marks.read(self._names, comment)) for name, comment in rows)
         return tuple(
-            name
-            for name, mark in read
-            if mark and mark.kind == marks.POLICY_ROLE and mark.text("source") == source
+            name for name, mark in read if mark and mark.kind == marks.POLICY_ROLE and mark.text("source") == source
         )
 
 
@@ -196,8 +194,7 @@ class _Refresh:
         live = LiveSource(self._source, tools)
         seen = live.look(self._connection.info.server_version)
         self._progress(
-            f"{name}: source is PostgreSQL {seen.version_text},"
-            f" {seen.tables} tables, {seen.size_bytes / 1e6:.1f} MB"
+            f"{name}: source is PostgreSQL {seen.version_text}, {seen.tables} tables, {seen.size_bytes / 1e6:.1f} MB"
         )
         path = live.dump(seen, self._progress)
         dump = examined(tools, path, f"source {name}", parallel=True)

@@ -17,9 +17,7 @@ _DATABASES = (
     "SELECT datname, shobj_description(oid, 'pg_database'), datallowconn AND datconnlimit <> -2"
     " FROM pg_database WHERE starts_with(datname::text, %s)"
 )
-_ROLES = (
-    "SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE starts_with(rolname::text, %s)"
-)
+_ROLES = "SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE starts_with(rolname::text, %s)"
 _SIZE = "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s"
 
 

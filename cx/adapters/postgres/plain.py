@@ -43,9 +43,7 @@ class Reading:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(
-            f"left out: {k.lower()} {', '.join(sorted(v))}" for k, v in sorted(self.left_out.items())
-        )
+        return tuple(f"left out: {k.lower()} {', '.join(sorted(v))}" for k, v in sorted(self.left_out.items()))
 
 
 def filtered(lines: Iterable[bytes], reading: Reading) -> Iterator[bytes]:

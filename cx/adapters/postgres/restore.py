@@ -74,9 +74,7 @@ class Restore:
 
     def _untrusted(self, target: Target) -> Mapping[str, str]:
         """The dump's extensions that the superuser has to make, with their schemas."""
-        query = sql.SQL(
-            "SELECT name, bool_or(trusted)::text FROM pg_available_extension_versions GROUP BY name"
-        )
+        query = sql.SQL("SELECT name, bool_or(trusted)::text FROM pg_available_extension_versions GROUP BY name")
         trusted = {name: value == "true" for name, value in target.rows(query)}
         for name in self.dump.extensions:
             if name not in trusted:
@@ -130,9 +128,7 @@ class Restore:
         for name, schema in untrusted.items():
             parts = {"name": sql.Identifier(name), "schema": sql.Identifier(schema), "loader": loader}
             if schema in self._listed_schemas():
-                statements.append(
-                    statement("CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {loader}", **parts)
-                )
+                statements.append(statement("CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {loader}", **parts))
             where = " SCHEMA {schema}" if schema != "pg_catalog" else ""
             statements.append(statement("CREATE EXTENSION {name}", **parts) + _tail(where, parts))
         if not statements:

@@ -116,9 +116,7 @@ class Scratch:
 
 
 def create_database(database: str, locale: Locale) -> sql.Composed:
-    options = [
-        sql.SQL(keyword) + sql.SQL(" ") + sql.Literal(value) for keyword, value in locale.options().items()
-    ]
+    options = [sql.SQL(keyword) + sql.SQL(" ") + sql.Literal(value) for keyword, value in locale.options().items()]
     create = statement(
         "CREATE DATABASE {database} TEMPLATE template0 ALLOW_CONNECTIONS false ",
         database=sql.Identifier(database),
@@ -131,9 +129,7 @@ def script_of(path: Path, source: str) -> tuple[bytes, str]:
     try:
         script = path.read_bytes()
     except OSError as exc:
-        raise Invalid(
-            "host configuration", f"databases.{source}.sanitise", f"{path}: {exc.strerror}"
-        ) from exc
+        raise Invalid("host configuration", f"databases.{source}.sanitise", f"{path}: {exc.strerror}") from exc
     if not script.strip():
         raise Invalid("host configuration", f"databases.{source}.sanitise", f"{path}: is empty")
     return script, hashlib.sha256(script).hexdigest()

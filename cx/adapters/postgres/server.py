@@ -26,9 +26,7 @@ _BUSY = ("55P03", "55006", "40001", "40P01")
 
 
 @contextmanager
-def session(
-    server: Server, database: str | None = None, *, role: tuple[str, str] | None = None
-) -> Iterator[Session]:
+def session(server: Server, database: str | None = None, *, role: tuple[str, str] | None = None) -> Iterator[Session]:
     """A connection in autocommit mode; psycopg's errors leave it translated.
 
     As the superuser, or as `role` (name, password), to whose search path nothing is done.

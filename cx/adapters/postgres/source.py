@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,9 @@ from cx.adapters.postgres.tools import WORK, Ran, Tools
 from cx.adapters.postgres.values import Progress, Source
 from cx.errors import CxError, Invalid
 
-_PASSED = frozenset(
-    ("host", "hostaddr", "port", "dbname", "user", "options", "connect_timeout", "target_session_attrs")
-    + ("sslmode", "sslnegotiation", "channel_binding", "gssencmode", "require_auth", "keepalives")
+_PASSED = re.compile(
+    "host|hostaddr|port|dbname|user|options|connect_timeout|target_session_attrs|keepalives"
+    "|sslmode|sslnegotiation|channel_binding|gssencmode|require_auth"
 )
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _CONNECT_TIMEOUT_S = "15"
@@ -52,9 +53,10 @@ SELECT jsonb_build_object(
 
 # Settings of the source's database that a clone gets too: how values look and where names are found. Not
 # resources, and not an application's own parameters, which may hold secrets.
-_SETTINGS = frozenset(
-    ("search_path", "timezone", "datestyle", "intervalstyle", "bytea_output", "extra_float_digits")
-    + ("default_text_search_config", "default_transaction_isolation", "xmloption")
+_SETTINGS = re.compile(
+    "search_path|timezone|datestyle|intervalstyle|bytea_output|extra_float_digits|xmloption"
+    "|default_text_search_config|default_transaction_isolation",
+    re.IGNORECASE,
 )
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
@@ -106,11 +108,11 @@ class LiveSource:
         try:
             parts = {k: str(v) for k, v in conninfo_to_dict(source.url or "").items()}
         except psycopg.ProgrammingError as exc:  # libpq's message may hold the URL, and so the password
-            raise Invalid(
-                where, key, "is no PostgreSQL URL", remedy="for example postgresql://user@host/db"
-            ) from (None if source.url and source.url in str(exc) else exc)
+            raise Invalid(where, key, "is no PostgreSQL URL", remedy="for example postgresql://user@host/db") from (
+                None if source.url and source.url in str(exc) else exc
+            )
         for name, value in parts.items():
-            if name not in _PASSED and name not in _FILES and name != "password":
+            if not _PASSED.fullmatch(name) and name not in (*_FILES, "password"):
                 raise Invalid(where, key, f"does not take {name}")
             if not value.isprintable() or value != value.strip():
                 raise Invalid(where, key, f"{name} must be printable, without spaces around it")
@@ -171,7 +173,7 @@ class LiveSource:
                 locale=database.get("datlocale") or database.get("daticulocale") or "",
                 icu_rules=database.get("daticurules") or "",
             ),
-            settings={k.lower(): v for k, v in settings.items() if k.lower() in _SETTINGS},
+            settings={k.lower(): v for k, v in settings.items() if _SETTINGS.fullmatch(k)},
         )
 
     def _check(self, facts: Mapping[str, Any], server_version: int) -> None:

@@ -145,9 +145,7 @@ class Tools:
 
     def put_parts(self, folder: str, parts: Iterable[tuple[str, bytes]], *, mode: int = 0o600) -> None:
         """The files of `parts` are in `folder`; they are sent while they are made."""
-        self._send(
-            folder, (self._member(name, len(content), mode, iter([content])) for name, content in parts)
-        )
+        self._send(folder, (self._member(name, len(content), mode, iter([content])) for name, content in parts))
 
     def put_path(self, folder: str, name: str, path: Path) -> None:
         """The file or the folder (without its subfolders) at `path` is in `folder` as `name`."""
