@@ -49,7 +49,7 @@ class Rule:
 
 
 class Wrong(ValueError):
-    """Raised by a struct's `__post_init__`: the value at `key` (below the struct) does not go with the rest."""
+    """Raised by a struct's `__post_init__`: what is at `key` (below the struct) does not go with the rest."""
 
     def __init__(self, key: str, problem: str, remedy: str = "") -> None:
         super().__init__(problem)
@@ -277,7 +277,8 @@ class _Reader:
         try:
             result = msgspec.convert(value, type_, strict=strict)
         except msgspec.ValidationError as exc:
-            return self.wrong(key, _in_words(str(exc), value, plain), where=where)
+            is_what = shown(value) if where else kind_of(value)
+            return self.wrong(key, _in_words(str(exc), value, plain, is_what), where=where)
         if isinstance(result, float) and not -1e300 < result < 1e300:
             return self.wrong(key, "should be a number, is infinite or none", where=where)
         return result
@@ -293,9 +294,8 @@ def unwrapped(type_: Any) -> tuple[Any, list[Rule], Any]:
 
 def meta(type_: Any) -> msgspec.Meta:
     if typing.get_origin(type_) is typing.Annotated:
-        for one in typing.get_args(type_)[1:]:
-            if isinstance(one, msgspec.Meta):
-                return one
+        found = [one for one in typing.get_args(type_)[1:] if isinstance(one, msgspec.Meta)]
+        return next((one for one in found if one.description), msgspec.Meta())
     return msgspec.Meta()
 
 
@@ -350,7 +350,7 @@ def expected(type_: Any) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _in_words(message: str, value: Any, plain: Any) -> str:
+def _in_words(message: str, value: Any, plain: Any, is_what: str) -> str:
     main, _, at = message.partition(" - at ")
     if main.startswith("Invalid enum value"):
         return f"should be {expected(plain)}, is {shown(str(value))}"
@@ -364,9 +364,7 @@ def _in_words(message: str, value: Any, plain: Any) -> str:
         return "should not be empty"
     if "matching regex" in main:
         return f"has characters that do not belong there: {shown(str(value))}"
-    if isinstance(value, str) and plain is not str:
-        return f"should be {expected(plain)}, is {'a string' if value else 'an empty string'}"
-    return f"should be {expected(plain)}, is {kind_of(value)}{' at ' + at.strip('`$') if at else ''}"
+    return f"should be {expected(plain)}, is {is_what}{' at ' + at.strip('`$') if at else ''}"
 
 
 # --- the reference page

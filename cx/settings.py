@@ -6,6 +6,7 @@ docs/host-configuration.md is made from these structs; a test holds them togethe
 from __future__ import annotations
 
 import copy
+import difflib
 import ipaddress
 import os
 import re
@@ -26,7 +27,8 @@ __all__ = ["Secret", "Settings", "default_path", "load", "settings_document"]
 
 # Variables that begin like a key of ours and are none.
 NOT_KEYS = frozenset({"CX_CONFIG", "CX_POSTGRES_PASSWORD", "CX_CERTIFICATE_KEY"})
-DATABASE_VARIABLES = {
+Kind = Literal["url", "host", "port", "user", "password", "database"]
+DATABASE_VARIABLES: dict[str, Kind] = {
     "DATABASE_URL": "url",
     "PGHOST": "host",
     "PGPORT": "port",
@@ -38,7 +40,8 @@ GRANTS = re.compile(
     r"env_file|extra_hosts|cap_add:[A-Z_]+|(?:bind|device):/[A-Za-z0-9._/ -]+|sysctl:[a-z0-9._-]+"
     r"|memory:[1-9][0-9]*[kmg]b?|cpus:[0-9]+(?:\.[0-9]+)?|(?:pids|replicas):[1-9][0-9]*"
 )
-_DOMAIN = re.compile(r"(?=.{1,180}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{1,180}}$)(?:{_DNS_LABEL}\.)*{_DNS_LABEL}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -55,10 +58,11 @@ def _hostname(text: str) -> None:
         raise ValueError("should end with .{domain}")
     label = text.removesuffix(".{domain}")
     try:
-        fields = [field for _, field, spec, conversion in string.Formatter().parse(label) if field is not None]
-        odd = [1 for _, _, spec, conversion in string.Formatter().parse(label) if spec or conversion]
+        parsed = list(string.Formatter().parse(label))
     except ValueError as exc:
         raise ValueError("has a brace that is not closed") from exc
+    fields = [field for _, field, _, _ in parsed if field is not None]
+    odd = any(spec or conversion for _, _, spec, conversion in parsed)
     if unknown := sorted(set(fields) - {"namespace", "service"}):
         raise ValueError(f"may use {{namespace}} and {{service}} only, not {{{shown(unknown[0])}}}")
     if sorted(fields) != ["namespace", "service"] or odd:
@@ -127,7 +131,7 @@ def _source(secret: Secret) -> None:
     except ValueError:
         right = False
     if not right:
-        raise ValueError("should be postgresql://user:password@host/database, or env:NAME (its value is not shown)")
+        raise ValueError("should be postgresql://user:password@host/database, or env:NAME (not shown here)")
 
 
 def _variable(text: str) -> None:
@@ -172,8 +176,8 @@ class Router(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tls: Annotated[
         Literal["off", "acme", "files"] | None,
         Meta(
-            description="`off`; `acme`: certificates from an ACME server, one for each hostname; `files`: the one "
-            "in `certificate` and `key`. Default: `off` with the domain `localhost`, else `acme`."
+            description="`off`; `acme`: certificates from an ACME server, one for each hostname; `files`: the "
+            "one in `certificate` and `key`. Default: `off` with the domain `localhost`, else `acme`."
         ),
     ] = None
     acme_email: Annotated[str | None, Meta(description="Where the ACME server writes to."), Rule(_email)] = None
@@ -227,7 +231,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For each container of a preview: the default, and the most that a project gets (unless `allow` says more)."""
+    """For each container of a preview: the default, and the most that a project gets unless `allow` says more."""
 
     memory: Annotated[str, Meta(description="Memory, such as `512m` or `2g`."), Rule(_memory)] = "512m"
     cpus: Annotated[float, Meta(ge=0.01, le=1024, description="Cores.")] = 1.0
@@ -249,8 +253,8 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: Annotated[
         Secret | None,
         Meta(
-            description="`postgresql://user:password@host/database` to dump from, or `env:NAME`: the variable NAME of "
-            "cx's environment holds it. Never shown."
+            description="`postgresql://user:password@host/database` to dump from, or `env:NAME`: the variable NAME "
+            "of cx's environment holds it. Never shown."
         ),
         Rule(_source),
     ] = None
@@ -263,10 +267,10 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env: Annotated[
         dict[
             Annotated[str, Rule(_variable)],
-            Literal["url", "host", "port", "user", "password", "database"],
+            Kind,
         ],
         Meta(description="Variables that the previews' services get: name -> what it holds."),
-    ] = msgspec.field(default_factory=lambda: dict(DATABASE_VARIABLES))
+    ] = msgspec.field(default_factory=DATABASE_VARIABLES.copy)
 
     def __post_init__(self) -> None:
         if (self.source is None) == (self.file is None):
@@ -408,7 +412,7 @@ def _with_environment(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     merged = copy.deepcopy(dict(document))
     origins = {key: "file" for key, _ in _given(document)}
-    known = {key: type_ for key, type_ in leaves(HostFile)}
+    known = dict(leaves(HostFile))
     for variable, text in sorted(environ.items()):
         if not variable.startswith("CX_") or variable in NOT_KEYS or text == "":
             continue
@@ -446,8 +450,6 @@ def _key_of(variable: str, known: Mapping[tuple[str, ...], Any], document: Mappi
 
 def _refuse_near(variable: str, known: Mapping[tuple[str, ...], Any]) -> None:
     """Raises Invalid for a variable that begins like one of our tables but names none of its keys."""
-    import difflib
-
     tables = {key[0] for key in known if len(key) > 1}
     if not any(variable.startswith(f"CX_{table.upper()}_") for table in tables):
         return
