@@ -59,7 +59,7 @@ class Host:
 
     @property
     def state_dir(self) -> Path:
-        return Path(self.settings.state_dir)
+        return self.settings.state
 
     def lock(self, name: str, why: str, **options: object) -> AbstractContextManager[None]:
         return held(self.state_dir / "locks" / f"{name}.lock", why, **options)  # type: ignore[arg-type]

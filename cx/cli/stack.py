@@ -19,10 +19,8 @@ def up() -> None:
     with wiring.open_host() as host, host.lock("stack", "start the stack", wait_s=60):
         host.stack.up(lambda text: print(f"{text} ...", flush=True))
         prepare(host.server)
-        port = host.router.port
-        print(
-            f"the host's stack is up: previews answer at {host.settings.base_url(f'NAMESPACE-SERVICE.{host.settings.domain}')} (port {port})"
-        )
+        url = host.settings.base_url(f"NAMESPACE-SERVICE.{host.settings.domain}")
+        print(f"the host's stack is up: previews answer at {url}")
 
 
 def down(
@@ -70,7 +68,7 @@ def config_show(json: JsonOption = False) -> None:
     if json:
         as_json(document)
         return
-    table(["setting", "value", "from"], [[one["key"], str(one["value"]), one["origin"]] for one in document], "")
+    table(["setting", "value", "from"], [[key, str(one["value"]), one["from"]] for key, one in document.items()], "")
 
 
 @config.command("path")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from builtins import list as list_
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import docker.errors
 import psycopg
 from psycopg import errors, sql
 
@@ -25,7 +27,7 @@ from cx.adapters.postgres.source import LiveSource
 from cx.adapters.postgres.tools import WORK, Tools, remove
 from cx.adapters.postgres.values import Checkpoint, Golden, Progress, Server, Source, nowhere
 from cx.errors import CxError, Invalid
-from cx.model.names import LABEL_INSTANCE, LABEL_ROLE, LABEL_SERVICE, Names
+from cx.model.names import Names
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -104,18 +106,7 @@ class PostgresGoldens:
 
     def _sweep(self, connection: Session, source: str) -> None:
         """All that remains of `source` is its newest golden, and the roles that this and clones need."""
-        for container in self._client.containers.list(
-            all=True,
-            ignore_removed=True,
-            filters={
-                "label": [
-                    f"{LABEL_INSTANCE}={self._names.instance}",
-                    f"{LABEL_ROLE}={_ROLE}",
-                    f"{LABEL_SERVICE}={source}",
-                ]
-            },
-        ):
-            remove(container)
+        self._remove_containers(source)
         found = observing.look(connection, self._names, self._names.golden_prefix(source))
         serving = observing.newest(observing.goldens(self._names, found), source)
         for database in found.databases:
@@ -127,6 +118,15 @@ class PostgresGoldens:
         for role in roles:
             with suppress(errors.DependentObjectsStillExist):  # clones that still need it
                 connection.execute(statement("DROP ROLE IF EXISTS {role}", role=sql.Identifier(role)))
+
+    def _remove_containers(self, source: str) -> None:
+        labels = self._names.labels(None, _ROLE, service=source)
+        mine: dict[str, str | list_[str] | bool] = {"label": [f"{key}={value}" for key, value in labels.items()]}
+        for container in self._client.containers.list(all=True, ignore_removed=True, filters=mine):
+            remove(container)
+        for volume in self._client.volumes.list(filters=mine):
+            with suppress(docker.errors.APIError):  # goes with its container, which is on its way
+                volume.remove()
 
     def _policy_roles(self, connection: Session, source: str) -> tuple[str, ...]:
         rows = connection.execute(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import docker.errors
 import requests
+from docker.types import Mount
 
 from cx.adapters.postgres.errors import ServerUnavailable
 from cx.errors import Terminal
@@ -69,7 +70,9 @@ class Tools:
         self._ids = (0, 0)
 
     def __enter__(self) -> Tools:
-        volumes: dict[str, Any] = {"volumes": [WORK]}
+        # Nameless, so that it goes with its container; labelled, so that it is known as ours (law 4).
+        own = Mount(WORK, None, type="volume", labels=self._labels)
+        volumes: dict[str, Any] = {"mounts": [own]}
         if self._volume_of:
             volumes = {"volumes_from": [self._volume_of.container.id]}
         try:

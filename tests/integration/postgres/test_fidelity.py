@@ -1,0 +1,128 @@
+"""What is in the source is in the clone: everything.sql, value by value and definition by definition."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from cx.adapters.postgres.values import Clone, Source
+from tests.integration.postgres.conftest import ONE, UNICODE_NAME, Machine, World, fill
+
+TABLES = """
+SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 2
+"""
+
+
+def checksums(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """A checksum of the rows of each table and materialised view, of sequences and of large objects."""
+    sums = {}
+    for schema, table in connection.execute(TABLES).fetchall():
+        rows = connection.execute(
+            sql.SQL("SELECT t::text FROM {} AS t ORDER BY t::text COLLATE \"C\"").format(sql.Identifier(schema, table))
+        ).fetchall()
+        sums[f"{schema}.{table}"] = hashlib.sha256(repr(rows).encode()).hexdigest() + f" {len(rows)} rows"
+    sequences = "SELECT schemaname, sequencename, last_value FROM pg_sequences ORDER BY 1, 2"
+    sums["sequences"] = repr(connection.execute(sequences).fetchall())
+    objects = "SELECT oid, md5(lo_get(oid)), obj_description(oid, 'pg_largeobject') FROM pg_largeobject_metadata"
+    sums["large objects"] = repr(connection.execute(objects).fetchall())
+    return sums
+
+
+LEFT_OUT = re.compile(
+    r"CREATE (EVENT TRIGGER|PUBLICATION|FOREIGN DATA WRAPPER|SERVER|USER MAPPING)\b|COMMENT ON EXTENSION"
+)
+
+
+def definitions(dumper: Machine, url: str) -> list[str]:
+    """Every statement of the schema, as one and the same pg_dump spells it, without what stays behind."""
+    text = dumper.run("pg_dump", "-s", "--no-owner", "--no-privileges", "--restrict-key=x", "-d", url)
+    statements = re.split(r"\n\n+", re.sub(r"(?m)^--.*\n|^SET .*\n", "", text))
+    return [s for s in statements if s.strip() and not LEFT_OUT.search(s)]
+
+
+@pytest.fixture(scope="module", params=["postgres:18", "postgres:17", "postgres:18 sanitised"])
+def cloned(
+    request: pytest.FixtureRequest,
+    world: World,
+    production: Machine,
+    start: Callable[..., Machine],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Machine, Clone]:
+    """The source of a version, and a clone of it; also by way of the scratch server."""
+    image, *sanitised = request.param.split()
+    machine = production
+    if image != "postgres:18":
+        machine = start(image)
+        fill(machine)
+    script = None
+    if sanitised:
+        script = Path(tmp_path_factory.mktemp("s") / "nothing.sql")
+        script.write_text("SELECT 1;")
+    source = Source(
+        "everything", url=machine.url(UNICODE_NAME), extensions=("btree_gist",), sanitise=script
+    )
+    golden = world.goldens.refresh(source)
+    assert any("event trigger watching" in note for note in golden.notes), golden.notes
+    return machine, world.clones.reset(ONE, "everything")
+
+
+def test_every_value_is_the_same(cloned: tuple[Machine, Clone], world: World) -> None:
+    machine, clone = cloned
+    with machine.connect(UNICODE_NAME) as source, world.machine.connect(clone.database) as ours:
+        ours.execute("SET timezone = 'Asia/Tokyo'; SET search_path = sales, public, \"Förderung\"")
+        expected = checksums(source)
+        assert checksums(ours) == expected
+        assert len(expected) > 20
+
+
+def test_every_definition_is_the_same(cloned: tuple[Machine, Clone], world: World) -> None:
+    machine, clone = cloned
+    expected = definitions(world.machine, machine.url(UNICODE_NAME))
+    assert definitions(world.machine, world.machine.url(clone.database)) == expected
+    assert len(expected) > 100
+
+
+def test_the_locale_and_the_settings_are_the_same(cloned: tuple[Machine, Clone], world: World) -> None:
+    machine, clone = cloned
+    query = (
+        "SELECT pg_encoding_to_char(encoding), datlocprovider, datcollate, datctype, datlocale,"
+        " current_setting('search_path'), current_setting('timezone')"
+        " FROM pg_database WHERE datname = current_database()"
+    )
+    with machine.connect(UNICODE_NAME) as source, world.as_preview(clone) as ours:
+        assert ours.execute(query).fetchone() == source.execute(query).fetchone()
+
+
+def test_the_app_owns_everything_and_can_change_it(cloned: tuple[Machine, Clone], world: World) -> None:
+    _, clone = cloned
+    with world.as_preview(clone) as app:
+        foreign = app.execute(
+            "SELECT c.oid::regclass, c.relowner::regrole FROM pg_class AS c"
+            " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+            " WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+            " AND c.relowner <> current_user::regrole"
+        ).fetchall()
+        assert foreign == []
+        for change in (
+            "ALTER TABLE person ADD COLUMN more text",
+            "CREATE TABLE public.migrated (id serial PRIMARY KEY)",
+            "CREATE SCHEMA another",
+            "CREATE EXTENSION IF NOT EXISTS pgcrypto",
+            "CREATE EXTENSION hstore SCHEMA public",
+            "DROP VIEW sales.happy",
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY sales.per_person",
+            "SELECT lo_put(424242, 0, 'x')",
+            "ALTER TYPE mood ADD VALUE 'wild'",
+            "CREATE TEMP TABLE scratch (id int)",
+            "DROP SCHEMA \"Förderung\" CASCADE",
+            "INSERT INTO person (email) VALUES ('new@example.com')",
+        ):
+            app.execute(change)
