@@ -159,7 +159,7 @@ class Host:
         from cx.adapters.postgres.goldens import PostgresGoldens
 
         return PostgresGoldens(
-            self.server, self.names, self.engine.api, self.settings.postgres.image, checkpoint=self.fault
+            self.server, self.names, self.engine.client, self.settings.postgres.image, checkpoint=self.fault
         )
 
     @cached_property

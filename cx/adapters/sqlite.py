@@ -40,7 +40,7 @@ KEPT = 50  # deployments of one namespace
 
 @dataclass(frozen=True)
 class Deployment:
-    """One attempt. `outcome`: running, ready, unchanged, failed, superseded, deleted; times in Unix seconds."""
+    """One attempt. `outcome`: running, ready, failed, superseded, died; times in Unix seconds."""
 
     id: int
     namespace: str
@@ -121,8 +121,12 @@ class Store:
 
     # --- history
     def begin(self, wish: Desired, now: float) -> int:
-        """A new deployment's id. Only the last KEPT of a namespace are kept."""
+        """A new deployment's id. Only the last KEPT of a namespace are kept. One that still runs has died."""
         with self._transaction():
+            self._write(
+                "UPDATE deployments SET outcome = 'died', finished_at = ? WHERE namespace = ? AND outcome = 'running'",
+                (now, wish.namespace.name),
+            )
             identity = self._db.execute(
                 "INSERT INTO deployments (namespace, revision, version, started_at) VALUES (?,?,?,?)",
                 (wish.namespace.name, wish.revision, wish.version, now),

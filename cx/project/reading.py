@@ -10,11 +10,11 @@ from typing import Literal
 
 import msgspec
 
+from cx.checkout import read_inside
 from cx.errors import Invalid
 from cx.model.names import shown
-from cx.project.document import Build, Document, Release, Service, text_of, words
 from cx.project.dockerfile import exposed
-from cx.project.paths import read_inside
+from cx.project.document import Build, Document, Release, Service, text_of, words
 from cx.schema import decode, parse_toml
 
 FILE = "cx.toml"
@@ -36,11 +36,6 @@ class Project:
     file: str
     text: str = ""
     notes: tuple[str, ...] = ()
-
-    @property
-    def where(self) -> str:
-        """The file that a reader should look into when a service is wrong."""
-        return self.file if self.kind != "services" or self.file else FILE
 
 
 def read_project(checkout: Path) -> Project:

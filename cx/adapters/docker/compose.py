@@ -86,7 +86,7 @@ def run(
     if watchdog.fired:
         raise Retryable(f"`{' '.join(argv[:3])}` took more than {timeout_s:.0f} s", log=tuple(last))
     if status:
-        raise CommandFailed(reason(last) or f"`{' '.join(argv[:3])}` ended with status {status}", log=tuple(last))
+        raise CommandFailed(reason(last) or f"`{' '.join(argv[:3])}` ended with status {status}", log=telling(last))
     return list(last)
 
 
@@ -112,6 +112,11 @@ class _Watchdog:
 
     def stop(self) -> None:
         self._timer.cancel()
+
+
+def telling(lines: Sequence[str]) -> tuple[str, ...]:
+    """`lines` without Docker's progress and its warnings about the model."""
+    return tuple(one for one in lines if not one.startswith(("time=", " Container ", " Image ")))
 
 
 def reason(lines: Sequence[str]) -> str:

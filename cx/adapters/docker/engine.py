@@ -53,21 +53,25 @@ def _current_context(folder: Path) -> str:
 
 
 class Engine:
-    """A lazily opened connection; `api` is docker-py's low-level client."""
+    """A lazily opened connection; `client` is docker-py's, `api` its low-level half."""
 
     def __init__(self, host: str | None = None) -> None:
         self.host = host or address()
 
     @cached_property
-    def api(self) -> Any:
+    def client(self) -> docker.DockerClient:
         with translated(f"the Docker Engine at {self.host}"):
-            return docker.APIClient(
+            return docker.DockerClient(
                 base_url=self.host, version="1.45", timeout=60, use_ssh_client=self.host.startswith("ssh")
             )
 
+    @property
+    def api(self) -> Any:
+        return self.client.api
+
     def close(self) -> None:
-        if "api" in self.__dict__:
-            self.api.close()
+        if "client" in self.__dict__:
+            self.client.close()
 
 
 @contextmanager

@@ -19,6 +19,10 @@ from cx.model.names import Names, Namespace
 RELEASE = "cx-release"
 POOLER = "cx-pooler"
 
+# How long a service of an old revision may finish what it does, unless the project says so itself. Many programs
+# do not heed SIGTERM as process 1 of a container: this is then what each redeploy waits.
+GRACE = "3s"
+
 # Docker's default capabilities less those that a web application has no use for.
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
 
@@ -180,7 +184,12 @@ class Modeller:
     def _bounded(self, model: dict[str, Any]) -> dict[str, Any]:
         """`model` with limits where it has none, and with no more rights than it needs."""
         limits = self.limits
-        defaults = {"mem_limit": limits.memory, "cpus": limits.cpus, "pids_limit": limits.pids}
+        defaults = {
+            "mem_limit": limits.memory,
+            "cpus": limits.cpus,
+            "pids_limit": limits.pids,
+            "stop_grace_period": GRACE,
+        }
         wanted = [
             *CAPABILITIES,
             *(one for one in model.pop("cap_add", None) or () if one not in CAPABILITIES),
@@ -203,16 +212,7 @@ class Modeller:
         return self._bounded({"image": self.pooler_image, "mem_limit": "64m", "pids_limit": 16}) | {
             "labels": self.names.labels(self.namespace, "pooler", service=pooler.use.alias, revision=self.revision),
             "networks": {"net": {"ipv4_address": address, "aliases": [pooler.use.alias]}, "data": {}},
-            "configs": [
-                {
-                    "source": config_name(name, path),
-                    "target": path,
-                    "uid": "65532",
-                    "gid": "65532",
-                    "mode": 0o440,
-                }
-                for path in pooler.files
-            ],
+            "configs": [{"source": config_name(name, path), "target": path} for path in pooler.files],
             "cap_add": [],
             "pull_policy": "never",
             "restart": "always",

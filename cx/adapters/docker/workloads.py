@@ -27,7 +27,6 @@ from cx.model.state import Container, Desired, Observed
 T = TypeVar("T")
 COMPOSE_TIMEOUT_S = 900  # covers pulling images
 RESTARTS = 3  # so many may a service need until what it waits for is there
-GRACE_S = 10
 
 
 @dataclass(frozen=True)
@@ -251,7 +250,7 @@ class Workloads:
         def stop(one: Container) -> None:
             with translated(f"stop {one.name}"):
                 try:
-                    self.engine.api.stop(one.id, timeout=GRACE_S)
+                    self.engine.api.stop(one.id)  # after the grace that its model gives
                 except NotFound:
                     return
 

@@ -56,6 +56,14 @@ _POLICY = re.compile(
     rf"^CREATE POLICY {_IDENTIFIER} ON (?:ONLY )?{_IDENTIFIER}(?:\.{_IDENTIFIER})?"
     rf"(?: AS \w+)?(?: FOR \w+)? TO (?P<roles>{_IDENTIFIER}(?:, {_IDENTIFIER})*)"
 )
+# Since the minor releases of November 2026 a server may note a version on each column, as an option that an
+# older minor release of the next major version does not know; pg_dump passes it on.
+_COLUMN_VERSION = re.compile(r"^ALTER TABLE ONLY .+ ALTER COLUMN .+ SET \(.*\bpg_attver=\d+.*\);$", re.MULTILINE)
+WITHOUT_COLUMN_VERSIONS = (
+    "/^ALTER TABLE ONLY .+ ALTER COLUMN .+ SET \\(.*pg_attver=[0-9]+.*\\);$/"
+    "{ s/pg_attver=[0-9]+(, )?//; s/, \\);$/);/; / SET \\(\\);$/d }"
+)  # for sed -E
+
 _LOCALE = re.compile(r"\b([A-Z_]+) = ('(?:[^']|'')*'|\w+)")
 
 
@@ -126,6 +134,10 @@ def policy_roles(statements: Iterable[str]) -> Iterator[str]:
 
 def unquoted(identifier: str) -> str:
     return identifier[1:-1].replace('""', '"') if identifier.startswith('"') else identifier
+
+
+def has_column_versions(statements: str) -> bool:
+    return _COLUMN_VERSION.search(statements) is not None
 
 
 # --- the database's locale

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cx.adapters.postgres import archive, plain
@@ -36,9 +36,7 @@ class Dump:
     notes: tuple[str, ...] = ()
     source_version: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
-
-    def moved(self, path: str) -> Dump:
-        return replace(self, path=path, parallel=True)
+    column_versions: bool = False  # see archive.WITHOUT_COLUMN_VERSIONS
 
 
 def examined(tools: Tools, path: str, origin: str, *, parallel: bool) -> Dump:
@@ -56,6 +54,7 @@ def examined(tools: Tools, path: str, origin: str, *, parallel: bool) -> Dump:
         dict(archive.extension_schemas(some)),
         contents,
         contents.notes,
+        column_versions=archive.has_column_versions(create),
     )
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from cx.adapters.postgres.archive import LEFT_OUT, extension_schemas, policy_roles
+from cx.adapters.postgres.archive import LEFT_OUT, extension_schemas, has_column_versions, policy_roles
 
 _SECTION = re.compile(rb"-- (?:Data for )?Name: (?P<name>.*); Type: (?P<kind>[^;]+); Schema: ")
 _COPY = re.compile(rb"COPY .* FROM stdin;\r?\n?")
@@ -59,6 +59,8 @@ def filtered(lines: Iterable[bytes], reading: Reading) -> Iterator[bytes]:
             skipping = _section(line, reading, skipping)
             continue
         if line.startswith(_META) or _OWNER.fullmatch(line) or _COMMENT.match(line):
+            continue
+        if has_column_versions(line.decode(errors="replace")):
             continue
         if skipping and not line.startswith(b"SET default_"):
             continue

@@ -15,7 +15,7 @@ from typing import Protocol
 from psycopg import sql
 
 from cx.adapters.postgres import marks
-from cx.adapters.postgres.archive import Locale
+from cx.adapters.postgres.archive import WITHOUT_COLUMN_VERSIONS, Locale
 from cx.adapters.postgres.dump import Dump, unreadable
 from cx.adapters.postgres.errors import NoSpace, RestoreFailed, ServerUnavailable, SourceRefused
 from cx.adapters.postgres.server import revoke_all, statement
@@ -28,6 +28,10 @@ from cx.model.names import Names
 Query = sql.SQL | sql.Composed
 
 _LIST = f"{WORK}/restore.list"
+_WHAT = (
+    *("-L", _LIST, "--no-owner", "--no-privileges", "--no-security-labels"),
+    *("--no-tablespaces", "--no-publications", "--no-subscriptions"),
+)
 _UNREADABLE = ("could not read", "input file", "end of file", "corrupt", "not a valid archive", "decompress")
 
 
@@ -167,9 +171,12 @@ class Restore:
             elif "creating INDEX" in line:
                 self.progress(f"{self.source.name}: building index {line.rsplit(' ', 1)[-1]}")
 
-        argv = ["pg_restore", "-d", "service=target", "-w", "-v", "--exit-on-error", "-L", _LIST]
-        argv += ["--no-owner", "--no-privileges", "--no-security-labels", "--no-tablespaces"]
-        argv += ["--no-publications", "--no-subscriptions"]
+        argv = ["pg_restore", "-d", "service=target", "-w", "-v", "--exit-on-error", *_WHAT]
+        if self.dump.column_versions:
+            ran = self._run_definitions(target)
+            if not ran.ok:
+                return ran
+            argv += ["--section=data", "--section=post-data"]
         if self.dump.parallel:
             argv += ["-j", str(self.source.jobs)]
         return target.tools.run([*argv, self.dump.path], environment=target.environment, on_error_line=count)
@@ -181,6 +188,12 @@ class Restore:
         return target.tools.run(
             ["bash", "-c", f"cat {WORK}/restrict {self.dump.path} | {_PSQL}"], environment=target.environment
         )
+
+    def _run_definitions(self, target: Target) -> Ran:
+        """Tables and all that comes before data, by way of text, for what this server does not know."""
+        script = f"{' '.join(_WHAT)} --section=pre-data -f - {self.dump.path}"
+        command = f"set -o pipefail; pg_restore {script} | sed -E '{WITHOUT_COLUMN_VERSIONS}' | {_PSQL}"
+        return target.tools.run(["bash", "-c", command], environment=target.environment)
 
     def _failure(self, ran: Ran) -> CxError:
         message = first_error(ran.errors)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 import requests
 from docker.types import Mount
+from docker.utils.socket import STDOUT, frames_iter
 
 from cx.adapters.postgres.errors import ServerUnavailable
 from cx.errors import Terminal
@@ -107,7 +108,7 @@ class Tools:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._stdin is not None:
-            self._stdin.close()
+            _close(self._stdin)
         if self._container is not None:
             remove(self._container)
 
@@ -132,9 +133,15 @@ class Tools:
         try:
             made = api.exec_create(self.container.id, list(argv), environment=plain, user=_USER)
             output, errors = bytearray(), _Lines(on_error_line)
-            for out, err in api.exec_start(made["Id"], stream=True, demux=True):
-                output += out or b""
-                errors.feed(err or b"")
+            stream = api.exec_start(made["Id"], socket=True)
+            try:
+                for number, data in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
+                    if number == STDOUT:
+                        output += data
+                    else:
+                        errors.feed(data)
+            finally:
+                _close(stream)
             errors.end()
             code = api.exec_inspect(made["Id"])["ExitCode"]
         except (docker.errors.DockerException, requests.RequestException) as exc:
@@ -196,6 +203,13 @@ def remove(container: Container) -> None:
     except docker.errors.APIError as exc:
         if exc.status_code != 409:
             raise ServerUnavailable(f"a container could not be removed ({exc.explanation})") from exc
+
+
+def _close(stream: Any) -> None:
+    """Closes one of docker-py's sockets; what it hands out is a view that does not close the socket itself."""
+    for part in (getattr(stream, "_response", None), stream, getattr(stream, "_sock", None)):
+        if part is not None:
+            part.close()
 
 
 def _read(path: Path) -> Iterator[bytes]:
