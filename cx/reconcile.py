@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from cx.errors import CxError, ProbeFailed, Retryable
-from cx.model.blueprint import Blueprint, Build, DatabaseUse, Route
+from cx.model.blueprint import Blueprint, Build, DatabaseUse, Pooler, Route
 from cx.model.names import Names, Namespace
 from cx.model.state import Clone, Desired, Do, Observed, Stage, Step
 from cx.plan import plan, settled
 
-P = TypeVar("P")  # a pooler, as the databases make it and the workloads run it; the core only hands it on
+T = TypeVar("T")
 
 
-class Workloads(Protocol[P]):
+class Workloads(Protocol):
     def observe(self, namespace: Namespace) -> Observed: ...
     def build(self, wish: Desired, build: Build, checkout: Path, line: Callable[[str], None]) -> None: ...
     def lay(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None: ...
     def pin(self, wish: Desired, blueprint: Blueprint) -> None: ...
-    def release(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[P], data: str) -> None: ...
-    def start(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[P], data: str) -> None: ...
+    def release(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None: ...
+    def start(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None: ...
     def await_well(self, wish: Desired, blueprint: Blueprint) -> None: ...
     def targets(self, wish: Desired, blueprint: Blueprint) -> Mapping[str, Sequence[str]]: ...
     def failure_log(self, namespace: Namespace, revision: str) -> Sequence[str]: ...
@@ -38,12 +38,12 @@ class Workloads(Protocol[P]):
     def untag(self, image: str) -> None: ...
 
 
-class Databases(Protocol[P]):
+class Databases(Protocol):
     def observe(self, namespace: Namespace) -> tuple[Clone, ...]: ...
     def clone(self, namespace: Namespace, source: str) -> None: ...
     def reset(self, namespace: Namespace, source: str) -> None: ...
     def drop(self, namespace: Namespace, source: str) -> None: ...
-    def pooler(self, namespace: Namespace, use: DatabaseUse) -> P: ...
+    def pooler(self, namespace: Namespace, use: DatabaseUse) -> Pooler: ...
 
 
 class Router(Protocol):
@@ -101,8 +101,8 @@ class Reconciler:
     every named point (`before build`, `after build`, ...), where a test may end the process."""
 
     names: Names
-    workloads: Workloads[object]
-    databases: Databases[object]
+    workloads: Workloads
+    databases: Databases
     router: Router
     sources: Sources
     intent: Intent
@@ -243,7 +243,8 @@ class _Pass:
             case Do.RESET:
                 of.databases.reset(namespace, step.target)
             case _:
-                assert blueprint is not None and self.checkout is not None  # noqa: S101 - only for presence
+                assert blueprint is not None  # noqa: S101 - a plan has these steps only for presence
+                assert self.checkout is not None  # noqa: S101
                 self._bring(step, blueprint, self.checkout)
 
     def _bring(self, step: Step, blueprint: Blueprint, checkout: Path) -> None:
@@ -271,7 +272,7 @@ class _Pass:
                 for route in blueprint.routes:
                     of.router.probe(route, wish.revision, candidate=False, timeout_s=30)
 
-    def _poolers(self, blueprint: Blueprint) -> list[object]:
+    def _poolers(self, blueprint: Blueprint) -> list[Pooler]:
         if self.wish.reset_data:
             # The clones are new by now, as an earlier stage saw to: a later pass need not do it again.
             self.of.intent.data_was_reset(self.wish.namespace)
@@ -281,7 +282,7 @@ class _Pass:
         return Observed(clones=self.of.databases.observe(self.wish.namespace)).data
 
 
-def _timed(report: Reporter, name: str, run: Callable[[], P]) -> P:
+def _timed(report: Reporter, name: str, run: Callable[[], T]) -> T:
     report.step_began(name)
     started, began = time.time(), time.monotonic()
     outcome = "failed"

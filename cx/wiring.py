@@ -104,6 +104,7 @@ class Host:
             Limits(limits.memory, limits.cpus, limits.pids, limits.log_size, limits.log_files),
             self.settings.pooler.image,
             limits.build_timeout_s,
+            self.fault,
         )
 
     @cached_property

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from cx.adapters.docker.model import Pooler
 from cx.adapters.postgres.naming import role_password
 from cx.adapters.postgres.pooler import pooler_files
 from cx.errors import NotFound, Retryable
-from cx.model.blueprint import DatabaseUse
+from cx.model.blueprint import DatabaseUse, Pooler
 from cx.model.names import Namespace
 from cx.model.state import Clone
 

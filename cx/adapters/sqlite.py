@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cx.errors import Retryable, Terminal
 from cx.model.names import Namespace
@@ -176,7 +177,7 @@ class Store:
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
 
-    def _read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def _read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
             return list(self._db.execute(sql, values))
         except sqlite3.DatabaseError as exc:

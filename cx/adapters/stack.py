@@ -12,7 +12,7 @@ from pathlib import Path
 
 from docker.errors import ImageNotFound, NotFound
 
-from cx.adapters.docker.compose import CommandFailed, environment, run
+from cx.adapters.docker.compose import CommandFailed, environment, plugin, run
 from cx.adapters.docker.engine import Engine, translated
 from cx.adapters.docker.model import escaped
 from cx.adapters.docker.networks import Networks, data_subnet, server_address
@@ -105,7 +105,7 @@ class Stack:
         more = {"CX_POSTGRES_PASSWORD": self.password}
         if self.settings.tls == "files" and key:
             more["CX_CERTIFICATE_KEY"] = Path(key).read_text()
-        command = ["docker", "compose", "--project-name", self.names.stack(), "--file", "-"]
+        command = [*plugin("compose"), "--project-name", self.names.stack(), "--file", "-"]
         command += ["--project-directory", "/", "--progress", "plain", *argv]
         try:
             run(command, stdin=self.model(), timeout_s=TIMEOUT_S, env=environment(**more))
@@ -150,7 +150,7 @@ class Stack:
                 pass
         say(f"build {image}")
         context = str(folder("compose") / "images" / "pgbouncer")
-        argv = ["docker", "buildx", "build", "--progress", "plain", "--load", "--provenance=false"]
+        argv = [*plugin("buildx"), "build", "--progress", "plain", "--load", "--provenance=false"]
         try:
             run([*argv, "--tag", image, context], timeout_s=TIMEOUT_S)
         except CommandFailed as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from cx.errors import Invalid, NotFound
 from cx.model.names import Namespace, shown
 
 if TYPE_CHECKING:
+    from cx.adapters.sqlite import Deployment
     from cx.reconcile import Outcome
     from cx.wiring import Host
 
@@ -187,7 +188,7 @@ def show(namespace: NamespaceArgument, json: JsonOption = False) -> None:
     _history(found.deployments[:10])
 
 
-def _history(deployments: list) -> None:  # type: ignore[type-arg]
+def _history(deployments: Sequence[Deployment]) -> None:
     table(
         ["deployment", "version", "outcome", "took", "when", "message"],
         [
@@ -311,7 +312,5 @@ def prune(force: ForceOption = False) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (deploy, delete, show, logs, events, prune):
-        app.command()(command)
-    for name, command in (("list", list_), ("exec", exec_), ("open", open_)):
-        app.command(name)(command)
+    for command in (deploy, delete, list_, show, logs, exec_, open_, events, prune):
+        app.command(command.__name__.rstrip("_"))(command)

@@ -46,6 +46,16 @@ class DatabaseUse:
 
 
 @dataclass(frozen=True)
+class Pooler:
+    """What stands before one clone: its files by absolute path (secret), and what an app may be told of it,
+    by kind (url, host, port, user, password, database)."""
+
+    use: DatabaseUse
+    files: Mapping[str, bytes] = field(repr=False)
+    env: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Release:
     """The command that runs once, before the start, in a container like `service`'s."""
 

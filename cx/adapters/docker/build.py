@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cx.adapters.docker.compose import CommandFailed, environment, run
+from cx.adapters.docker.compose import CommandFailed, environment, plugin, run
 from cx.adapters.docker.engine import Engine, translated
 from cx.errors import BuildFailed
 from cx.model.blueprint import Build
@@ -29,8 +29,7 @@ def build(
         return
     context = checkout / wanted.context
     argv = [
-        "docker",
-        "buildx",
+        *plugin("buildx"),
         "build",
         "--progress",
         "plain",

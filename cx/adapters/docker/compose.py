@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from cx.errors import Retryable, Terminal
@@ -27,6 +32,31 @@ PASSED_ON = (
     "SSH_AUTH_SOCK",
     "XDG_RUNTIME_DIR",
 )
+
+
+# Where Docker's command line looks for its plugins.
+PLUGIN_FOLDERS = (
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+    "/Applications/Docker.app/Contents/Resources/cli-plugins",
+)
+
+
+@cache
+def plugin(name: str) -> tuple[str, ...]:
+    """The argv that runs Docker's plugin `name` (compose, buildx) so that it dies with this process.
+
+    The plugin is started itself, not through `docker`: a signal to that would leave the plugin at work, and a
+    pass that was killed could go on starting containers beside the next one.
+    """
+    own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "cli-plugins"
+    for folder in (own, *map(Path, PLUGIN_FOLDERS)):
+        if os.access(folder / f"docker-{name}", os.X_OK):
+            guard = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+            return (*guard, str(folder / f"docker-{name}"))
+    raise Terminal(f"docker {name} is not installed", remedy="see `cx doctor`")
 
 
 class CommandFailed(Terminal):
@@ -66,12 +96,11 @@ def run(
         raise Terminal(f"{argv[0]} is not installed", remedy="see `cx doctor`") from exc
     watchdog = _Watchdog(process, timeout_s)
     try:
-        assert process.stdin and process.stdout  # noqa: S101 - both are pipes
-        try:
+        assert process.stdin is not None  # noqa: S101 - both are pipes
+        assert process.stdout is not None  # noqa: S101
+        with suppress(BrokenPipeError):  # it ended before it read all: its output says why
             process.stdin.write(stdin)
             process.stdin.close()
-        except BrokenPipeError:
-            pass  # it ended before it read all: its output says why
         for text in process.stdout:
             last.append(text.rstrip())
             if line:
@@ -84,16 +113,14 @@ def run(
         watchdog.stop()
         process.stdout.close() if process.stdout else None
     if watchdog.fired:
-        raise Retryable(f"`{' '.join(argv[:3])}` took more than {timeout_s:.0f} s", log=tuple(last))
+        raise Retryable(f"{_name(argv)} took more than {timeout_s:.0f} s", log=tuple(last))
     if status:
-        raise CommandFailed(reason(last) or f"`{' '.join(argv[:3])}` ended with status {status}", log=telling(last))
+        raise CommandFailed(reason(last) or f"{_name(argv)} ended with status {status}", log=telling(last))
     return list(last)
 
 
 class _Watchdog:
     def __init__(self, process: subprocess.Popen[str], timeout_s: float) -> None:
-        import threading
-
         self.process = process
         self.fired = False
         self._timer = threading.Timer(timeout_s, self._fire)
@@ -105,13 +132,15 @@ class _Watchdog:
         self.kill()
 
     def kill(self) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def stop(self) -> None:
         self._timer.cancel()
+
+
+def _name(argv: Sequence[str]) -> str:
+    return next((Path(word).name for word in argv if "docker" in word), Path(argv[0]).name)
 
 
 def telling(lines: Sequence[str]) -> tuple[str, ...]:
@@ -128,9 +157,16 @@ def reason(lines: Sequence[str]) -> str:
     return ""
 
 
-def up(project: str, model: Mapping[str, Any], *, services: Sequence[str] = (), timeout_s: float) -> None:
+def up(
+    project: str,
+    model: Mapping[str, Any],
+    *,
+    services: Sequence[str] = (),
+    timeout_s: float,
+    line: Callable[[str], None] | None = None,
+) -> None:
     """`docker compose up --detach`: creates what is missing or changed, starts it, and does not wait."""
-    argv = ["docker", "compose", "--project-name", project, "--file", "-", "--project-directory", "/"]
+    argv = [*plugin("compose"), "--project-name", project, "--file", "-", "--project-directory", "/"]
     argv += ["--progress", "plain", "up", "--detach", "--no-build", "--quiet-pull", "--no-color"]
     argv += ["--no-deps", *services] if services else ["--remove-orphans"]
-    run(argv, stdin=json.dumps(model), timeout_s=timeout_s)
+    run(argv, stdin=json.dumps(model), timeout_s=timeout_s, line=line)

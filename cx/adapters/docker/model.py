@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cx.model.blueprint import Blueprint, DatabaseUse, Route
+from cx.model.blueprint import Blueprint, Pooler, Route
 from cx.model.names import Names, Namespace
 
 RELEASE = "cx-release"
@@ -36,15 +36,6 @@ class Limits:
     pids: int = 256
     log_size: str = "10m"
     log_files: int = 3
-
-
-@dataclass(frozen=True)
-class Pooler:
-    """The files of one database's pooler, by their absolute path in its container."""
-
-    use: DatabaseUse
-    files: Mapping[str, bytes]
-    env: Mapping[str, str]  # by kind: url, host, port, user, password, database
 
 
 @dataclass(frozen=True)

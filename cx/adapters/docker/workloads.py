@@ -16,11 +16,11 @@ from cx.adapters.docker import build as images
 from cx.adapters.docker import compose, facts, files
 from cx.adapters.docker.compose import CommandFailed
 from cx.adapters.docker.engine import Engine, translated
-from cx.adapters.docker.model import RELEASE, Limits, Modeller, Pooler
+from cx.adapters.docker.model import POOLER, RELEASE, Limits, Modeller
 from cx.adapters.docker.networks import Networks
 from cx.adapters.docker.watch import happenings
 from cx.errors import ReleaseFailed, Retryable, StartFailed
-from cx.model.blueprint import Blueprint, Build
+from cx.model.blueprint import Blueprint, Build, Pooler
 from cx.model.names import LABEL_INSTANCE, LABEL_NAMESPACE, Names, Namespace
 from cx.model.state import Container, Desired, Observed
 
@@ -37,6 +37,7 @@ class Workloads:
     limits: Limits
     pooler_image: str
     build_timeout_s: float
+    fault: Callable[[str], None] = lambda _: None  # called at named points inside steps; a test may end the process
 
     # --- facts
     def observe(self, namespace: Namespace) -> Observed:
@@ -47,6 +48,10 @@ class Workloads:
 
     # --- towards presence
     def build(self, wish: Desired, build: Build, checkout: Path, line: Callable[[str], None]) -> None:
+        def told(text: str) -> None:
+            self.fault("inside build")
+            line(text)
+
         images.build(
             self.engine,
             self.names,
@@ -54,7 +59,7 @@ class Workloads:
             build,
             checkout,
             timeout_s=self.build_timeout_s,
-            line=line,
+            line=told,
         )
 
     def lay(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None:
@@ -63,6 +68,7 @@ class Workloads:
         if blueprint.pinned:
             self._network(wish.namespace, "", 28)
         self._network(wish.namespace, wish.revision, model.prefix())
+        self.fault("inside network")
         with translated("create volumes"):
             for volume in blueprint.volumes:
                 self.engine.api.create_volume(
@@ -73,6 +79,7 @@ class Workloads:
                 volume = self.names.files_volume(wish.namespace, wish.revision)
                 owned = self.names.labels(wish.namespace, "files", revision=wish.revision)
                 self.engine.api.create_volume(volume, labels=owned)
+                self.fault("inside volumes")
                 paths = [one.path for one in blueprint.mounted]
                 files.fill(self.engine, volume, self.pooler_image, owned, checkout, paths)
 
@@ -104,8 +111,9 @@ class Workloads:
         project = self.names.project(wish.namespace, wish.revision)
         for old in self._of(wish, role="release"):
             self._remove([old])
-        first = [name for name in model["services"] if name.startswith("cx-pooler-")]
+        first = [name for name in model["services"] if name.startswith(POOLER)]
         self._up(project, model, wish.namespace, [*first, RELEASE])
+        self.fault("inside release")
         (job,) = self._of(wish, role="release")
         with translated("run the release command"):
             try:
@@ -165,7 +173,9 @@ class Workloads:
         """Nothing is left of the revision; its containers were asked to stop first."""
         seen = self.observe(namespace)
         self._stop(seen.of(revision))
+        self.fault("inside retire")
         self._remove(seen.of(revision))
+        self.fault("inside retire, containers gone")
         for name in (one for one, of in seen.networks.items() if of == revision):
             self._remove_network(name)
         for name in (one for one, of in seen.volumes.items() if of == revision):
@@ -214,7 +224,13 @@ class Workloads:
 
     def _up(self, project: str, model: dict[str, object], namespace: Namespace, services: Sequence[str] = ()) -> None:
         try:
-            compose.up(project, model, services=services, timeout_s=COMPOSE_TIMEOUT_S)
+            compose.up(
+                project,
+                model,
+                services=services,
+                timeout_s=COMPOSE_TIMEOUT_S,
+                line=lambda text: self.fault("inside start") if text.endswith("Created") else None,
+            )
         except CommandFailed as exc:
             raise StartFailed(
                 f"{namespace}: its containers did not start: {exc.what}",
