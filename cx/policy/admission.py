@@ -115,6 +115,10 @@ def _service(look: Look, key: str, name: str, service: Mapping[str, Any]) -> Adm
     one.published = _published(look, at(key, "ports"), used.get("ports"))
     one.exposed = _exposed(look, at(key, "expose"), used.get("expose"))
     one.aliases = _aliases(look, at(key, "networks"), name, used.get("networks"))
+    own = str(used.get("container_name") or "")
+    if _good_alias(own) and own != name:
+        look.note(at(key, "container_name"), "is kept as a further name in the namespace's network only")
+        one.aliases = (*(alias for alias in one.aliases if alias != own), own)
     return one
 
 

@@ -71,7 +71,7 @@ SERVICE: Mapping[str, Entry] = {
     "attach": Drop(""),
     "develop": Drop(""),
     "profiles": Drop(""),
-    "container_name": Drop("is not kept: names are the namespace's own"),
+    "container_name": Use(),
     "hostname": Drop("is not kept: the service's name is its hostname"),
     "domainname": Drop(),
     "restart": Drop("is not kept: cx restarts what ends"),

@@ -78,10 +78,11 @@ class _Reader:
         if isinstance(event, ScalarEvent):
             self.anchor(event.anchor, self.scalar(event), 1, len(event.value))
         elif isinstance(event, AliasEvent):
-            known = self.anchors.get(event.anchor)
+            name = event.anchor or ""
+            known = self.anchors.get(name)
             if known is None:
-                inside = event.anchor in self.anchors
-                raise self.wrong(f"*{shown(event.anchor)} {'refers to itself' if inside else 'is not defined'}")
+                inside = name in self.anchors
+                raise self.wrong(f"*{shown(name)} {'refers to itself' if inside else 'is not defined'}")
             self.add(known.value, known.nodes, known.text)
         elif isinstance(event, MappingStartEvent | SequenceStartEvent):
             self.open(event)
@@ -163,7 +164,9 @@ class _Reader:
 
     def check_tag(self, tag: str | None, known: tuple[str, ...]) -> None:
         if tag and tag != "!" and tag.removeprefix(_STANDARD) not in known:
-            raise self.wrong(f"has the tag {shown(tag.replace(_STANDARD, '!!'))}, which cx does not read", self.path_below())
+            raise self.wrong(
+                f"has the tag {shown(tag.replace(_STANDARD, '!!'))}, which cx does not read", self.path_below()
+            )
 
     def path(self) -> str:
         return self.stack[-1].key if self.stack else ""
@@ -198,8 +201,9 @@ def read_yaml(text: str, where: str) -> dict[str, Any]:
         for event in yaml.parse(text, Loader=_LOADER):
             if isinstance(event, DocumentStartEvent):
                 documents += 1
+                reader.take(event)
                 if documents > 1:
-                    raise Invalid(f"{where}:{event.start_mark.line + 1}", "", "holds more than one YAML document")
+                    raise Invalid(f"{where}:{reader.line}", "", "holds more than one YAML document")
             reader.take(event)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark

@@ -105,7 +105,13 @@ def _run(argv: list[str], text: str, folder: Path) -> tuple[str, str, int]:
     (folder / "model.json").write_text(text)
     with (folder / "model.json").open("rb") as model, (folder / "errors").open("w+b") as errors:
         process = subprocess.Popen(
-            argv, stdin=model, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=folder, start_new_session=True
+            argv,
+            stdin=model,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
         )
         with contextlib.suppress(ProcessLookupError, AttributeError):
             resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY_MAX_BYTES, MEMORY_MAX_BYTES))

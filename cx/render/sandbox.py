@@ -36,10 +36,11 @@ def render(source: str, name: str, values: dict) -> str:  # type: ignore[type-ar
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    environment.filters["literal"] = literal
+    environment.globals["literal"] = literal
     for unneeded in ("lipsum", "cycler", "joiner"):
         del environment.globals[unneeded]
-    template = environment.from_string(environment.compile(source, name, name))
+    code = environment.compile(source, name, name)
+    template = jinja2.Template.from_code(environment, code, environment.make_globals(None))
     parts, size = [], 0
     for part in template.generate(values):
         size += len(part)

@@ -1,0 +1,252 @@
+"""From a checkout to its blueprint: read, render, normalise, lay cx.toml over it, admit, and copy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cx.checkout import read_inside
+from cx.errors import Invalid
+from cx.model.blueprint import Blueprint, Build, DatabaseUse, Mounted, Release, Route
+from cx.model.names import Namespace, shown
+from cx.policy import Admitted, BuildInput, Caps, Grants, Look, admit, screen
+from cx.project import Document, Project, check_environment, read_project
+from cx.project.document import Service, check_text, check_variable, words
+from cx.project.reading import FILE, release_of, variables
+from cx.render import databases as clones
+from cx.render.document import read_yaml
+from cx.render.normalise import normalise
+from cx.render.overlay import laid_over, template_services
+from cx.render.routes import routes
+from cx.render.template import render_own, render_theirs
+from cx.settings import Settings
+
+
+def read_blueprint(
+    checkout: Path,
+    *,
+    project: str,
+    namespace: Namespace,
+    environment: str,
+    values: Mapping[str, str],
+    settings: Settings,
+    tree_digest: Callable[[str], str],
+) -> Blueprint:
+    """What the revision in `checkout` consists of. Reads the checkout and nothing else; runs no code of it.
+
+    `values` are those of `--set`; `tree_digest` gives a digest of the content of a folder, by its path from the
+    checkout. Raises Invalid (which file, which key), Refused (everything that the policy found), Retryable.
+    """
+    check_values(values)
+    read = read_project(checkout)
+    document = read.document
+    check_environment(document, environment)
+    theirs = _compose_text(read, project, namespace, environment, values, settings)
+    where = f"{read.file} (as rendered)" if read.kind == "template" else read.file
+    raw = read_yaml(theirs, where)
+    granted = settings.projects.get(project)
+    grants = Grants.of(granted.allow if granted else ())
+    limits = settings.limits
+    caps = Caps(limits.memory, limits.cpus, limits.pids, limits.replicas, limits.services)
+    look = Look(checkout, settings.instance, grants, grants.raised(caps))
+    screen(raw, look, where)
+    own = variables(document, environment, values)
+    model, unset = normalise(raw, checkout=checkout, where=where, variables=own)
+    model["services"] = _in_order(model.get("services"), raw.get("services"))
+    if read.kind != "services":
+        model = laid_over(model, document, environment, values, where)
+    admission = admit(model, look, where)
+    if not admission.services:
+        raise Invalid(where, "services", "has none that would run")
+    notes = [f"{where}: the variable {shown(name)} is not set: it is taken as empty" for name in unset]
+    return _Assembly(checkout, document, namespace, environment, settings, tree_digest).blueprint(
+        dict(admission.services), [*notes, *admission.notes], read.kind
+    )
+
+
+def check_values(values: Mapping[str, str]) -> None:
+    """Raises Invalid for a `--set` that cannot be a variable."""
+    for name, value in values.items():
+        try:
+            check_variable(name)
+            check_text(value)
+        except ValueError as exc:
+            raise Invalid("--set", shown(name), str(exc), remedy="for example --set DEBUG=1") from exc
+
+
+class _Assembly:
+    """Puts a blueprint together from what was admitted."""
+
+    def __init__(
+        self,
+        checkout: Path,
+        document: Document,
+        namespace: Namespace,
+        environment: str,
+        settings: Settings,
+        tree_digest: Callable[[str], str],
+    ) -> None:
+        self.checkout = checkout
+        self.document = document
+        self.namespace = namespace
+        self.environment = environment
+        self.settings = settings
+        self.tree_digest = tree_digest
+
+    def blueprint(self, admitted: dict[str, Admitted], notes: list[str], kind: str) -> Blueprint:
+        found = clones.databases(admitted, self.document, self.settings)
+        gone = set(found.replaced.values())
+        waiting = {name for name, one in admitted.items() if gone & set(one.model.get("depends_on") or ())}
+        aliases = {name: one.aliases for name, one in admitted.items() if one.aliases}
+        kept = {name: one for name, one in admitted.items() if name not in gone}
+        for one in kept.values():
+            _forget(one.model, gone)
+        roads = routes(kept, self.document, self.namespace, self.settings, self.checkout)
+        if not roads:
+            notes.append(f"no service has a hostname: set services.<name>.port in {FILE} for the one that serves HTTP")
+        self._tell(kept, roads)
+        names = clones.variables(self.document, self.settings, found.uses)
+        models = {name: one.model for name, one in kept.items()}
+        pinned = {name for name in kept if self._is_pinned(name, models[name], roads)}
+        told = [note for note in notes if not any(note.startswith(f"services.{name}.") for name in gone)]
+        return Blueprint(
+            services={name: model for name, model in models.items() if name not in pinned},
+            pinned={name: model for name, model in models.items() if name in pinned},
+            routes=roads,
+            builds=tuple(self._build(name, one.build) for name, one in kept.items() if one.build),
+            databases=found.uses,
+            database_env=self._database_env(kept, found.uses, names, waiting, kind),
+            aliases=aliases,
+            volumes=_mounts(models, "source"),
+            mounted=tuple(Mounted(path) for path in _mounts(models, "subpath")),
+            release=self._release(kept),
+            start_timeout_s=float(self.settings.limits.start_timeout_s),
+            notes=(*found.notes, *told),
+        )
+
+    def _is_pinned(self, name: str, model: Mapping[str, Any], roads: tuple[Route, ...]) -> bool:
+        said = self.document.services.get(name, Service()).update
+        if said is not None:
+            return said == "in-place"
+        keeps = any(one.get("type") == "volume" and one.get("source") for one in model.get("volumes") or ())
+        return keeps and all(route.service != name for route in roads)
+
+    def _tell(self, kept: Mapping[str, Admitted], roads: tuple[Route, ...]) -> None:
+        """The services that are the project's own learn where they are, unless they say so themselves."""
+        hosts = {route.service: route.host for route in roads}
+        told = {"CX_NAMESPACE": self.namespace.name, "CX_ENVIRONMENT": self.environment}
+        for name, host in hosts.items():
+            told[f"CX_URL_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"] = self.settings.base_url(host)
+        for name, one in kept.items():
+            if not one.build and name not in hosts:
+                continue
+            host = hosts.get(name) or next(iter(hosts.values()), "")
+            own = {"CX_HOST": host, "CX_URL": self.settings.base_url(host)} if host else {}
+            one.model["environment"] = {**told, **own, **(one.model.get("environment") or {})}
+
+    def _database_env(
+        self,
+        kept: Mapping[str, Admitted],
+        uses: tuple[DatabaseUse, ...],
+        names: Mapping[str, str],
+        waiting: set[str],
+        kind: str,
+    ) -> dict[str, dict[str, str]]:
+        """In a repository with a Compose file: for those that waited for the database, and what is built."""
+        found = {}
+        for name, one in kept.items():
+            if uses and (kind == "services" or name in waiting or one.build):
+                own = one.model.get("environment") or {}
+                found[name] = {variable: what for variable, what in names.items() if variable not in own}
+        return {name: env for name, env in found.items() if env}
+
+    def _build(self, name: str, wanted: BuildInput) -> Build:
+        dockerfile = read_inside(self.checkout, wanted.dockerfile, size_max=256 * 1024)
+        facts = [
+            self.tree_digest(wanted.context),
+            wanted.dockerfile,
+            hashlib.sha256(dockerfile).hexdigest(),
+            wanted.target,
+            sorted(wanted.args.items()),
+        ]
+        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        return Build(name, wanted.context, wanted.dockerfile, wanted.target, dict(wanted.args), digest)
+
+    def _release(self, kept: Mapping[str, Admitted]) -> Release | None:
+        said = release_of(self.document, self.environment)
+        if said is None:
+            return None
+        built = [name for name, one in kept.items() if one.build]
+        service = said.service or ("app" if "app" in kept else next(iter([*built, *kept]), ""))
+        if service not in kept:
+            known = ", ".join(kept)
+            raise Invalid(FILE, "release.service", f"{shown(service)} is not a service that runs; there are: {known}")
+        return Release(service, tuple(words(said.command)), float(said.timeout_s))
+
+
+def _compose_text(
+    read: Project,
+    project: str,
+    namespace: Namespace,
+    environment: str,
+    values: Mapping[str, str],
+    settings: Settings,
+) -> str:
+    if read.kind == "compose":
+        return read.text
+    document = read.document
+    services = template_services(document, environment, values)
+    for name, service in services.items():
+        host = settings.host(namespace, name)
+        service |= {"host": host, "url": settings.base_url(host)}
+    seen = {
+        "project": project,
+        "namespace": namespace.name,
+        "environment": environment,
+        "services": services,
+        "databases": {
+            name: {
+                "host": said.service or clones.DEFAULT_ALIAS,
+                "port": said.port,
+                "database": said.database or said.user or "app",
+                "user": said.user or "app",
+            }
+            for name, said in document.databases.items()
+        },
+        "values": variables(document, environment, values),
+    }
+    return render_own(seen) if read.kind == "services" else render_theirs(read.text, seen, read.file)
+
+
+def _in_order(services: Any, raw: Any) -> Any:
+    """Compose sorts services by name; the project's own order says what comes first."""
+    if not isinstance(services, dict) or not isinstance(raw, dict):
+        return services
+    return {name: services[name] for name in [*(name for name in raw if name in services), *services]}
+
+
+def _forget(model: dict[str, Any], gone: set[str]) -> None:
+    """Nobody waits for a service that became a clone: its pooler is there first."""
+    needs = {name: need for name, need in (model.get("depends_on") or {}).items() if name not in gone}
+    model.pop("depends_on", None)
+    if needs:
+        model["depends_on"] = needs
+
+
+def _mounts(models: Mapping[str, Mapping[str, Any]], what: str) -> tuple[str, ...]:
+    """The named volumes (`source`), or the paths of the checkout (`subpath`), that are mounted by anyone."""
+    found: dict[str, None] = {}
+    for model in models.values():
+        for mount in model.get("volumes") or ():
+            if mount.get("type") != "volume":
+                continue
+            source, subpath = mount.get("source"), (mount.get("volume") or {}).get("subpath")
+            if what == "source" and source:
+                found[source] = None
+            elif what == "subpath" and subpath and not source:
+                found[subpath] = None
+    return tuple(sorted(found))
