@@ -300,9 +300,9 @@ class Host:
 
 
 @contextmanager
-def open_host(fault: Callable[[str], None] = no_fault) -> Iterator[Host]:
+def open_host() -> Iterator[Host]:
     """The host of the host configuration. Raises Invalid when that is wrong."""
-    host = Host(load_settings(), fault)
+    host = Host(load_settings(), fault_from_environment())
     try:
         yield host
     finally:

@@ -156,7 +156,7 @@ class Store:
         rows = self._read(
             "SELECT * FROM deployments WHERE namespace = ? ORDER BY id DESC LIMIT ?", (namespace.name, limit)
         )
-        return [Deployment(*row[:8], tuple(str(row[8]).splitlines())) for row in rows]
+        return [Deployment(*row[:-1], log=tuple(str(row[-1]).splitlines())) for row in rows]
 
     def steps(self, namespace: Namespace) -> list[StepTaken]:
         """Oldest first, of all deployments that are kept."""

@@ -60,7 +60,7 @@ def deploy(
     if not ENVIRONMENT.fullmatch(environment):
         raise Invalid("--environment", shown(environment), "must be up to 40 of a-z, 0-9, '_' and '-'")
     values = variables(set_ or [])
-    with wiring.open_host(fault=wiring.fault_from_environment()) as host:
+    with wiring.open_host() as host:
         source = host.read_source(path, ref)
         host.want(name, source, environment=environment, values=values, reset_data=reset_db)
         settle(host, name, f"deploy {source.commit[:8] or source.tree[:8]}", as_json=json)
@@ -116,7 +116,7 @@ def delete(namespace: NamespaceOption, force: ForceOption = False, json: JsonOpt
     from cx import wiring
 
     name = Namespace(namespace)
-    with wiring.open_host(fault=wiring.fault_from_environment()) as host:
+    with wiring.open_host() as host:
         if host.store.desired(name) is None and not host.observe(name).leftovers():
             if json:
                 as_json({"event": "deleted", "namespace": namespace, "urls": []})

@@ -1,0 +1,203 @@
+"""A host of cx's own for the whole run: real engine, router, database server and "production"."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+import pytest
+from testcontainers.postgres import PostgresContainer
+
+from cx import settings as host_settings
+from cx.model.names import LABEL_INSTANCE, Namespace
+from cx.model.state import Observed
+from cx.wiring import Host
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parent.parent / "examples"
+
+
+@dataclass
+class Cx:
+    """The command line on a host, as a user has it, and a look behind it."""
+
+    config: Path
+    port: int
+    instance: str
+    made: list[str] = field(default_factory=list)
+
+    def __call__(
+        self, *argv: str | Path, check: bool = True, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "cx", *map(str, argv)],
+            env={**os.environ, "CX_CONFIG": str(self.config), **environment},
+            capture_output=True,
+            text=True,
+            input=stdin,
+            timeout=300,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"cx {' '.join(map(str, argv))}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def json(self, *argv: str | Path) -> object:
+        return json.loads(self(*argv, "--json").stdout)
+
+    def get(self, namespace: str, path: str = "/", *, service: str = "app", method: str = "GET", body: str = "") -> str:
+        """The answer of a preview, by HTTP through the router. Raises AssertionError unless its status is below 400."""
+        status, text = self.ask(namespace, path, service=service, method=method, body=body)
+        assert status < 400, (status, text)
+        return text
+
+    def ask(
+        self, namespace: str, path: str = "/", *, service: str = "app", method: str = "GET", body: str = ""
+    ) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        headers = {"Host": f"{namespace}-{service}.localhost", "Content-Type": "application/x-www-form-urlencoded"}
+        try:
+            connection.request(method, path, body or None, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def observe(self, namespace: str) -> Observed:
+        host = Host(host_settings.load(self.config, {}))
+        try:
+            return host.observe(Namespace(namespace))
+        finally:
+            host.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def sweep(instance: str) -> None:
+    """Nothing of the instance is left on the engine."""
+    client = docker.from_env()
+    label = {"label": f"{LABEL_INSTANCE}={instance}"}
+    for one in client.containers.list(all=True, filters=label):
+        one.remove(force=True, v=True)
+    for one in client.networks.list(filters=label):
+        one.remove()
+    for one in client.volumes.list(filters=label):
+        one.remove(force=True)
+    for image in client.images.list(filters={"reference": f"{instance}/*/*"}):
+        client.images.remove(image.id, force=True)
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def production() -> Iterator[str]:
+    """The URL of a database with customers and orders."""
+    with PostgresContainer("postgres:18", username="shop", password="shop's secret", dbname="shop") as server:
+        script = (EXAMPLES / "production.sql").read_text()
+        psql = ["docker", "exec", "-i", server.get_wrapped_container().id, "psql", "-q", "-v", "ON_ERROR_STOP=1"]
+        subprocess.run([*psql, "-U", "shop", "shop"], input=script, text=True, check=True, capture_output=True)
+        yield server.get_connection_url(driver=None).replace("shop's secret", "shop%27s%20secret")
+
+
+@pytest.fixture(scope="session")
+def cx(tmp_path_factory: pytest.TempPathFactory, production: str) -> Iterator[Cx]:
+    """A host with its stack up and a golden of production, under an instance name of its own."""
+    folder = tmp_path_factory.mktemp("host")
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    instance = f"t{secrets.token_hex(3)}"
+    port = free_port()
+    config = folder / "host.toml"
+    config.write_text(
+        f"""
+instance = "{instance}"
+state_dir = "{folder / "state"}"
+[router]
+http_port = {port}
+admin_port = {free_port()}
+[network]
+pool = "10.{216 + worker % 8}.0.0/16"
+[limits]
+start_timeout_s = 20
+[databases.app]
+source = "{production}"
+sanitise = "{EXAMPLES / "mask.sql"}"
+"""
+    )
+    cx = Cx(config, port, instance)
+    try:
+        cx("up")
+        cx("db", "refresh", "app")
+        yield cx
+    finally:
+        sweep(instance)
+
+
+@pytest.fixture
+def preview(cx: Cx) -> Iterator[Callable[[], str]]:
+    """Gives names of namespaces; they are deleted at the end, and nothing may be left of them."""
+    names: list[str] = []
+
+    def name() -> str:
+        names.append(f"preview-{secrets.randbelow(10**6)}")
+        return names[-1]
+
+    yield name
+    for one in names:
+        cx("delete", "--namespace", one, "--force")
+        assert cx.observe(one).leftovers() == []
+
+
+class Project:
+    """A git repository with a project in it; `commit` gives the new commit's SHA."""
+
+    def __init__(self, folder: Path, template: Path) -> None:
+        self.folder = folder
+        shutil.copytree(template, folder, dirs_exist_ok=True)
+        self._git("init", "--quiet", "--initial-branch=main")
+        self.commit()
+
+    def write(self, path: str, text: str) -> None:
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / path).write_text(text)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        text = (self.folder / path).read_text()
+        assert old in text
+        self.write(path, text.replace(old, new))
+
+    def commit(self) -> str:
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "--allow-empty", "--message", "a change")
+        return self._git("rev-parse", "HEAD").strip()
+
+    def _git(self, *argv: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+        done = subprocess.run(
+            ["git", "-C", str(self.folder), *identity, *argv], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+
+@pytest.fixture
+def hello(tmp_path: Path) -> Project:
+    """One service without a database: `/` answers with its version."""
+    return Project(tmp_path / "hello", HERE / "projects" / "hello")
+
+
+@pytest.fixture
+def guestbook(tmp_path: Path) -> Project:
+    """The example: a service with a database and a release command."""
+    return Project(tmp_path / "guestbook", EXAMPLES / "guestbook")

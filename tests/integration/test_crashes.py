@@ -1,0 +1,102 @@
+"""kill -9 at every step boundary, and inside the steps; then one pass more: it converges, and nothing is left over.
+
+The points are named where the work is done; CX_TEST_DIE_AT makes the process kill itself at one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import pytest
+
+from conftest import Cx, Project
+
+STEPS = ("build", "clone", "network and volumes", "release", "start", "healthy", "probe", "publish")
+BOUNDARIES = [f"{when} {step}" for step in STEPS for when in ("before", "after")]
+INSIDE = (
+    "inside build",
+    "inside network",
+    "inside release",
+    "inside start",
+    "clone:role",
+    "clone:copied",
+    "clone:open",
+)
+REDEPLOY = [
+    *(f"{when} {step}" for step in ("build", "network and volumes", "start", "publish", "retire") for when in ("before", "after")),
+    "inside build", "inside start", "inside retire", "inside retire, containers gone",
+]  # fmt: skip
+DELETE = [f"{when} {step}" for step in ("withdraw route", "remove", "drop database", "remove image", "forget") for when in ("before", "after")]  # fmt: skip
+
+
+def died(cx: Cx, point: str, *argv: object) -> None:
+    done = cx(*argv, check=False, CX_TEST_DIE_AT=point)
+    assert done.returncode == -9, (point, done.returncode, done.stdout, done.stderr)
+
+
+def only(cx: Cx, name: str) -> None:
+    """One revision, one network of it, one clone, one route: no orphan and nothing twice."""
+    seen = cx.observe(name)
+    assert len(seen.revisions) == 1, seen.leftovers()
+    assert seen.route == seen.revisions[0]
+    assert not seen.candidate
+    assert [one.role for one in seen.containers].count("service") == 1
+    assert len(seen.networks) == 1
+    assert len(seen.images) == 1
+    assert all(one.complete for one in seen.clones)
+    assert seen.checkouts == ()
+
+
+@pytest.mark.parametrize("point", [*BOUNDARIES, *INSIDE])
+def test_a_first_deploy_that_was_killed_is_completed_by_the_next(
+    cx: Cx, preview: Callable[[], str], guestbook: Project, point: str
+) -> None:
+    guestbook.write("point.txt", point)  # another tree, so that its image is built for it
+    guestbook.replace("Dockerfile", "migrate.py ./", "migrate.py point.txt ./")
+    name = preview()
+    died(cx, point, "deploy", guestbook.folder, "--namespace", name)
+    cx("deploy", guestbook.folder, "--namespace", name)
+    assert "1000 customers" in cx.get(name)
+    only(cx, name)
+
+
+@pytest.mark.parametrize("point", REDEPLOY)
+def test_a_redeploy_that_was_killed_never_stops_serving(
+    cx: Cx, preview: Callable[[], str], hello: Project, point: str
+) -> None:
+    name = preview()
+    cx("deploy", hello.folder, "--namespace", name)
+    hello.replace("app.py", '"one"', f'"two {point}"')
+    died(cx, point, "deploy", hello.folder, "--namespace", name)
+    assert cx.get(name).split()[0] in ("one", "two")
+    cx("deploy", hello.folder, "--namespace", name)
+    assert cx.get(name).startswith(f"two {point}")
+    only(cx, name)
+
+
+@pytest.mark.parametrize("point", ["reset:cut", "clone:copied", "clone:open", "before release", "after reset"])
+def test_a_reset_that_was_killed_gives_fresh_data_once(
+    cx: Cx, preview: Callable[[], str], guestbook: Project, point: str
+) -> None:
+    name = preview()
+    cx("deploy", guestbook.folder, "--namespace", name)
+    cx.get(name, method="POST", body=urlencode({"author": "a", "note": "old"}))
+    died(cx, point, "db", "reset", name, "--force")
+    cx("deploy", guestbook.folder, "--namespace", name)
+    assert "old" not in cx.get(name)
+    only(cx, name)
+    cx.get(name, method="POST", body=urlencode({"author": "a", "note": "new"}))
+    cx("deploy", guestbook.folder, "--namespace", name)
+    assert "new" in cx.get(name)
+
+
+@pytest.mark.parametrize("point", DELETE)
+def test_a_delete_that_was_killed_is_completed_by_the_next(
+    cx: Cx, preview: Callable[[], str], guestbook: Project, point: str
+) -> None:
+    name = preview()
+    cx("deploy", guestbook.folder, "--namespace", name)
+    died(cx, point, "delete", "--namespace", name, "--force")
+    cx("delete", "--namespace", name, "--force")
+    assert cx.observe(name).leftovers() == []
