@@ -255,6 +255,8 @@ class _Pass:
                 of.workloads.build(wish, build, checkout, lambda text: self.report.line(str(step), text))
             case Do.LAY:
                 of.workloads.lay(wish, blueprint, checkout)
+                # Addresses are known before anything runs: the router knows the candidate when it is asked for it.
+                of.router.offer(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
             case Do.PIN:
                 of.workloads.pin(wish, blueprint)
             case Do.RELEASE:
@@ -264,7 +266,6 @@ class _Pass:
             case Do.AWAIT:
                 of.workloads.await_well(wish, blueprint)
             case Do.PROBE:
-                of.router.offer(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
                 for route in blueprint.routes:
                     of.router.probe(route, wish.revision, candidate=True, timeout_s=blueprint.start_timeout_s)
             case Do.PUBLISH:

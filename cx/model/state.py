@@ -132,7 +132,7 @@ class Do(StrEnum):
     BUILD = "build"
     CLONE = "clone"
     RESET = "reset"
-    LAY = "network and volumes"
+    LAY = "network, volumes, trial route"
     PIN = "stateful services"
     RELEASE = "release"
     START = "start"

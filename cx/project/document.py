@@ -101,7 +101,9 @@ class Build(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     context: Annotated[Path, Meta(description="Folder that the build sees.")] = "."
     dockerfile: Annotated[Path, Meta(description="Its Dockerfile, from the context.")] = "Dockerfile"
-    target: Annotated[str | None, Meta(description="Stage to build.", pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = None
+    target: Annotated[
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None, Meta(description="Stage to build.")
+    ] = None
     args: Annotated[Variables, Meta(description="Build arguments. They stay in the image: no secrets here.")] = {}
 
 
@@ -222,7 +224,8 @@ def _release(value: Any) -> None:
 
 class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[
-        str | None, Meta(description="The project's name, for people.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,62}$")
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,62}$")] | None,
+        Meta(description="The project's name, for people."),
     ] = None
     compose: Annotated[Path | None, Meta(description="The Compose file. Default: `compose.yaml` and its kin.")] = None
     release: Annotated[

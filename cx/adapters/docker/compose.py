@@ -168,5 +168,5 @@ def up(
     """`docker compose up --detach`: creates what is missing or changed, starts it, and does not wait."""
     argv = [*plugin("compose"), "--project-name", project, "--file", "-", "--project-directory", "/"]
     argv += ["--progress", "plain", "up", "--detach", "--no-build", "--quiet-pull", "--no-color"]
-    argv += ["--no-deps", *services] if services else ["--remove-orphans"]
+    argv += services if services else ["--remove-orphans"]
     run(argv, stdin=json.dumps(model), timeout_s=timeout_s, line=line)

@@ -104,6 +104,11 @@ class Modeller:
             )
             services[RELEASE]["profiles"] = ["release"]
         configs: dict[str, Any] = {}
+        for service in services.values():
+            # It listens within a few ms of its start, which Compose waits for before it starts the others.
+            for pooler in poolers:
+                needs = service.setdefault("depends_on", {})
+                needs[f"{POOLER}-{pooler.use.name}"] = {"condition": "service_started"}
         for pooler in poolers:
             name = f"{POOLER}-{pooler.use.name}"
             services[name] = self._pooler(name, pooler, addresses[name])

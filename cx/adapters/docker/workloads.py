@@ -16,7 +16,7 @@ from cx.adapters.docker import build as images
 from cx.adapters.docker import compose, facts, files
 from cx.adapters.docker.compose import CommandFailed
 from cx.adapters.docker.engine import Engine, translated
-from cx.adapters.docker.model import POOLER, RELEASE, Limits, Modeller
+from cx.adapters.docker.model import RELEASE, Limits, Modeller
 from cx.adapters.docker.networks import Networks
 from cx.adapters.docker.watch import happenings
 from cx.errors import ReleaseFailed, Retryable, StartFailed
@@ -111,8 +111,7 @@ class Workloads:
         project = self.names.project(wish.namespace, wish.revision)
         for old in self._of(wish, role="release"):
             self._remove([old])
-        first = [name for name in model["services"] if name.startswith(POOLER)]
-        self._up(project, model, wish.namespace, [*first, RELEASE])
+        self._up(project, model, wish.namespace, [RELEASE])
         self.fault("inside release")
         (job,) = self._of(wish, role="release")
         with translated("run the release command"):

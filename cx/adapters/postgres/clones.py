@@ -89,6 +89,7 @@ class PostgresClones:
                 clone = self._open(connection, namespace, source, golden, database, connection_limit)
             elif self._stale_role(found, database, connection_limit):
                 self._make_role(connection, namespace, source, found, connection_limit)
+                connection.execute(_limit(database, connection_limit))
             return clone
 
     def reset(self, namespace: Namespace, source: str, *, connection_limit: int = 20) -> Clone:
@@ -345,6 +346,14 @@ def _release(server: Server, connection: Session, database: str) -> None:
 
 def _allow(database: str) -> sql.Composed:
     return statement("ALTER DATABASE {name} ALLOW_CONNECTIONS true", name=sql.Identifier(database))
+
+
+def _limit(database: str, connection_limit: int) -> sql.Composed:
+    return statement(
+        "ALTER DATABASE {name} CONNECTION LIMIT {limit}",
+        name=sql.Identifier(database),
+        limit=sql.Literal(connection_limit),
+    )
 
 
 def _setting(database: str, name: str, value: str) -> sql.Composed:
