@@ -44,7 +44,8 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
         (Step(Do.AWAIT),),
         (Step(Do.PROBE),),
         (Step(Do.PUBLISH),),
-        _superseded(wish, seen, names, blueprint),
+        tuple(Step(Do.RETIRE, revision) for revision in seen.revisions if revision != wish.revision),
+        _unused(seen, wish, names, blueprint),
     ]
     return [stage for stage in stages if stage]
 
@@ -76,11 +77,11 @@ def _release(wish: Desired, seen: Observed, blueprint: Blueprint) -> list[Stage]
     return [(Step(Do.RELEASE),)]
 
 
-def _superseded(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) -> Stage:
+def _unused(seen: Observed, wish: Desired, names: Names, blueprint: Blueprint) -> Stage:
+    """Images and databases that only the old revisions needed."""
     used = {names.image(wish.namespace, build.service, build.digest) for build in blueprint.builds}
     wanted = {use.name for use in blueprint.databases}
     return (
-        *(Step(Do.RETIRE, revision) for revision in seen.revisions if revision != wish.revision),
         *(Step(Do.UNTAG, image) for image in seen.images if image not in used),
         *(Step(Do.DROP, one.source) for one in seen.clones if one.source not in wanted),
     )
