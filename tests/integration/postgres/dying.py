@@ -1,0 +1,38 @@
+"""Runs one operation of the adapter, and kills its own process at a named point. Called by test_crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import docker
+
+from cx.adapters.postgres.clones import PostgresClones
+from cx.adapters.postgres.goldens import PostgresGoldens
+from cx.adapters.postgres.values import Server, Source
+from cx.model.names import Names, Namespace
+
+
+def main() -> None:
+    told = json.load(sys.stdin)
+
+    def checkpoint(point: str) -> None:
+        if point == told["point"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    server = Server(told["host"], 5432, told["password"])
+    names = Names(told["instance"])
+    clones = PostgresClones(server, names, told["key"].encode(), checkpoint=checkpoint)
+    goldens = PostgresGoldens(server, names, docker.from_env(), told["image"], checkpoint=checkpoint)
+    namespace = Namespace(told["namespace"])
+    if told["operation"] == "refresh":
+        script = Path(told["sanitise"]) if told.get("sanitise") else None
+        goldens.refresh(Source("shop", url=told["url"], sanitise=script))
+    else:
+        getattr(clones, told["operation"])(namespace, "shop")
+
+
+main()
