@@ -196,6 +196,7 @@ class _Reader:
 
     def read(self, value: Any, type_: Any, key: str) -> Any:
         plain, rules, whole = unwrapped(type_)
+        rules = [*rules, *_rules_within(plain, value)]
         chosen = _chosen(value, plain)
         if is_struct(chosen):
             result = self._struct(value, chosen, key)
@@ -290,6 +291,16 @@ def unwrapped(type_: Any) -> tuple[Any, list[Rule], Any]:
         plain, *extra = typing.get_args(type_)
         return plain, [one for one in extra if isinstance(one, Rule)], type_
     return type_, [], type_
+
+
+def _rules_within(plain: Any, value: Any) -> list[Rule]:
+    """The rules of that member of a union which `value` is for, by its type."""
+    found = []
+    for member in typing.get_args(plain) if typing.get_origin(plain) in (Union, types.UnionType) else ():
+        base, rules, _ = unwrapped(member)
+        if rules and isinstance(base, type) and isinstance(value, base):
+            found += rules
+    return found
 
 
 def meta(type_: Any) -> msgspec.Meta:

@@ -155,7 +155,7 @@ def _grant(text: str) -> None:
 
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Image = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}$")]
+Image = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}$(?!\n)")]
 
 
 # --- the tables

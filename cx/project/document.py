@@ -102,7 +102,7 @@ class Build(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     context: Annotated[Path, Meta(description="Folder that the build sees.")] = "."
     dockerfile: Annotated[Path, Meta(description="Its Dockerfile, from the context.")] = "Dockerfile"
     target: Annotated[
-        Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None, Meta(description="Stage to build.")
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)")] | None, Meta(description="Stage to build.")
     ] = None
     args: Annotated[Variables, Meta(description="Build arguments. They stay in the image: no secrets here.")] = {}
 
@@ -120,7 +120,9 @@ class Healthcheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         str | None, Meta(description="Time to start in, when failures do not count."), Rule(_duration)
     ] = None
     start_interval: Annotated[str | None, Meta(description="Time between two while it starts."), Rule(_duration)] = None
-    retries: Annotated[int | None, Meta(description="Failures in a row that make it ill.", ge=1, le=100)] = None
+    retries: Annotated[
+        Annotated[int, Meta(ge=1, le=100)] | None, Meta(description="Failures in a row that make it ill.")
+    ] = None
 
 
 class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,8 +141,12 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     environment: Annotated[Variables, Meta(description="Its environment.")] = {}
     healthcheck: Healthcheck | None = None
     memory: Annotated[str | None, Meta(description="Limit such as `256m`; at most the host's."), Rule(_memory)] = None
-    cpus: Annotated[float | None, Meta(description="Limit in cores; at most the host's.", ge=0.01, le=1024)] = None
-    replicas: Annotated[int | None, Meta(description="How many run side by side; at most the host's.", ge=1)] = None
+    cpus: Annotated[
+        Annotated[float, Meta(ge=0.01, le=1024)] | None, Meta(description="Limit in cores; at most the host's.")
+    ] = None
+    replicas: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="How many run side by side; at most the host's.")
+    ] = None
     route: Annotated[
         bool | str | None,
         Meta(
@@ -224,7 +230,7 @@ def _release(value: Any) -> None:
 
 class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[
-        Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,62}$")] | None,
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,62}$(?!\n)")] | None,
         Meta(description="The project's name, for people."),
     ] = None
     compose: Annotated[Path | None, Meta(description="The Compose file. Default: `compose.yaml` and its kin.")] = None
@@ -234,7 +240,7 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     environment: Annotated[Variables, Meta(description="For all services.")] = {}
     services: dict[Annotated[str, Rule(check_service)], Service] = {}
     databases: dict[Annotated[str, Rule(check_database)], Database] = {}
-    environments: dict[Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")], Environment] = {}
+    environments: dict[Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$(?!\n)")], Environment] = {}
 
 
 def text_of(value: Scalar) -> str:
