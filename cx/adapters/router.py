@@ -27,6 +27,7 @@ from cx.model.state import Observed
 from cx.resources import template
 
 FOLDER = "/routes"
+UNFINISHED = ".part"  # the router reads no file that ends so
 HEAD = re.compile(r"# cx: revision=([0-9a-f]*) candidate=([0-9a-f]*)")
 POLL_S = 0.02
 
@@ -127,20 +128,8 @@ class Router:
 
     def withdraw(self, namespace: Namespace) -> None:
         """Nothing of the namespace is routed, and its file is gone. Safe to repeat."""
-        with translated("remove the routes"):
-            path = f"{FOLDER}/{self.names.route_file(namespace)}"
-            try:
-                job = self.engine.api.exec_create(self.container, ["rm", "-f", path])
-                said = self.engine.api.exec_start(job["Id"])
-                status = self.engine.api.exec_inspect(job["Id"])["ExitCode"]
-            except NotFound:
-                return
-            except APIError as exc:
-                if "is not running" in str(exc.explanation):
-                    raise self._down() from exc
-                raise
-        if status:
-            raise Retryable(f"{namespace}: its routes could not be removed: {said.decode(errors='replace')}")
+        name = self.names.route_file(namespace)
+        self._run(["rm", "-f", f"{FOLDER}/{name}", f"{FOLDER}/{name}{UNFINISHED}"], missing_is_fine=True)
 
     def probe(self, route: Route, revision: str, *, candidate: bool, timeout_s: float) -> int:
         """The HTTP status with which `revision` answered at the route's URL, through the router.
@@ -182,11 +171,13 @@ class Router:
             connection.close()
 
     def _write(self, namespace: Namespace, routes: Routes) -> None:
+        """The namespace's file, as a whole: the router reloads at each change of its folder, and what it found
+        half-written there, or missing for a moment, would be requests that are answered with 404."""
         name = self.names.route_file(namespace)
         text = rendered(name.removesuffix(".yml"), routes, tls=self.tls, resolver=self.resolver).encode()
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
-            member = tarfile.TarInfo(name)
+            member = tarfile.TarInfo(name + UNFINISHED)
             member.size = len(text)
             member.mode = 0o644
             tar.addfile(member, io.BytesIO(text))
@@ -195,6 +186,25 @@ class Router:
                 self.engine.api.put_archive(self.container, FOLDER, buffer.getvalue())
             except NotFound as exc:
                 raise self._down() from exc
+        self._run(["mv", f"{FOLDER}/{name}{UNFINISHED}", f"{FOLDER}/{name}"])
+
+    def _run(self, argv: list[str], *, missing_is_fine: bool = False) -> None:
+        """A program in the router's container, which sees the routes' volume."""
+        with translated("change the routes"):
+            try:
+                job = self.engine.api.exec_create(self.container, argv)
+                said = self.engine.api.exec_start(job["Id"])
+                status = self.engine.api.exec_inspect(job["Id"])["ExitCode"]
+            except NotFound as exc:
+                if missing_is_fine:
+                    return
+                raise self._down() from exc
+            except APIError as exc:
+                if "is not running" in str(exc.explanation) or "is restarting" in str(exc.explanation):
+                    raise self._down() from exc
+                raise
+        if status:
+            raise Retryable(f"the routes could not be changed: {said.decode(errors='replace').strip()}")
 
     def _down(self) -> RouterDown:
         return RouterDown("the router is not running", remedy="start the host's stack: `cx up`")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from testcontainers.postgres import PostgresContainer
+from testcontainers.community.postgres import PostgresContainer
 
 from cx import settings as host_settings
 from cx.model.names import LABEL_INSTANCE, Namespace
@@ -109,7 +109,7 @@ def production() -> Iterator[str]:
         script = (EXAMPLES / "production.sql").read_text()
         psql = ["docker", "exec", "-i", server.get_wrapped_container().id, "psql", "-q", "-v", "ON_ERROR_STOP=1"]
         subprocess.run([*psql, "-U", "shop", "shop"], input=script, text=True, check=True, capture_output=True)
-        yield server.get_connection_url(driver=None).replace("shop's secret", "shop%27s%20secret")
+        yield f"postgresql://shop:shop%27s%20secret@{server.get_container_host_ip()}:{server.get_exposed_port(5432)}/shop"
 
 
 @pytest.fixture(scope="session")

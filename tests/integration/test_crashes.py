@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Cx, Project
 
-STEPS = ("build", "clone", "network and volumes", "release", "start", "healthy", "probe", "publish")
+STEPS = ("build", "clone", "network, volumes, trial route", "release", "start", "healthy", "probe", "publish")
 BOUNDARIES = [f"{when} {step}" for step in STEPS for when in ("before", "after")]
 INSIDE = (
     "inside build",
@@ -24,7 +24,7 @@ INSIDE = (
     "clone:open",
 )
 REDEPLOY = [
-    *(f"{when} {step}" for step in ("build", "network and volumes", "start", "publish", "retire") for when in ("before", "after")),
+    *(f"{when} {step}" for step in ("build", "network, volumes, trial route", "start", "publish", "retire") for when in ("before", "after")),
     "inside build", "inside start", "inside retire", "inside retire, containers gone",
 ]  # fmt: skip
 DELETE = [f"{when} {step}" for step in ("withdraw route", "remove", "drop database", "remove image", "forget") for when in ("before", "after")]  # fmt: skip

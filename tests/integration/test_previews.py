@@ -86,7 +86,7 @@ def test_no_request_fails_while_a_new_commit_takes_over(cx: Cx, preview: Callabl
 
 
 BROKEN = {
-    "build": ("Dockerfile", "FROM python:3.13-slim\nRUN echo mark-of-the-build && exit 3\n", "mark-of-the-build"),
+    "build": ("Dockerfile", "FROM python:3.13-slim\nRUN echo mark-of-the-build && exit 3\nEXPOSE 8000\n", "mark-of-the-build"),
     "start": ("Dockerfile", 'FROM python:3.13-slim\nEXPOSE 8000\nCMD ["python", "-c", "raise SystemExit(\'mark-of-the-start\')"]\n', "mark-of-the-start"),
     "probe": ("Dockerfile", 'FROM python:3.13-slim\nEXPOSE 8000\nCMD ["sh", "-c", "echo mark-of-the-probe; sleep 600"]\n', "mark-of-the-probe"),
     "release": ("cx.toml", 'release = "sh -c \'echo mark-of-the-release; exit 4\'"\n[services.app]\nbuild = "."\nport = 8000\n', "mark-of-the-release"),
@@ -211,7 +211,7 @@ def test_labels_of_an_image_route_nothing(cx: Cx, preview: Callable[[], str], he
     hello.replace(
         "Dockerfile",
         "EXPOSE",
-        'LABEL traefik.enable=true "traefik.http.routers.evil.rule=Host(`evil.localhost`)"\nEXPOSE',
+        'LABEL traefik.enable=true\nLABEL traefik.http.routers.evil.rule="Host(`evil-x.localhost`)"\nEXPOSE',
     )
     cx("deploy", hello.folder, "--namespace", name)
     assert cx.ask("evil", service="x")[0] == 404
