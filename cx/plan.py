@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cx.model.blueprint import Blueprint
 from cx.model.names import Names
-from cx.model.state import Desired, Do, Observed, Stage, Step
+from cx.model.state import Clone, Desired, Do, Observed, Stage, Step
 
 
 def settled(wish: Desired, seen: Observed) -> bool:
-    """True when nothing is to be done: the wanted revision is the only one, is well, and is routed to."""
+    """True when nothing is to be done: the wanted revision is the only one, is well, and is routed to; it has a
+    clone behind each pooler, and its release has run on them; and no image is there that nothing uses.
+    """
     if not wish.present:
         return not seen.leftovers()
     mine = seen.of(wish.revision)
@@ -20,6 +24,9 @@ def settled(wish: Desired, seen: Observed) -> bool:
         and any(one.role == "service" for one in mine)
         and all(one.well for one in seen.containers)
         and all(one.complete for one in seen.clones)
+        and len(seen.clones) == sum(one.role == "pooler" for one in mine)
+        and all(one.data == seen.data for one in mine if one.role == "release")
+        and {*seen.images} <= {one.image for one in seen.containers}
         and set(seen.revisions) == {wish.revision}
     )
 
@@ -66,12 +73,19 @@ def _parts(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) ->
     return (*builds, *clones, Step(Do.LAY))
 
 
+def data_of(clones: Iterable[Clone], blueprint: Blueprint) -> str:
+    """Stands for the data that the revision works on; clones that it does not use, and will go, do not count."""
+    used = {use.name for use in blueprint.databases}
+    return Observed(clones=tuple(one for one in clones if one.source in used)).data
+
+
 def _release(wish: Desired, seen: Observed, blueprint: Blueprint) -> list[Stage]:
     """The release command runs once for a revision and the data that it ran on."""
     if blueprint.release is None:
         return []
     complete = {one.source for one in seen.clones if one.complete}
-    done = any(one.role == "release" and one.well and one.data == seen.data for one in seen.of(wish.revision))
+    data = data_of(seen.clones, blueprint)
+    done = any(one.role == "release" and one.well and one.data == data for one in seen.of(wish.revision))
     if done and not wish.reset_data and complete >= {use.name for use in blueprint.databases}:
         return []
     return [(Step(Do.RELEASE),)]

@@ -18,7 +18,7 @@ from cx.errors import CxError, ProbeFailed, Retryable
 from cx.model.blueprint import Blueprint, Build, DatabaseUse, Pooler, Route
 from cx.model.names import Names, Namespace
 from cx.model.state import Clone, Desired, Do, Observed, Stage, Step
-from cx.plan import plan, settled
+from cx.plan import data_of, plan, settled
 
 T = TypeVar("T")
 
@@ -260,9 +260,9 @@ class _Pass:
             case Do.PIN:
                 of.workloads.pin(wish, blueprint)
             case Do.RELEASE:
-                of.workloads.release(wish, blueprint, self._poolers(blueprint), self._data())
+                of.workloads.release(wish, blueprint, self._poolers(blueprint), self._data(blueprint))
             case Do.START:
-                of.workloads.start(wish, blueprint, self._poolers(blueprint), self._data())
+                of.workloads.start(wish, blueprint, self._poolers(blueprint), self._data(blueprint))
             case Do.AWAIT:
                 of.workloads.await_well(wish, blueprint)
             case Do.PROBE:
@@ -279,8 +279,8 @@ class _Pass:
             self.of.intent.data_was_reset(self.wish.namespace)
         return [self.of.databases.pooler(self.wish.namespace, use) for use in blueprint.databases]
 
-    def _data(self) -> str:
-        return Observed(clones=self.of.databases.observe(self.wish.namespace)).data
+    def _data(self, blueprint: Blueprint) -> str:
+        return data_of(self.of.databases.observe(self.wish.namespace), blueprint)
 
 
 def _timed(report: Reporter, name: str, run: Callable[[], T]) -> T:

@@ -25,6 +25,7 @@ LABEL_SERVICE = "dev.cx.service"
 LABEL_ROLE = "dev.cx.role"
 LABEL_BUILD = "dev.cx.build"
 LABEL_DATA = "dev.cx.data"
+LABEL_REPLICA = "dev.cx.replica"
 LABELS = frozenset(
     {
         LABEL_INSTANCE,
@@ -34,6 +35,7 @@ LABELS = frozenset(
         LABEL_ROLE,
         LABEL_BUILD,
         LABEL_DATA,
+        LABEL_REPLICA,
         "dev.cx.stand-in",
     }
 )
@@ -133,7 +135,8 @@ class Names:
         return f"{self.instance}-{namespace}-r{revision}_files"
 
     def image(self, namespace: Namespace, service: str, build: str) -> str:
-        return f"{self.instance}/{namespace}/{shortened(re.sub(r'[^a-z0-9-]+', '-', service.lower()).strip('-') or 'x', 60)}:{build}"
+        plain = re.sub(r"[^a-z0-9-]+", "-", service.lower()).strip("-") or "x"
+        return f"{self.instance}/{namespace}/{shortened(plain, 60)}:{build}"
 
     def image_prefix(self, namespace: Namespace) -> str:
         return f"{self.instance}/{namespace}/"
