@@ -145,7 +145,7 @@ def _name(argv: Sequence[str]) -> str:
 
 def telling(lines: Sequence[str]) -> tuple[str, ...]:
     """`lines` without Docker's progress and its warnings about the model."""
-    return tuple(one for one in lines if not one.startswith(("time=", " Container ", " Image ")))
+    return tuple(one for one in lines if not one.startswith(("time=", " Container ", " Image ", " Volume ", " Network ")))
 
 
 def reason(lines: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ CREATE SCHEMA "Förderung";
 CREATE SCHEMA ext;
 CREATE EXTENSION citext SCHEMA ext;
 CREATE EXTENSION btree_gist SCHEMA ext;
+CREATE EXTENSION amcheck SCHEMA ext;  -- not a trusted one
 CREATE SCHEMA sales;
 COMMENT ON SCHEMA sales IS 'Orders, and all that hangs on them';
 

@@ -66,7 +66,7 @@ def cloned(
     if sanitised:
         script = Path(tmp_path_factory.mktemp("s") / "nothing.sql")
         script.write_text("SELECT 1;")
-    source = Source("everything", url=machine.url(UNICODE_NAME), extensions=("btree_gist",), sanitise=script)
+    source = Source("everything", url=machine.url(UNICODE_NAME), extensions=("amcheck",), sanitise=script)
     golden = world.goldens.refresh(source)
     assert any("event trigger watching" in note for note in golden.notes), golden.notes
     return machine, world.clones.reset(ONE, "everything")
