@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from cx.adapters.postgres import archive, plain
@@ -76,43 +79,80 @@ def unreadable(origin: str, ran: Ran) -> DumpUnusable:
 # --- dump files
 
 
+class Kind(Enum):
+    """What pg_dump's option --format is called by."""
+
+    FOLDER = "directory"
+    CUSTOM = "custom"
+    TAR = "tar"
+    PLAIN = "plain"
+    PACKED = "plain, gzipped"
+
+
+def dump_kind(path: Path) -> Kind:
+    """What kind of dump is at `path`, by its first bytes. Raises DumpUnusable where it is none."""
+    origin = _origin(path)
+    with _readable(path):
+        if path.is_dir():
+            if (path / "toc.dat").is_file():
+                return Kind.FOLDER
+            raise DumpUnusable(f"{origin} is a folder without toc.dat", remedy="name the folder of pg_dump -Fd")
+        head = _head(path)
+        if not head:
+            raise DumpUnusable(f"{origin} is empty", remedy="make it again with pg_dump")
+        if head.startswith(b"PGDMP"):
+            return Kind.CUSTOM
+        if head.startswith(b"toc.dat\0"):
+            _check_tar(path)
+            return Kind.TAR
+        kind = Kind.PACKED if head.startswith(b"\x1f\x8b") else Kind.PLAIN
+        text = _head(path, packed=True) if kind is Kind.PACKED else head
+    if text.startswith(b"PGDMP"):
+        raise DumpUnusable(f"{origin} is a packed archive", remedy="unpack it: gunzip")
+    if not text.strip() or b"\0" in text:
+        raise DumpUnusable(f"{origin} is no dump of PostgreSQL", remedy="make it with pg_dump")
+    return kind
+
+
 def from_file(tools: Tools, path: Path) -> Dump:
     """The dump file, or folder, at `path` is in the container. Raises DumpUnusable."""
-    origin = f"dump file {shown(str(path), 200)}"
+    kind = dump_kind(path)
+    with _readable(path):
+        if kind in (Kind.PLAIN, Kind.PACKED):
+            return _plain(tools, path, packed=kind is Kind.PACKED)
+        tools.put_path(WORK, "dump", path)
+    return examined(tools, f"{WORK}/dump", _origin(path), parallel=kind is not Kind.TAR)
+
+
+def _origin(path: Path) -> str:
+    return f"dump file {shown(str(path), 200)}"
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        return _from_file(tools, path, origin)
-    except (OSError, EOFError, zlib.error) as exc:
-        raise DumpUnusable(f"{origin} cannot be read ({getattr(exc, 'strerror', None) or exc})") from exc
+        yield
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as exc:
+        said = getattr(exc, "strerror", None) or exc
+        raise DumpUnusable(f"{_origin(path)} cannot be read ({said})", remedy="make it again") from exc
 
 
-def _from_file(tools: Tools, path: Path, origin: str) -> Dump:
-    if path.is_dir():
-        if not (path / "toc.dat").is_file():
-            raise DumpUnusable(f"{origin} is a folder without toc.dat", remedy="name the folder of pg_dump -Fd")
-        tools.put_path(WORK, "dump", path)
-        return examined(tools, f"{WORK}/dump", origin, parallel=True)
-    with path.open("rb") as file:
-        head = file.read(512)
-    if not head:
-        raise DumpUnusable(f"{origin} is empty", remedy="make it again with pg_dump")
-    if head.startswith(b"PGDMP"):
-        tools.put_path(WORK, "dump", path)
-        return examined(tools, f"{WORK}/dump", origin, parallel=True)
-    if head.startswith(b"toc.dat\0"):
-        tools.put_path(WORK, "dump", path)
-        return examined(tools, f"{WORK}/dump", origin, parallel=False)
-    return _plain(tools, path, origin, packed=head.startswith(b"\x1f\x8b"))
-
-
-def _plain(tools: Tools, path: Path, origin: str, *, packed: bool) -> Dump:
-    reading = plain.Reading()
+def _head(path: Path, *, packed: bool = False) -> bytes:
     with gzip.open(path, "rb") if packed else path.open("rb") as file:
-        head = file.read(512)
-        if head.startswith(b"PGDMP"):
-            raise DumpUnusable(f"{origin} is a packed archive", remedy="unpack it: gunzip")
-        if not head.strip() or b"\0" in head:
-            raise DumpUnusable(f"{origin} is no dump of PostgreSQL", remedy="make it with pg_dump")
-        file.seek(0)
+        return file.read(512)
+
+
+def _check_tar(path: Path) -> None:
+    """pg_restore takes a member that is cut for a whole one: the rows that are there would be loaded."""
+    with tarfile.open(path, "r:") as tar:
+        last = tar.getmembers()[-1]
+    if last.offset_data + last.size > path.stat().st_size:
+        raise DumpUnusable(f"{_origin(path)} is cut: its end is missing", remedy="make it again with pg_dump")
+
+
+def _plain(tools: Tools, path: Path, *, packed: bool) -> Dump:
+    origin, reading = _origin(path), plain.Reading()
+    with gzip.open(path, "rb") if packed else path.open("rb") as file:
         tools.put_parts(WORK, _parts(plain.filtered(iter(file), reading)))
     if reading.cluster:
         raise DumpUnusable(f"{origin} is of a whole cluster", remedy="dump the one database with pg_dump")

@@ -18,12 +18,12 @@ from psycopg import errors, sql
 from cx.adapters.postgres import marks, naming, observing
 from cx.adapters.postgres.archive import Locale
 from cx.adapters.postgres.clones import drop_database
-from cx.adapters.postgres.dump import Dump, examined, from_file
+from cx.adapters.postgres.dump import Dump, dump_kind, examined, from_file
 from cx.adapters.postgres.errors import ServerBusy
 from cx.adapters.postgres.restore import Query, Restore
 from cx.adapters.postgres.scratch import Scratch, create_database, script_of
 from cx.adapters.postgres.server import Session, script, session, statement, tried_lock, verifier
-from cx.adapters.postgres.source import LiveSource
+from cx.adapters.postgres.source import LiveSource, connection_parts
 from cx.adapters.postgres.tools import WORK, Tools, remove
 from cx.adapters.postgres.values import Checkpoint, Golden, Progress, Server, Source, nowhere
 from cx.errors import CxError, Invalid
@@ -79,6 +79,10 @@ class PostgresGoldens:
         """
         if (source.url is None) == (source.file is None):
             raise Invalid("host configuration", f"databases.{source.name}", "needs either a url or a file")
+        if source.file:
+            dump_kind(source.file)
+        else:
+            connection_parts(source)
         sanitise = script_of(source.sanitise, source.name) if source.sanitise else None
         with session(self._server) as connection:
             self._lock(connection, source.name)

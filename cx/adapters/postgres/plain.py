@@ -64,6 +64,8 @@ def filtered(lines: Iterable[bytes], reading: Reading) -> Iterator[bytes]:
             continue
         if skipping and not line.startswith(b"SET default_"):
             continue
+        if line.startswith(b"CREATE SCHEMA "):  # may be there already, for an extension's sake
+            line = line.replace(b"CREATE SCHEMA ", b"CREATE SCHEMA IF NOT EXISTS ", 1)
         _note(line, reading)
         reading.in_data = _COPY.fullmatch(line) is not None
         yield line

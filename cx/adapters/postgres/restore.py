@@ -131,7 +131,7 @@ class Restore:
         loader = sql.Identifier(self.loader)
         for name, schema in untrusted.items():
             parts = {"name": sql.Identifier(name), "schema": sql.Identifier(schema), "loader": loader}
-            if schema in self._listed_schemas():
+            if self._has_schema(schema):
                 statements.append(statement("CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {loader}", **parts))
             where = " SCHEMA {schema}" if schema != "pg_catalog" else ""
             statements.append(statement("CREATE EXTENSION {name}", **parts) + _tail(where, parts))
@@ -150,8 +150,11 @@ class Restore:
                 database=self.database,
             )
 
-    def _listed_schemas(self) -> frozenset[str]:
-        return frozenset(self.dump.contents.schemas if self.dump.contents else ())
+    def _has_schema(self, schema: str) -> bool:
+        """Whether the dump would make `schema`; plain SQL is not listed, but makes what it uses."""
+        if self.dump.contents is None:
+            return schema not in ("public", "pg_catalog")
+        return schema in self.dump.contents.schemas
 
     def _load(self, target: Target, untrusted: Mapping[str, str]) -> Ran:
         contents = self.dump.contents

@@ -92,38 +92,40 @@ class Seen:
     settings: Mapping[str, str]
 
 
+def connection_parts(source: Source) -> dict[str, str]:
+    """libpq's parameters in the source's URL, for a session that only reads. Raises Invalid."""
+    where, key = "host configuration", f"databases.{source.name}.url"
+    try:
+        parts = {k: str(v) for k, v in conninfo_to_dict(source.url or "").items()}
+    except psycopg.ProgrammingError as exc:  # libpq's message may hold the URL, and so the password
+        raise Invalid(where, key, "is no PostgreSQL URL", remedy="for example postgresql://user@host/db") from (
+            None if source.url and source.url in str(exc) else exc
+        )
+    for name, value in parts.items():
+        if not _PASSED.fullmatch(name) and name not in (*_FILES, "password"):
+            raise Invalid(where, key, f"does not take {name}")
+        if not value.isprintable() or value != value.strip():
+            raise Invalid(where, key, f"{name} must be printable, without spaces around it")
+    if not parts.get("host") and not parts.get("hostaddr"):
+        raise Invalid(where, key, "names no host")
+    parts.setdefault("connect_timeout", _CONNECT_TIMEOUT_S)
+    parts.setdefault("user", "postgres")
+    parts.setdefault("dbname", parts["user"])
+    read_only = "-c default_transaction_read_only=on"
+    parts["options"] = f"{parts['options']} {read_only}" if "options" in parts else read_only
+    return parts
+
+
 class LiveSource:
     """A source that is a running server, reached from within `tools`."""
 
     def __init__(self, source: Source, tools: Tools) -> None:
         self._source = source
         self._tools = tools
-        parts = self._parts(source)
+        parts = connection_parts(source)
         self._password = parts.pop("password", "")
         self._database = parts.get("dbname", "")
         self._write(parts)
-
-    def _parts(self, source: Source) -> dict[str, str]:
-        where, key = "host configuration", f"databases.{source.name}.url"
-        try:
-            parts = {k: str(v) for k, v in conninfo_to_dict(source.url or "").items()}
-        except psycopg.ProgrammingError as exc:  # libpq's message may hold the URL, and so the password
-            raise Invalid(where, key, "is no PostgreSQL URL", remedy="for example postgresql://user@host/db") from (
-                None if source.url and source.url in str(exc) else exc
-            )
-        for name, value in parts.items():
-            if not _PASSED.fullmatch(name) and name not in (*_FILES, "password"):
-                raise Invalid(where, key, f"does not take {name}")
-            if not value.isprintable() or value != value.strip():
-                raise Invalid(where, key, f"{name} must be printable, without spaces around it")
-        if not parts.get("host") and not parts.get("hostaddr"):
-            raise Invalid(where, key, "names no host")
-        parts.setdefault("connect_timeout", _CONNECT_TIMEOUT_S)
-        parts.setdefault("user", "postgres")
-        parts.setdefault("dbname", parts["user"])
-        read_only = "-c default_transaction_read_only=on"
-        parts["options"] = f"{parts['options']} {read_only}" if "options" in parts else read_only
-        return parts
 
     def _write(self, parts: Mapping[str, str]) -> None:
         lines = ["[source]", "application_name=cx"]
@@ -247,7 +249,11 @@ class LiveSource:
         return message
 
 
+_ROW = re.compile(r'(COPY failed for table "[^"]*": ERROR:\s*[^:"]*).*')
+
+
 def first_error(lines: tuple[str, ...]) -> str:
-    """The line that says what went wrong: without DETAIL and CONTEXT, which quote rows."""
+    """The line that says what went wrong: without what quotes rows."""
     said = [line for line in lines if "error:" in line.lower() or "fatal:" in line.lower()]
-    return " ".join((said or [line for line in lines if line] or ["it says nothing"])[0].split())
+    line = " ".join((said or [line for line in lines if line] or ["it says nothing"])[0].split())
+    return _ROW.sub(r"\1", line)

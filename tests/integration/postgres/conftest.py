@@ -76,14 +76,27 @@ def shop(production: Machine) -> Source:
 
 
 @pytest.fixture(scope="session")
-def shop_golden(world: World, shop: Source) -> str:
-    """The source `shop` has a golden; its name."""
-    return world.goldens.refresh(shop).database
+def refreshed(world: World, shop: Source) -> None:
+    """The source `shop` has a golden; tests may have replaced it since."""
+    world.goldens.refresh(shop)
+
+
+@pytest.fixture
+def shop_golden(world: World, refreshed: None) -> str:
+    """The name of the golden of `shop`."""
+    golden = world.goldens.current("shop")
+    assert golden
+    return golden.database
 
 
 @pytest.fixture
 def fresh(world: World, shop_golden: str) -> Iterator[World]:
     """The world with a golden of `shop` and without clones, before and after."""
+    without_clones(world)
     yield world
+    without_clones(world)
+
+
+def without_clones(world: World) -> None:
     for clone in world.clones.observe_all():
         world.clones.drop(clone.namespace, clone.source)

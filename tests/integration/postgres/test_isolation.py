@@ -103,7 +103,7 @@ def test_forbidden(fresh_pair: tuple[World, Clone, Clone], shop_golden: str, att
 
 
 @pytest.fixture(scope="module")
-def fresh_pair(world: World, shop_golden: str) -> tuple[World, Clone, Clone]:
+def fresh_pair(world: World, refreshed: None) -> tuple[World, Clone, Clone]:
     return world, world.clones.clone(ONE, "shop"), world.clones.clone(TWO, "shop")
 
 

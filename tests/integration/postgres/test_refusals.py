@@ -1,0 +1,350 @@
+"""Bad input: one clear error of the right kind, no secret in it, and nothing changed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pgworld import IMAGE, KEY, ONE, UNICODE_NAME, Machine, World, until
+from test_fidelity import checksums
+
+from cx.adapters.postgres import errors
+from cx.adapters.postgres.clones import PostgresClones
+from cx.adapters.postgres.goldens import PostgresGoldens
+from cx.adapters.postgres.server import prepare
+from cx.adapters.postgres.values import Clone, Server, Source
+from cx.errors import CxError, Invalid, Retryable, Terminal
+from cx.model.names import Names, Namespace
+
+SECRET = "wr0ng:pass'word"
+
+
+def refused(world: World, source: Source, kind: type[CxError], *words: str) -> CxError:
+    """Refreshing fails as said, in one line, and leaves everything as it was."""
+    before = (world.goldens.list(), world.databases(), world.roles())
+    with pytest.raises(kind) as caught:
+        world.goldens.refresh(source)
+    said = str(caught.value)
+    for word in words:
+        assert word in said
+    assert "\n" not in said
+    assert SECRET not in said
+    assert (world.goldens.list(), world.databases(), world.roles()) == before
+    until(lambda: world.engine_leftovers() == [])
+    return caught.value
+
+
+def test_a_clone_without_a_golden(fresh: World) -> None:
+    with pytest.raises(errors.GoldenMissing, match="cx db refresh nothing"):
+        fresh.clones.clone(ONE, "nothing")
+    assert fresh.clones.observe_all() == ()
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "password", "kind"),
+    [("127.0.0.1", 1, "x", errors.ServerUnavailable), ("here", 5432, SECRET, errors.ServerRefused)],
+    ids=["dead", "wrong password"],
+)
+def test_the_previews_server(
+    fresh: World, shop: Source, host: str, port: int, password: str, kind: type[CxError]
+) -> None:
+    server = Server(fresh.server.host if host == "here" else host, port, password)
+    clones = PostgresClones(server, fresh.names, KEY)
+    goldens = PostgresGoldens(server, fresh.names, fresh.client, IMAGE)
+    calls: list[Callable[[], Any]] = [
+        clones.observe_all,
+        lambda: clones.clone(ONE, "shop"),
+        lambda: clones.drop(ONE, "shop"),
+        lambda: goldens.refresh(shop),
+        lambda: prepare(server),
+    ]
+    for call in calls:
+        with pytest.raises(kind) as caught:
+            call()
+        assert SECRET not in str(caught.value)
+    assert issubclass(kind, Retryable) == (host != "here")
+
+
+URLS = {
+    "nobody listens": ("postgresql://u:{secret}@127.0.0.1:1/db", errors.SourceUnavailable, ("shop", "refused")),
+    "no such host": ("postgresql://u:{secret}@nowhere.invalid/db", errors.SourceUnavailable, ("shop",)),
+    "wrong password": ("postgresql://cx:{secret}@{host}/shop", errors.SourceRefused, ("authentication failed",)),
+    "no password": ("postgresql://cx@{host}/shop", errors.SourceRefused, ("no password",)),
+    "no such database": ("{url}x", errors.SourceRefused, ('database "shopx" does not exist',)),
+    "not a URL": ("production {secret}", Invalid, ("databases.shop.url",)),
+    "another engine": ("mysql://u:{secret}@h/db", Invalid, ("databases.shop.url",)),
+    "no host": ("postgresql:///db", Invalid, ("names no host",)),
+    "a service": ("postgresql://{host}/shop?service=x", Invalid, ("does not take service",)),
+    "a file of keys that is not there": ("{url}?sslrootcert=/nowhere", Invalid, ("sslrootcert",)),
+    "two lines": ("postgresql://u:p@{host}/a%0Ab", Invalid, ("dbname must be printable",)),
+}
+
+
+@pytest.mark.parametrize("case", URLS)
+def test_a_source_by_url(fresh: World, production: Machine, case: str) -> None:
+    url, kind, words = URLS[case]
+    secret = SECRET.replace(":", "%3A").replace("'", "%27")
+    filled = url.format(secret=secret, host=production.host, url=production.url("shop"))
+    error = refused(fresh, Source("shop", url=filled), kind, *words)
+    assert secret not in str(error)
+
+
+def test_a_source_whose_user_lacks_rights(fresh: World, production: Machine) -> None:
+    with production.connect("shop") as connection:
+        connection.execute("DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN PASSWORD 'r'")
+        source = Source("shop", url=production.url("shop", user="reader", password="r"))
+        refused(fresh, source, errors.SourceRefused, "may not read", "public.customer", "pg_read_all_data")
+        connection.execute("GRANT SELECT ON customer TO reader")
+        connection.execute("ALTER TABLE customer ENABLE ROW LEVEL SECURITY")
+        refused(fresh, source, errors.SourceRefused, "row security hides", "BYPASSRLS")
+        connection.execute("ALTER TABLE customer DISABLE ROW LEVEL SECURITY")
+    fresh.goldens.refresh(source)
+
+
+def test_a_source_is_only_read(fresh: World, production: Machine, shop: Source) -> None:
+    production.container.reload()
+    fresh.goldens.refresh(shop)
+    log = production.container.logs().decode()
+    assert "pg_dump" in log or "COPY public.customer" in log
+    with production.connect("shop") as connection:
+        assert connection.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^cx'").fetchone() == (0,)
+
+
+def test_a_source_newer_than_the_server(
+    fresh: World, shop: Source, start: Callable[..., Machine], names: Names
+) -> None:
+    old = start("postgres:17")
+    server = Server(old.host, 5432, fresh.server.password)
+    goldens = PostgresGoldens(server, names, fresh.client, "postgres:17")
+    with pytest.raises(errors.SourceRefused, match=r"newer than the previews' server \(17\)"):
+        goldens.refresh(shop)
+    assert goldens.list() == ()
+
+
+@pytest.mark.parametrize("source", [Source("shop"), Source("shop", url="x", file=Path("y"))], ids=["none", "both"])
+def test_either_a_url_or_a_file(fresh: World, source: Source) -> None:
+    refused(fresh, source, Invalid, "either a url or a file")
+
+
+def test_an_extension_that_is_not_allowed(fresh: World, production: Machine) -> None:
+    source = Source("shop", url=production.url(UNICODE_NAME))
+    refused(fresh, source, errors.SourceRefused, "extension amcheck", "not allowed")
+
+
+# --- sanitise scripts
+
+SCRIPTS = {
+    "a syntax error": ("SELECT 1;\n\nUPDTE customer SET email = '';\n", errors.SanitiseFailed, ":3: ", "UPDTE"),
+    "a program": ("COPY customer TO PROGRAM 'cat';", errors.SanitiseFailed, ":1: ", "permission denied"),
+    "an empty file": (" \n", Invalid, "databases.shop.sanitise", "is empty"),
+}
+
+
+@pytest.mark.parametrize("case", SCRIPTS)
+def test_a_script_that_fails(fresh: World, shop: Source, tmp_path: Path, case: str) -> None:
+    content, kind, *words = SCRIPTS[case]
+    script = tmp_path / "mask.sql"
+    script.write_text(content)
+    refused(fresh, Source("shop", url=shop.url, sanitise=script), kind, "mask.sql", *words)
+
+
+def test_a_script_that_is_not_there(fresh: World, shop: Source) -> None:
+    source = Source("shop", url=shop.url, sanitise=Path("/nowhere/mask.sql"))
+    refused(fresh, source, Invalid, "/nowhere/mask.sql", "No such file")
+
+
+# --- dump files
+
+
+@pytest.fixture(scope="module")
+def dumps(production: Machine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same database as each kind of file, made by pg_dump with all its owners, rights and extras."""
+    folder = tmp_path_factory.mktemp("dumps")
+    made = {}
+    for kind, option in {"custom": "-Fc", "tar": "-Ft", "plain": "-Fp"}.items():
+        production.run("pg_dump", option, "-d", UNICODE_NAME, "-f", f"/tmp/{kind}")
+        stream, _ = production.container.get_archive(f"/tmp/{kind}")
+        made[kind] = unpacked(b"".join(stream), folder)
+    production.run("rm", "-rf", "/tmp/folder")
+    production.run("pg_dump", "-Fd", "-j2", "-d", UNICODE_NAME, "-f", "/tmp/folder")
+    stream, _ = production.container.get_archive("/tmp/folder")
+    unpacked(b"".join(stream), folder)
+    made["folder"] = folder / "folder"
+    made["gzip"] = folder / "plain.sql.gz"
+    made["gzip"].write_bytes(gzip.compress(made["plain"].read_bytes()))
+    return made
+
+
+def unpacked(content: bytes, folder: Path) -> Path:
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        tar.extractall(folder, filter="data")
+        return folder / tar.getnames()[0]
+
+
+@pytest.mark.parametrize("kind", ["custom", "tar", "plain", "folder", "gzip"])
+def test_each_kind_of_dump_restores(fresh: World, production: Machine, dumps: dict[str, Path], kind: str) -> None:
+    source = Source("files", file=dumps[kind], extensions=("amcheck",))
+    golden = fresh.goldens.refresh(source)
+    assert any("event trigger" in note for note in golden.notes)
+    clone = fresh.clones.clone(ONE, "files")
+    with production.connect(UNICODE_NAME) as theirs, fresh.machine.connect(clone.database) as ours:
+        ours.execute("SET timezone = 'Asia/Tokyo'; SET search_path = sales, public, \"Förderung\"")
+        assert checksums(ours) == checksums(theirs)
+    with fresh.as_preview(clone) as app:
+        app.execute("ALTER TABLE public.person ADD COLUMN more text")
+    fresh.clones.drop_all(ONE)
+    fresh.goldens.drop("files")
+
+
+def cut(path: Path) -> bytes:
+    content = path.read_bytes()
+    return content[: len(content) * 2 // 3]
+
+
+BROKEN: dict[str, tuple[Callable[[dict[str, Path]], bytes], type[CxError], str]] = {
+    "empty": (lambda _: b"", errors.DumpUnusable, "is empty"),
+    "bytes": (lambda _: bytes(range(256)) * 9, errors.DumpUnusable, "is no dump"),
+    "a cut archive": (lambda made: cut(made["custom"]), errors.DumpUnusable, "cannot be restored"),
+    "a cut tar": (lambda made: cut(made["tar"]), errors.DumpUnusable, "end"),
+    "a cut script": (lambda made: cut(made["plain"]), errors.DumpUnusable, "its end is missing"),
+    "a cut gzip": (lambda made: cut(made["gzip"]), errors.DumpUnusable, "cannot be read"),
+    "a packed archive": (lambda made: gzip.compress(made["custom"].read_bytes()), errors.DumpUnusable, "gunzip"),
+    "a head only": (lambda _: b"PGDMP\x01\x10\x00", errors.DumpUnusable, "cannot be restored"),
+    "prose": (lambda _: b"Dear customers,\n", errors.RestoreFailed, "syntax error"),
+    "a cluster": (
+        lambda _: b"--\n-- PostgreSQL database cluster dump\n--\nCREATE ROLE x;\n",
+        errors.DumpUnusable,
+        "whole cluster",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_dump(fresh: World, dumps: dict[str, Path], tmp_path: Path, case: str) -> None:
+    make, kind, words = BROKEN[case]
+    path = tmp_path / "broken.dump"
+    path.write_bytes(make(dumps))
+    refused(fresh, Source("shop", file=path, extensions=("amcheck",)), kind, "broken.dump", words)
+
+
+@pytest.mark.parametrize("what", ["nothing", "folder"])
+def test_a_dump_that_is_not_there(fresh: World, tmp_path: Path, what: str) -> None:
+    path = tmp_path / "missing.dump"
+    if what == "folder":
+        path.mkdir()
+    words = {"nothing": "No such file", "folder": "toc.dat"}[what]
+    refused(fresh, Source("shop", file=path), errors.DumpUnusable, "missing.dump", words)
+
+
+HOSTILE = {
+    "a shell": r"\! touch /tmp/owned",
+    "a program of psql": r"\copy pg_class to program 'touch /tmp/owned'",
+    "an end to the restrictions": "\\unrestrict x\n\\! touch /tmp/owned",
+    "a program of the server": "COPY (SELECT 1) TO PROGRAM 'touch /tmp/owned';",
+    "the superuser": "ALTER ROLE CURRENT_USER SUPERUSER;",
+    "a forged mark": "DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE %I IS ''{}''', current_database()); END $$;",
+    "open doors": "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database()); END $$;",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_dump(fresh: World, tmp_path: Path, case: str) -> None:
+    path = tmp_path / "hostile.sql"
+    path.write_text(f"CREATE TABLE t ();\n{HOSTILE[case]}\n")
+    refused(fresh, Source("shop", file=path), errors.RestoreFailed, "hostile.sql")
+    assert fresh.machine.run("bash", "-c", "ls /tmp/owned 2>/dev/null; true") == ""
+
+
+def test_code_of_a_dump_never_runs_as_the_superuser(fresh: World, tmp_path: Path) -> None:
+    """An index's expression runs again at each VACUUM and ANALYZE: as whom, it writes down."""
+    path = tmp_path / "indexed.sql"
+    path.write_text(
+        "CREATE TABLE ran (who text);\nCREATE TABLE t (id int);\n"
+        "CREATE FUNCTION f(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS\n"
+        "$$ BEGIN IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN\n"
+        "RAISE EXCEPTION 'ran as superuser'; END IF; RETURN $1; END $$;\n"
+        "INSERT INTO t SELECT generate_series(1, 100);\nCREATE INDEX ON t (f(id));\n"
+        "CREATE FUNCTION pg_catalog_look() RETURNS int LANGUAGE sql AS 'SELECT 1';\n"
+    )
+    fresh.goldens.refresh(Source("indexed", file=path))
+    with fresh.as_preview(fresh.clones.clone(ONE, "indexed")) as app:
+        assert app.execute("SELECT count(*) FROM t WHERE f(id) > 50").fetchone() == (50,)
+    fresh.clones.drop_all(ONE)
+    fresh.goldens.drop("indexed")
+
+
+# --- space, secrets
+
+
+def test_no_space_left(start: Callable[..., Machine], fresh: World, shop: Source) -> None:
+    """A server on a disk of 160 MB: clones until it is full; then an error, and a server that lives."""
+    small = start(
+        IMAGE,
+        *("-c", "max_wal_size=32MB", "-c", "min_wal_size=32MB"),
+        tmpfs={"/var/lib/postgresql": "size=160m"},
+    )
+    names = Names(fresh.names.instance)
+    server = Server(small.host, 5432, fresh.server.password)
+    clones = PostgresClones(server, names, KEY)
+    goldens = PostgresGoldens(server, names, fresh.client, IMAGE)
+    goldens.refresh(shop)
+    made: list[Clone] = []
+
+    def fill() -> None:
+        for number in range(40):
+            made.append(clones.clone(Namespace(f"preview-{number}"), "shop"))
+
+    with pytest.raises(errors.NoSpace, match="no space left") as caught:
+        fill()
+    assert isinstance(caught.value, Terminal)
+    assert len(made) > 2
+    seen = clones.observe_all()
+    assert [clone.complete for clone in seen].count(True) == len(made)
+    for clone in seen:
+        clones.drop(clone.namespace, clone.source)
+    assert clones.observe_all() == ()
+    clones.clone(ONE, "shop")
+
+
+def test_no_secret_is_seen_while_a_refresh_runs(fresh: World, production: Machine) -> None:
+    with production.connect("shop") as holder:
+        holder.execute("DROP ROLE IF EXISTS dumper; CREATE ROLE dumper LOGIN SUPERUSER PASSWORD 's3cr3t-of-source'")
+        source = Source("shop", url=production.url("shop", user="dumper", password="s3cr3t-of-source"))
+        lines: list[str] = []
+        holder.execute("BEGIN; LOCK TABLE customer")
+        refreshing = threading.Thread(target=fresh.goldens.refresh, args=[source], kwargs={"progress": lines.append})
+        refreshing.start()
+        try:
+            with production.connect() as watcher:
+                query = "SELECT 1 FROM pg_stat_activity WHERE usename = 'dumper' AND query LIKE 'LOCK TABLE%'"
+                until(lambda: watcher.execute(query).fetchone())
+            mine = {"label": [f"dev.cx.instance={fresh.names.instance}", "dev.cx.role=refresh"]}
+            (container,) = fresh.client.containers.list(filters=mine)
+            seen = repr(container.attrs) + container.logs().decode() + repr(container.top())
+            processes = 0
+            for process in Path("/proc").iterdir():
+                if process.name.isdigit() and int(process.name) != os.getpid():
+                    for file in ("cmdline", "environ"):
+                        try:
+                            seen += (process / file).read_bytes().decode(errors="replace")
+                            processes += 1
+                        except OSError:
+                            continue
+        finally:
+            holder.execute("ROLLBACK")
+            refreshing.join()
+    assert processes > 10
+    assert "pg_dump" in seen
+    assert "s3cr3t-of-source" not in seen
+    assert "s3cr3t-of-source" not in "".join(lines)
+    assert "s3cr3t-of-source" not in repr(source)
+    log = fresh.machine.container.logs().decode()
+    assert "SCRAM-SHA-256$" not in log
+    assert lines[-1].startswith("shop: golden ready")
