@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, Union
 
@@ -221,7 +222,7 @@ class _Reader:
         if not isinstance(value, Mapping):
             return self.wrong(key, f"should be a table, is {kind_of(value)}")
         before = len(self.problems)
-        fields = {field.name: field for field in msgspec.structs.fields(type_)}
+        fields = {field.name: field for field in fields_of(type_)}
         for name in value:
             if name not in fields:
                 near = difflib.get_close_matches(name, fields, 1)
@@ -283,6 +284,11 @@ class _Reader:
         if isinstance(result, float) and not -1e300 < result < 1e300:
             return self.wrong(key, "should be a number, is infinite or none", where=where)
         return result
+
+
+@cache
+def fields_of(type_: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(type_)
 
 
 def unwrapped(type_: Any) -> tuple[Any, list[Rule], Any]:
@@ -383,7 +389,7 @@ def _in_words(message: str, value: Any, plain: Any, is_what: str) -> str:
 
 def leaves(type_: Any, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every key that holds one value or a list, with its type; `*` stands for a name."""
-    for field in msgspec.structs.fields(type_):
+    for field in fields_of(type_):
         plain, _, _ = unwrapped(field.type)
         options = alternatives(plain)
         inner = next((one for one in options if is_struct(one)), None)
@@ -411,7 +417,7 @@ def _sections(type_: Any, key: str, placeholders: Mapping[str, str], variables: 
     yield f"| {' | '.join(columns)} |"
     yield "|" + " --- |" * len(columns)
     below: list[tuple[str, Any]] = []
-    for field in msgspec.structs.fields(type_):
+    for field in fields_of(type_):
         plain, _, _ = unwrapped(field.type)
         options = alternatives(plain)
         inner = next((one for one in options if is_struct(one)), None)

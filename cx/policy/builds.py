@@ -87,7 +87,9 @@ def build(look: Look, key: str, value: Any) -> BuildInput | None:
     elif dockerfile is not None and os.path.getsize(look.checkout / dockerfile) > DOCKERFILE_MAX_BYTES:
         look.refuse(at(key, "dockerfile"), f"is longer than {DOCKERFILE_MAX_BYTES // 1024} KiB")
     target = value.get("target")
-    if target is not None and not (isinstance(target, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", target)):
+    if target is not None and not (
+        isinstance(target, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", target)
+    ):
         look.refuse(at(key, "target"), "is not the name of a stage")
     args = _args(look, at(key, "args"), value.get("args") or {})
     if len(look.reasons) > before or context is None or dockerfile is None:

@@ -16,6 +16,7 @@ from cx.schema import Rule, Wrong
 Scalar = str | int | float | bool
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATORS = frozenset("();<>|&")
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:us|ms|s|m|h))+")
 
 
@@ -53,6 +54,11 @@ def _command(value: str | list[str]) -> None:
         raise ValueError("should not be empty")
 
 
+def _test(value: str | list[str]) -> None:
+    if not value or not any(value):
+        raise ValueError("should not be empty")
+
+
 def _url_path(text: str) -> None:
     if not re.fullmatch(r"/[A-Za-z0-9._~/?=&%+-]*", text):
         raise ValueError(f"should be a path such as /healthz, is {shown(text)}")
@@ -82,9 +88,14 @@ def words(value: str | Sequence[str]) -> list[str]:
     if not isinstance(value, str):
         return list(value)
     try:
-        return shlex.split(value)
+        split = shlex.split(value)
+        # Without POSIX's rules a quoted operator keeps its quotes, and so is told from one of the shell's.
+        operators = [one for one in shlex.shlex(value, posix=False, punctuation_chars=True) if set(one) <= _OPERATORS]
     except ValueError as exc:
         raise ValueError(f"has a quote that is not closed: {shown(value)}") from exc
+    if operators:
+        raise ValueError(f'has {operators[0]}, but no shell runs it: write ["sh", "-c", "..."]')
+    return split
 
 
 Path = Annotated[str, Rule(check_path)]
@@ -102,7 +113,8 @@ class Build(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     context: Annotated[Path, Meta(description="Folder that the build sees.")] = "."
     dockerfile: Annotated[Path, Meta(description="Its Dockerfile, from the context.")] = "Dockerfile"
     target: Annotated[
-        Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)")] | None, Meta(description="Stage to build.")
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$(?!\n)")] | None,
+        Meta(description="Stage to build."),
     ] = None
     args: Annotated[Variables, Meta(description="Build arguments. They stay in the image: no secrets here.")] = {}
 
@@ -112,7 +124,9 @@ class Healthcheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     path: Annotated[str | None, Meta(description="What the probe of the hostname asks for."), Rule(_url_path)] = None
     test: Annotated[
-        Command | None, Meta(description="Command that ends with 0 when the service is well."), Rule(_command)
+        Command | None,
+        Meta(description="Command that ends with 0 when the service is well; a string is run by a shell."),
+        Rule(_test),
     ] = None
     interval: Annotated[str | None, Meta(description="Time between two."), Rule(_duration)] = None
     timeout: Annotated[str | None, Meta(description="Time that one may take."), Rule(_duration)] = None
@@ -159,7 +173,7 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["rolling", "in-place"] | None,
         Meta(
             description="`rolling`: a new revision starts beside the old one. `in-place`: it replaces it. Default: "
-            "`in-place` for what mounts a named volume and has no hostname."
+            "`in-place` for an image that mounts a named volume and has no hostname."
         ),
     ] = None
 

@@ -21,7 +21,7 @@ from cx.render import databases as clones
 from cx.render.document import read_yaml
 from cx.render.normalise import normalise
 from cx.render.overlay import laid_over, template_services
-from cx.render.routes import routes
+from cx.render.routes import NOT_WEB_IMAGES, image_word, routes
 from cx.render.template import render_own, render_theirs
 from cx.settings import Settings
 
@@ -111,7 +111,7 @@ class _Assembly:
         self._tell(kept, roads)
         names = clones.variables(self.document, self.settings, found.uses)
         models = {name: one.model for name, one in kept.items()}
-        pinned = {name for name in kept if self._is_pinned(name, models[name], roads)}
+        pinned = {name for name in kept if self._is_pinned(name, kept[name], roads)}
         told = [note for note in notes if not any(note.startswith(f"services.{name}.") for name in gone)]
         return Blueprint(
             services={name: model for name, model in models.items() if name not in pinned},
@@ -128,12 +128,13 @@ class _Assembly:
             notes=(*found.notes, *told),
         )
 
-    def _is_pinned(self, name: str, model: Mapping[str, Any], roads: tuple[Route, ...]) -> bool:
+    def _is_pinned(self, name: str, one: Admitted, roads: tuple[Route, ...]) -> bool:
+        """What keeps state and is nobody's code: two of it on one volume, or a restart for each commit, would harm."""
         said = self.document.services.get(name, Service()).update
         if said is not None:
             return said == "in-place"
-        keeps = any(one.get("type") == "volume" and one.get("source") for one in model.get("volumes") or ())
-        return keeps and all(route.service != name for route in roads)
+        keeps = any(mount.get("type") == "volume" and mount.get("source") for mount in one.model.get("volumes") or ())
+        return keeps and not one.build and all(route.service != name for route in roads)
 
     def _tell(self, kept: Mapping[str, Admitted], roads: tuple[Route, ...]) -> None:
         """The services that are the project's own learn where they are, unless they say so themselves."""
@@ -156,10 +157,12 @@ class _Assembly:
         waiting: set[str],
         kind: str,
     ) -> dict[str, dict[str, str]]:
-        """In a repository with a Compose file: for those that waited for the database, and what is built."""
+        """For what is built and for those that waited for the database; without a Compose file, for all that are no
+        database or cache themselves."""
         found = {}
         for name, one in kept.items():
-            if uses and (kind == "services" or name in waiting or one.build):
+            asks = kind == "services" and image_word(one.model.get("image")) not in NOT_WEB_IMAGES
+            if uses and (asks or name in waiting or one.build):
                 own = one.model.get("environment") or {}
                 found[name] = {variable: what for variable, what in names.items() if variable not in own}
         return {name: env for name, env in found.items() if env}

@@ -47,7 +47,8 @@ def databases(admitted: Mapping[str, Admitted], document: Document, settings: Se
                 remedy=f'add [databases.{name}] there, or say mode = "container" here',
             )
     engines = [name for name, one in admitted.items() if image_word(one.model.get("image")) in POSTGRES_IMAGES]
-    engines = [name for name in engines if name not in _kept(engines, admitted, document)]
+    kept = _kept(engines, admitted, document)
+    engines = [name for name in engines if name not in kept]
     replaced = _replaced(engines, admitted, document, settings)
     uses, notes = [], []
     aliases = set(admitted)

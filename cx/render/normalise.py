@@ -99,9 +99,8 @@ def quoted(value: str) -> str:
 
 
 def _run(argv: list[str], text: str, folder: Path) -> tuple[str, str, int]:
-    home = folder / "home"
-    home.mkdir()
-    environment = {"PATH": os.defpath, "HOME": "/nonexistent", "DOCKER_CONFIG": str(home)}
+    # Without a home it would look up ours, and find our configuration there. This much `${HOME}` can show.
+    environment = {"HOME": "/nonexistent"}
     (folder / "model.json").write_text(text)
     with (folder / "model.json").open("rb") as model, (folder / "errors").open("w+b") as errors:
         process = subprocess.Popen(
