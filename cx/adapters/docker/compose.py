@@ -98,9 +98,8 @@ def run(
     try:
         assert process.stdin is not None  # noqa: S101 - both are pipes
         assert process.stdout is not None  # noqa: S101
-        with suppress(BrokenPipeError):  # it ended before it read all: its output says why
+        with suppress(BrokenPipeError), process.stdin:  # it ended before it read all: its output says why
             process.stdin.write(stdin)
-            process.stdin.close()
         for text in process.stdout:
             last.append(text.rstrip())
             if line:
@@ -108,6 +107,7 @@ def run(
         status = process.wait()
     except BaseException:
         watchdog.kill()
+        process.wait()
         raise
     finally:
         watchdog.stop()
