@@ -111,6 +111,8 @@ class Names:
         if namespace:
             labels[LABEL_NAMESPACE] = namespace.name
         for key, value in more.items():
+            if f"{LABEL_PREFIX}{key}" not in LABELS:
+                raise ValueError(f"label {LABEL_PREFIX}{key} is not declared in LABELS")
             labels[f"{LABEL_PREFIX}{key}"] = value
         return labels
 

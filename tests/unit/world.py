@@ -251,12 +251,14 @@ class Workloads:
             with self.world.effect("fill volume"):
                 place.filled.add(volume)
 
-    def pin(self, wish: Desired, blueprint: Blueprint) -> None:
+    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None:
         assert NAMES.network(wish.namespace) in self.world.place(wish.namespace).networks
         for name, service in blueprint.pinned.items():
             self._run(wish, name, Container(name, name, name, "pinned", "", "created", image=service["image"]))
 
-    def release(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None:
+    def release(
+        self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str
+    ) -> None:
         place, name = self.world.place(wish.namespace), f"release-{wish.revision}"
         if name in place.containers:
             with self.world.effect("remove container"):
@@ -274,7 +276,9 @@ class Workloads:
                 self.world.released.append((wish.revision, data))
         self.world.fails("release")
 
-    def start(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None:
+    def start(
+        self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str
+    ) -> None:
         for pooler in poolers:
             self._pooler(wish, pooler)
         for number, name in enumerate(blueprint.services):

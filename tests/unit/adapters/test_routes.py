@@ -1,0 +1,63 @@
+"""The router's file of a namespace: what is written is what is read, for Traefik and for cx."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cx.adapters.router import Published, Routes, parsed, rendered, ways
+
+revisions = st.from_regex(r"[0-9a-f]{12}", fullmatch=True)
+hosts = st.from_regex(r"[a-z][a-z0-9-]{0,20}\.localhost", fullmatch=True)
+servers = st.lists(st.from_regex(r"http://10\.1\.2\.[1-9]:80", fullmatch=True), min_size=1, max_size=3).map(tuple)
+
+
+@st.composite
+def routes(draw: st.DrawFn) -> Routes:
+    current = draw(st.dictionaries(hosts, servers, max_size=3))
+    trial = draw(st.dictionaries(hosts, servers, max_size=3))
+    return Routes(
+        draw(revisions) if current else "",
+        draw(revisions) if trial else "",
+        ways(current) + ways(trial, candidate=True),
+    )
+
+
+@given(routes(), st.booleans(), st.sampled_from(["", "acme"]))
+def test_what_is_rendered_is_parsed_to_the_same(given_: Routes, tls: bool, resolver: str) -> None:
+    assert parsed(rendered("cx-preview-1", given_, tls=tls, resolver=resolver)) == given_
+
+
+@given(routes(), st.booleans(), st.sampled_from(["", "acme"]))
+def test_traefik_reads_the_same(given_: Routes, tls: bool, resolver: str) -> None:
+    http = yaml.safe_load(rendered("cx-preview-1", given_, tls=tls, resolver=resolver))["http"]
+    found = []
+    for router in (http["routers"] or {}).values():
+        answers = http["middlewares"][router["middlewares"][0]]["headers"]["customResponseHeaders"]
+        candidate = "Header" in router["rule"]
+        assert answers["X-Cx-Revision"] == (given_.candidate if candidate else given_.revision)
+        assert router["entryPoints"] == ["websecure" if tls else "web"]
+        assert ("tls" in router) == tls
+        if candidate:
+            assert f"Header(`X-Cx-Candidate`, `{given_.candidate}`)" in router["rule"]
+        balanced = http["services"][router["service"]]["loadBalancer"]["servers"]
+        host = router["rule"].split("`")[1]
+        found.append(Published(host, tuple(one["url"] for one in balanced), candidate))
+    assert tuple(found) == given_.ways
+
+
+def test_a_candidate_comes_before_what_serves() -> None:
+    text = rendered("x", Routes("1" * 12, "2" * 12, ways({"a": ["http://1"]}) + ways({"a": ["http://2"]}, candidate=True)), tls=False, resolver="")  # fmt: skip  # noqa: E501
+    current, candidate = yaml.safe_load(text)["http"]["routers"].values()
+    assert candidate["priority"] > current["priority"]
+
+
+def test_only_what_everyone_may_ask_for_is_a_host() -> None:
+    assert Routes("1", "2", ways({"a": ["x"]}) + ways({"b": ["y"]}, candidate=True)).hosts == ("a",)
+
+
+@pytest.mark.parametrize("text", ["", "http: {}\n", "# cx: nonsense", "# ways: [[]]"])
+def test_a_file_that_is_not_cx_s_routes_nothing(text: str) -> None:
+    assert parsed(text) == Routes()
