@@ -1,0 +1,1 @@
+../postgres-18/docker-entrypoint.sh
