@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import json
 import os
 import signal
 import time
@@ -219,11 +221,21 @@ class Host:
             source.dirty,
             environment,
             dict(values),
+            self._settings_digest(),
             reset_data or pending,
         )
         self.sources.keep(namespace, source)
         self.store.want(wish, time.time())
         return wish
+
+    def _settings_digest(self) -> str:
+        """Changes when the same project would run otherwise under the settings as they are now."""
+        shown = {
+            key: value["value"]
+            for key, value in host_settings.settings_document(self.settings).items()
+            if key.startswith(("domain", "hostname", "router.", "limits.", "pooler.", "projects.", "databases."))
+        }
+        return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def settle(self, namespace: Namespace, report: Reporter, why: str, *, wait_s: float = WAIT_S) -> Outcome:
         """One pass, with the namespace's lock. Raises Busy when it is not to be had within `wait_s`."""

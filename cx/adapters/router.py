@@ -20,7 +20,7 @@ from functools import cached_property
 from docker.errors import APIError, NotFound
 
 from cx.adapters.docker.engine import Engine, translated
-from cx.errors import ProbeFailed, Retryable
+from cx.errors import ProbeFailed, Retryable, Terminal
 from cx.model.blueprint import Route
 from cx.model.names import Names, Namespace
 from cx.model.state import Observed
@@ -109,7 +109,16 @@ class Router:
         return found
 
     def offer(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None:
-        """The revision answers requests that carry its candidate header; all others go where they went."""
+        """The revision answers requests that carry its candidate header; all others go where they went.
+
+        Raises Terminal when another namespace answers at one of the hosts.
+        """
+        for other, routes in self.observe_all().items():
+            for host in set(routes.hosts) & set(targets) if other != namespace.name else ():
+                raise Terminal(
+                    f"{namespace}: {host} is {other}'s already",
+                    remedy="choose another name for the namespace, or a hostname template that keeps them apart",
+                )
         now = self.observe(namespace)
         current = tuple(way for way in now.ways if not way.candidate)
         self._write(namespace, Routes(now.revision, revision, current + ways(targets, candidate=True)))

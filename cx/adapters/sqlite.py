@@ -20,7 +20,7 @@ SCHEMA = """
 CREATE TABLE desired (
   namespace TEXT PRIMARY KEY, present INTEGER NOT NULL, project TEXT NOT NULL, origin TEXT NOT NULL,
   commit_sha TEXT NOT NULL, tree TEXT NOT NULL, dirty INTEGER NOT NULL, environment TEXT NOT NULL,
-  variables TEXT NOT NULL, reset_data INTEGER NOT NULL, changed_at REAL NOT NULL
+  variables TEXT NOT NULL, host TEXT NOT NULL, reset_data INTEGER NOT NULL, changed_at REAL NOT NULL
 ) STRICT;
 -- Attempts to bring a namespace to a revision. Times are Unix seconds; finished_at is NULL while it runs, or
 -- when the process died in it.
@@ -88,10 +88,10 @@ class Store:
     def want(self, wish: Desired, now: float) -> None:
         """`wish` is the namespace's row."""
         self._write(
-            "INSERT OR REPLACE INTO desired VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO desired VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 wish.namespace.name, int(wish.present), wish.project, wish.origin, wish.commit, wish.tree,
-                int(wish.dirty), wish.environment, json.dumps(dict(wish.values)), int(wish.reset_data), now,
+                int(wish.dirty), wish.environment, json.dumps(dict(wish.values)), wish.host, int(wish.reset_data), now,
             ),
         )  # fmt: skip
 
@@ -156,7 +156,7 @@ class Store:
         rows = self._read(
             "SELECT * FROM deployments WHERE namespace = ? ORDER BY id DESC LIMIT ?", (namespace.name, limit)
         )
-        return [Deployment(*row[:-1], log=tuple(str(row[-1]).splitlines())) for row in rows]
+        return [Deployment(*facts, log=tuple(log.splitlines())) for *facts, log in rows]
 
     def steps(self, namespace: Namespace) -> list[StepTaken]:
         """Oldest first, of all deployments that are kept."""
@@ -198,10 +198,10 @@ class Store:
 
 
 def _desired(row: Sequence[object]) -> Desired:
-    name, present, project, origin, commit, tree, dirty, environment, values, reset, _ = row
+    name, present, project, origin, commit, tree, dirty, environment, values, host, reset, _ = row
     return Desired(
         Namespace(str(name)), bool(present), str(project), str(origin), str(commit), str(tree), bool(dirty),
-        str(environment), json.loads(str(values)), bool(reset),
+        str(environment), json.loads(str(values)), str(host), bool(reset),
     )  # fmt: skip
 
 

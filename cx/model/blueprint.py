@@ -66,9 +66,10 @@ class Release:
 
 @dataclass(frozen=True)
 class Mounted:
-    """A file or folder of the checkout that a service mounts: `path` relative to the checkout."""
+    """A folder (or `file`) of the checkout that a service mounts: `path` relative to the checkout."""
 
     path: str
+    file: bool = False
 
 
 @dataclass(frozen=True)

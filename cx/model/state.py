@@ -18,7 +18,8 @@ RENDERING = 1
 class Desired:
     """One row of intent. `tree` is the git tree (40 hex) in cx's mirror of the project; `commit` is the
     commit that it comes from, or "" for a folder that is no repository; `dirty` says that the folder
-    had changes on top of it. `present=False` wants the namespace gone (law 3).
+    had changes on top of it. `host` is a digest of those settings of the host that show in what runs.
+    `present=False` wants the namespace gone (law 3).
     """
 
     namespace: Namespace
@@ -30,12 +31,13 @@ class Desired:
     dirty: bool = False
     environment: str = "preview"
     values: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
     reset_data: bool = False
 
     @property
     def revision(self) -> str:
         """12 hex digits that stand for everything which makes this deployment what it is."""
-        facts = [RENDERING, self.project, self.tree, self.environment, sorted(self.values.items())]
+        facts = [RENDERING, self.project, self.tree, self.environment, sorted(self.values.items()), self.host]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
     @property

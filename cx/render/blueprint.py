@@ -122,7 +122,7 @@ class _Assembly:
             database_env=self._database_env(kept, found.uses, names, waiting, kind),
             aliases=aliases,
             volumes=_mounts(models, "source"),
-            mounted=tuple(Mounted(path) for path in _mounts(models, "subpath")),
+            mounted=tuple(Mounted(path, (self.checkout / path).is_file()) for path in _mounts(models, "subpath")),
             release=self._release(kept),
             start_timeout_s=float(self.settings.limits.start_timeout_s),
             notes=(*found.notes, *told),

@@ -87,6 +87,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_pool() -> str:
+    """A /16 that no network of the engine has a part of; another run, or another worker of this one, may be at work."""
+    client = docker.from_env()
+    try:
+        used = {
+            config["Subnet"].split(".")[1]
+            for one in client.networks.list()
+            for config in (one.attrs["IPAM"]["Config"] or ())
+            if config["Subnet"].startswith("10.")
+        }
+    finally:
+        client.close()
+    return f"10.{secrets.choice([one for one in range(100, 213) if str(one) not in used])}.0.0/16"
+
+
 def sweep(instance: str) -> None:
     """Nothing of the instance is left on the engine."""
     client = docker.from_env()
@@ -116,7 +131,6 @@ def production() -> Iterator[str]:
 def cx(tmp_path_factory: pytest.TempPathFactory, production: str) -> Iterator[Cx]:
     """A host with its stack up and a golden of production, under an instance name of its own."""
     folder = tmp_path_factory.mktemp("host")
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     instance = f"t{secrets.token_hex(3)}"
     port = free_port()
     config = folder / "host.toml"
@@ -128,7 +142,7 @@ state_dir = "{folder / "state"}"
 http_port = {port}
 admin_port = {free_port()}
 [network]
-pool = "10.{216 + worker % 8}.0.0/16"
+pool = "{free_pool()}"
 [limits]
 start_timeout_s = 20
 [databases.app]

@@ -81,14 +81,14 @@ def test_a_reset_that_was_killed_gives_fresh_data_once(
 ) -> None:
     name = preview()
     cx("deploy", guestbook.folder, "--namespace", name)
-    cx.get(name, method="POST", body=urlencode({"author": "a", "note": "old"}))
+    cx.get(name, method="POST", body=urlencode({"author": "a", "note": "vintage"}))
     died(cx, point, "db", "reset", name, "--force")
     cx("deploy", guestbook.folder, "--namespace", name)
-    assert "old" not in cx.get(name)
+    assert "vintage" not in cx.get(name)
     only(cx, name)
-    cx.get(name, method="POST", body=urlencode({"author": "a", "note": "new"}))
+    cx.get(name, method="POST", body=urlencode({"author": "a", "note": "brandnew"}))
     cx("deploy", guestbook.folder, "--namespace", name)
-    assert "new" in cx.get(name)
+    assert "brandnew" in cx.get(name)
 
 
 @pytest.mark.parametrize("point", DELETE)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Cx, Project, free_port, sweep
+from conftest import Cx, Project, free_pool, free_port, sweep
 
 DOMAIN = "previews.example.test"
 
@@ -32,7 +32,7 @@ def https(tmp_path: Path) -> Iterator[tuple[Cx, int]]:
         f'instance = "{instance}"\nstate_dir = "{tmp_path}/state"\ndomain = "{DOMAIN}"\n'
         f"[router]\nhttp_port = {http_port}\nhttps_port = {port}\nadmin_port = {free_port()}\n"
         'tls = "files"\ncertificate = "cert.pem"\nkey = "key.pem"\n'
-        '[network]\npool = "10.226.0.0/16"\n'
+        f'[network]\npool = "{free_pool()}"\n'
     )
     cx = Cx(config, http_port, instance)
     try:

@@ -145,7 +145,9 @@ def _name(argv: Sequence[str]) -> str:
 
 def telling(lines: Sequence[str]) -> tuple[str, ...]:
     """`lines` without Docker's progress and its warnings about the model."""
-    return tuple(one for one in lines if not one.startswith(("time=", " Container ", " Image ", " Volume ", " Network ")))
+    return tuple(
+        one for one in lines if not one.startswith(("time=", " Container ", " Image ", " Volume ", " Network "))
+    )
 
 
 def reason(lines: Sequence[str]) -> str:
@@ -164,9 +166,21 @@ def up(
     services: Sequence[str] = (),
     timeout_s: float,
     line: Callable[[str], None] | None = None,
+    start: bool = True,
 ) -> None:
-    """`docker compose up --detach`: creates what is missing or changed, starts it, and does not wait."""
+    """`docker compose up --detach`: creates what is missing or changed, starts it, and does not wait.
+
+    Without `start` it only creates.
+    """
     argv = [*plugin("compose"), "--project-name", project, "--file", "-", "--project-directory", "/"]
-    argv += ["--progress", "plain", "up", "--detach", "--no-build", "--quiet-pull", "--no-color"]
+    argv += [
+        "--progress",
+        "plain",
+        "up",
+        "--detach" if start else "--no-start",
+        "--no-build",
+        "--quiet-pull",
+        "--no-color",
+    ]
     argv += services if services else ["--remove-orphans"]
     run(argv, stdin=json.dumps(model), timeout_s=timeout_s, line=line)

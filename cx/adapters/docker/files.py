@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from docker.errors import APIError
@@ -28,17 +28,24 @@ def fill(engine: Engine, volume: str, image: str, labels: dict[str, str], checko
             host_config=engine.api.create_host_config(binds={volume: {"bind": INSIDE, "mode": "rw"}}),
         )["Id"]
         try:
-            if not engine.api.put_archive(carrier, INSIDE, archive(checkout, paths)):
+            if not engine.api.put_archive(carrier, INSIDE, archive(checkout, {path: path for path in paths})):
                 raise APIError("the engine took only a part of the archive")
         finally:
             engine.api.remove_container(carrier, force=True)
 
 
-def archive(checkout: Path, paths: Iterable[str]) -> bytes:
+def place(engine: Engine, container: str, checkout: Path, placed: Mapping[str, str]) -> None:
+    """The container has the files of the checkout at the given absolute paths."""
+    with translated(f"put files into container {container[:12]}"):
+        engine.api.put_archive(container, "/", archive(checkout, placed))
+
+
+def archive(checkout: Path, paths: Mapping[str, str]) -> bytes:
+    """A tar of what is at `paths` in the checkout, under the names that they are mapped to."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path in sorted(set(paths)):
-            tar.add(checkout / path, arcname=path, filter=_ours)
+        for path, name in sorted(paths.items()):
+            tar.add(checkout / path, arcname=name.lstrip("/"), filter=_ours)
     return buffer.getvalue()
 
 

@@ -160,7 +160,7 @@ class Modeller:
         if build:
             model["image"] = self.names.image(self.namespace, name, build.digest)
             model["pull_policy"] = "never"
-        model["volumes"] = [self._mount(one) for one in service.get("volumes") or ()]
+        model["volumes"] = [self._mount(one) for one in service.get("volumes") or () if not self._file(one)]
         environment = {**(service.get("environment") or {}), **(extra_env or {})}
         model["environment"] = {key: dollars(value) for key, value in environment.items() if value is not None}
         for key in ("command", "entrypoint"):
@@ -207,7 +207,7 @@ class Modeller:
     def _pooler(self, name: str, pooler: Pooler, address: str) -> dict[str, Any]:
         return self._bounded({"image": self.pooler_image, "mem_limit": "64m", "pids_limit": 16}) | {
             "labels": self.names.labels(self.namespace, "pooler", service=pooler.use.alias, revision=self.revision),
-            "networks": {"net": {"ipv4_address": address, "aliases": [pooler.use.alias]}, "data": {}},
+            "networks": {"net": {"ipv4_address": address, "aliases": self._aliases(pooler.use.alias)}, "data": {}},
             "configs": [{"source": config_name(name, path), "target": path} for path in pooler.files],
             "cap_add": [],
             "pull_policy": "never",
@@ -222,6 +222,23 @@ class Modeller:
         if "subpath" in (mount.get("volume") or {}):
             return {**mount, "source": "cx-files"}
         return {key: value for key, value in mount.items() if key != "source"}
+
+    def placed(self) -> dict[str, dict[str, str]]:
+        """For each service the single files that it mounts: path in the checkout -> path in the container.
+
+        A volume's subpath can only be a folder (Docker 26), so these are put into the containers themselves.
+        """
+        found: dict[str, dict[str, str]] = {}
+        for name, service in (*self.blueprint.services.items(), *self.blueprint.pinned.items()):
+            for mount in service.get("volumes") or ():
+                if path := self._file(mount):
+                    found.setdefault(name, {})[path] = str(mount["target"])
+        return found
+
+    def _file(self, mount: Mapping[str, Any]) -> str:
+        """The path in the checkout where a mount is one file of it, else ""."""
+        subpath = str((mount.get("volume") or {}).get("subpath", ""))
+        return subpath if any(one.file and one.path == subpath for one in self.blueprint.mounted) else ""
 
     def _aliases(self, name: str) -> list[str]:
         return sorted({name, *self.blueprint.aliases.get(name, ())})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,18 +75,18 @@ class Workloads:
                     self.names.volume(wish.namespace, volume),
                     labels=self.names.labels(wish.namespace, "volume"),
                 )
-            if blueprint.mounted:
+            if any(not one.file for one in blueprint.mounted):
                 volume = self.names.files_volume(wish.namespace, wish.revision)
                 owned = self.names.labels(wish.namespace, "files", revision=wish.revision)
                 self.engine.api.create_volume(volume, labels=owned)
                 self.fault("inside volumes")
-                paths = [one.path for one in blueprint.mounted]
+                paths = [one.path for one in blueprint.mounted if not one.file]
                 files.fill(self.engine, volume, self.pooler_image, owned, checkout, paths)
 
-    def pin(self, wish: Desired, blueprint: Blueprint) -> None:
+    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None:
         """The services that keep state run as the blueprint says, and are members of the revision's network."""
         model = self._model(wish, blueprint)
-        self._up(self.names.project(wish.namespace), model.data_model(), wish.namespace)
+        self._up(self.names.project(wish.namespace), model.data_model(), wish.namespace, model.placed(), checkout)
         addresses = model.addresses(self._subnet(wish))
         network = self.names.network(wish.namespace, wish.revision)
         for one in self.observe(wish.namespace).containers:
@@ -104,14 +104,17 @@ class Workloads:
                     if "already exists in network" not in str(exc.explanation):
                         raise
 
-    def release(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None:
+    def release(
+        self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str
+    ) -> None:
         """The release command has ended well. Raises ReleaseFailed with its last lines."""
         assert blueprint.release is not None  # noqa: S101 - the plan has this step only then
-        model = self._model(wish, blueprint).revision_model(self._subnet(wish), poolers, data)
+        modeller = self._model(wish, blueprint)
+        model = modeller.revision_model(self._subnet(wish), poolers, data)
         project = self.names.project(wish.namespace, wish.revision)
         for old in self._of(wish, role="release"):
             self._remove([old])
-        self._up(project, model, wish.namespace, [RELEASE])
+        self._up(project, model, wish.namespace, modeller.placed(), checkout, [RELEASE])
         self.fault("inside release")
         (job,) = self._of(wish, role="release")
         with translated("run the release command"):
@@ -130,10 +133,12 @@ class Workloads:
                 log=self.log(job, 20),
             )
 
-    def start(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None:
+    def start(self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str) -> None:
         """Containers of every service of the revision are created and started."""
-        model = self._model(wish, blueprint).revision_model(self._subnet(wish), poolers, data)
-        self._up(self.names.project(wish.namespace, wish.revision), model, wish.namespace)
+        modeller = self._model(wish, blueprint)
+        model = modeller.revision_model(self._subnet(wish), poolers, data)
+        project = self.names.project(wish.namespace, wish.revision)
+        self._up(project, model, wish.namespace, modeller.placed(), checkout)
 
     def await_well(self, wish: Desired, blueprint: Blueprint) -> None:
         """Every service of the revision runs and is healthy, every job is done. Raises StartFailed."""
@@ -221,15 +226,34 @@ class Workloads:
         owned = self.names.labels(namespace, "network", **({"revision": revision} if revision else {}))
         self.networks.ensure(self.names.network(namespace, revision), owned, prefix)
 
-    def _up(self, project: str, model: dict[str, object], namespace: Namespace, services: Sequence[str] = ()) -> None:
-        try:
+    def _up(
+        self,
+        project: str,
+        model: dict[str, object],
+        namespace: Namespace,
+        placed: Mapping[str, Mapping[str, str]],
+        checkout: Path,
+        services: Sequence[str] = (),
+    ) -> None:
+        """The project's containers run, each with the files that are placed in it before it starts."""
+
+        def compose_up(*, start: bool) -> None:
             compose.up(
                 project,
                 model,
                 services=services,
                 timeout_s=COMPOSE_TIMEOUT_S,
                 line=lambda text: self.fault("inside start") if text.endswith("Created") else None,
+                start=start,
             )
+
+        try:
+            if placed:
+                compose_up(start=False)
+                for one in self.observe(namespace).containers:
+                    if one.service in placed and one.name.startswith(f"{project}-") and one.role != "pooler":
+                        files.place(self.engine, one.id, checkout, placed[one.service])
+            compose_up(start=True)
         except CommandFailed as exc:
             raise StartFailed(
                 f"{namespace}: its containers did not start: {exc.what}",
