@@ -50,7 +50,9 @@ def main() -> NoReturn:
         app(standalone_mode=True)
     except CxError as exc:
         failed(exc)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as exc:
+        if isinstance(exc, SystemExit) and exc.code != 130:  # what typer makes of an interrupt, without a word
+            raise
         print("cx: interrupted; what was begun is finished or undone by the next command", file=sys.stderr)
         _leave(130)
     except BrokenPipeError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, lasting, size, table
+from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, lasting, printable, size, table
 from cx.errors import Invalid, NotFound
 from cx.model.names import Namespace, shown
 
@@ -94,7 +94,7 @@ def settle(host: Host, name: Namespace, why: str, *, as_json: bool) -> Outcome:
         print(json.dumps(facts | {"duration_s": round(time.monotonic() - began, 3), "notes": outcome.notes}))
         return outcome
     for note in outcome.notes:
-        print(f"note: {note}")
+        print(f"note: {printable(note)}")
     if outcome.outcome == "unchanged":
         print(f"{name}: nothing changed")
     else:
@@ -224,7 +224,7 @@ def events(namespace: NamespaceArgument, json: JsonOption = False) -> None:
             if step.deployment == one.id:
                 print(f"    {step.step:<44} {step.outcome:<8} {step.duration_s:6.2f} s")
         if one.message:
-            print(f"    {one.message}")
+            print(f"    {printable(one.message)}")
         for line in one.log:
             print(f"    | {shown(line, 200)}")
 

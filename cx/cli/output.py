@@ -32,7 +32,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str) ->
     if not rows:
         print(empty)
         return
-    lines = [list(headings), *[list(row) for row in rows]]
+    lines = [list(headings), *[[printable(cell) for cell in row] for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cx.adapters.sqlite import StepTaken, Store
+from cx.cli.output import printable
 from cx.errors import CxError
 from cx.model.state import Desired
 from cx.reconcile import Reporter
@@ -100,7 +101,7 @@ class Live:
     def line(self, step: str, text: str) -> None:
         with self._lock:
             since, _ = self._running.get(step, (time.monotonic(), ""))
-            self._running[step] = (since, text)
+            self._running[step] = (since, printable(text))
 
     def ended(self, outcome: str, error: CxError | None) -> None:
         self._screen.stop()

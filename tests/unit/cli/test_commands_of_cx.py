@@ -1,0 +1,368 @@
+"""The command line without an engine: exit codes, one line for each error, and what is not even imported."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cx.adapters.sqlite import Store
+from cx.cli import main as command_line
+from cx.cli.output import confirm, printable, table
+from cx.cli.progress import Live
+from cx.errors import BuildFailed, Busy, CxError, Invalid, Refused
+from cx.model.names import NAMESPACE_RULE, Namespace
+from cx.model.state import Desired
+
+HEAVY = ("docker", "psycopg", "jinja2", "rich", "yaml", "requests", "hypothesis")
+COMMANDS = (
+    "deploy", "delete", "list", "show", "logs", "exec", "open", "events", "prune",
+    "up", "down", "doctor", "config", "db",
+)  # fmt: skip
+# Docker's client leaves the socket open with which it reached no engine.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+)
+ESCAPES = "red \x1b[31m clear \x1b[2J bell \a title \x1b]0;x\a back \b c1 \x9b31m"
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line."""
+        (line,) = self.err.splitlines()
+        return line
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host with a state of its own, and no engine."""
+    for name in [name for name in os.environ if name.startswith("CX_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "host.toml").touch()
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").write_text("FROM scratch\n")
+    monkeypatch.setenv("CX_CONFIG", str(tmp_path / "host.toml"))
+    monkeypatch.setenv("CX_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+    monkeypatch.chdir(tmp_path / "app")
+    return tmp_path
+
+
+class Nobody:
+    """Standard input without a terminal."""
+
+    @staticmethod
+    def isatty() -> bool:
+        return False
+
+
+@pytest.fixture
+def cx(host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    def run(*argv: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["cx", *argv])
+        monkeypatch.setattr(sys, "stdin", Nobody())
+        monkeypatch.setattr(command_line, "_leave", leave)
+        with pytest.raises(SystemExit) as caught:
+            command_line.main()
+        said = capsys.readouterr()
+        return Said(int(caught.value.code or 0), said.out, said.err)
+
+    return run
+
+
+# --- flags
+@pytest.mark.parametrize("name", ["Bad", "a--b", "", "../x", "a b", "preview_1", "x" * 41, "$(id)", "a\nb", "\x1b[2J"])
+@pytest.mark.parametrize("command", [["deploy", "-n"], ["delete", "--force", "-n"], ["show"], ["logs"], ["db", "drop"]])
+def test_a_bad_namespace(cx: Callable[..., Said], host: Path, command: list[str], name: str) -> None:
+    said = cx(*command, name)
+    assert said.code == 2
+    assert said.error.startswith("cx: namespace: ")
+    assert said.error.endswith(f"{NAMESPACE_RULE}; for example preview-123")
+    assert said.error.isprintable()
+    assert not (host / "state").exists()
+
+
+@pytest.mark.parametrize("value", ["x", "=x", "1A=x", "A-B=x", "A B=x", "", "A\n=x", "é=x", "A=1\0"])
+def test_a_bad_variable(cx: Callable[..., Said], host: Path, value: str) -> None:
+    said = cx("deploy", "-n", "preview-1", "--set", "OK=1", "--set", value)
+    assert said.code == 2
+    assert said.error.startswith("cx: --set: ")
+    assert said.error.isprintable()
+    assert not (host / "state").exists()
+
+
+def test_the_value_of_a_bad_variable_is_not_printed(cx: Callable[..., Said]) -> None:
+    assert "s3cret" not in cx("deploy", "-n", "preview-1", "--set", "A-B=s3cret").err
+
+
+@pytest.mark.parametrize("value", ["", "A", "1", "a b", "../x", "a" * 41, "a\n"])
+def test_a_bad_environment(cx: Callable[..., Said], host: Path, value: str) -> None:
+    said = cx("deploy", "-n", "preview-1", "--environment", value)
+    assert (said.code, said.error[:19]) == (2, "cx: --environment: ")
+    assert not (host / "state").exists()
+
+
+@pytest.mark.parametrize("value", ["nosuch", "--help", "-x", "a..b", "a b", "HEAD@{1}", "x" * 300, "a\x1b[2J"])
+def test_a_bad_ref(cx: Callable[..., Said], host: Path, value: str) -> None:
+    said = cx("deploy", "-n", "preview-1", f"--ref={value}")
+    assert (said.code, said.error[:11]) == (2, "cx: --ref: ")
+    assert said.error.isprintable()
+    assert nothing_is_wanted(host)
+
+
+@pytest.mark.parametrize("path", ["Dockerfile", "nosuch", "/dev/null"])
+def test_a_path_that_is_no_folder(cx: Callable[..., Said], host: Path, path: str) -> None:
+    said = cx("deploy", path, "-n", "preview-1")
+    assert (said.code, said.error[:10]) == (2, "cx: PATH: ")
+    assert said.error.endswith("is not a folder")
+    assert nothing_is_wanted(host)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["nosuch"], ["deploy"], ["deploy", "-n"], ["deploy", "a", "b", "-n", "preview-1"], ["list", "--nosuch"],
+        ["logs", "preview-1", "--tail", "-1"], ["logs", "preview-1", "--tail", "many"], ["db", "nosuch"], ["show"],
+        ["delete", "preview-1"], ["config", "set"], ["exec", "preview-1"],
+    ],
+)  # fmt: skip
+def test_wrong_usage(cx: Callable[..., Said], host: Path, argv: list[str]) -> None:
+    said = cx(*argv)
+    assert said.code == 2
+    assert "Error: " in said.err
+    assert not (host / "state").exists()
+
+
+def nothing_is_wanted(host: Path) -> bool:
+    if not (host / "state" / "cx.db").exists():
+        return True
+    store = Store(host / "state" / "cx.db")
+    try:
+        return store.all_desired() == []
+    finally:
+        store.close()
+
+
+# --- the state of things
+@pytest.mark.parametrize("argv", [["events", "preview-1"], ["db", "reset", "preview-1", "--force"]])
+def test_a_namespace_that_is_not_there(cx: Callable[..., Said], argv: list[str]) -> None:
+    said = cx(*argv)
+    assert (said.code, said.error) == (1, "cx: preview-1 does not exist; `cx list` shows what does")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["list"], ["show", "preview-1"], ["delete", "-n", "preview-1", "--force"], ["prune", "--force"],
+        ["down", "--force"], ["logs", "preview-1"], ["exec", "preview-1", "app"],
+    ],
+)  # fmt: skip
+def test_without_an_engine_it_says_to_try_again(cx: Callable[..., Said], argv: list[str]) -> None:
+    said = cx(*argv)
+    gc.collect()
+    assert said.code == 75
+    assert "the Docker Engine does not answer; " in said.error
+
+
+def test_an_error_for_a_program_is_one_json_object(cx: Callable[..., Said]) -> None:
+    said = cx("list", "--json")
+    gc.collect()
+    assert said.code == 75
+    facts = json.loads(said.out)
+    assert facts["event"] == "error"
+    assert "does not answer" in facts["error"]
+    assert facts["remedy"]
+
+
+@pytest.mark.parametrize("text", ["nosuch = 1", "domain = 1", "domain = [", "\0"])
+def test_a_bad_host_configuration_names_the_file(cx: Callable[..., Said], host: Path, text: str) -> None:
+    (host / "host.toml").write_text(text)
+    for argv in (["list"], ["deploy", "-n", "preview-1"], ["config", "show"]):
+        said = cx(*argv)
+        assert said.code == 2
+        assert str(host / "host.toml") in said.error
+    assert not (host / "state").exists()
+
+
+def test_a_file_of_state_that_is_no_database(cx: Callable[..., Said], host: Path) -> None:
+    (host / "state").mkdir()
+    (host / "state" / "cx.db").write_bytes(b"not a database\n" * 100)
+    said = cx("events", "preview-1")
+    assert said.code == 1
+    assert str(host / "state" / "cx.db") in said.error
+
+
+def test_with_nobody_to_ask_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Nobody())
+    with pytest.raises(CxError, match="there is nobody to ask here; say --force") as caught:
+        confirm("Delete everything?", force=False)
+    assert caught.value.exit_code == 1
+    confirm("Delete everything?", force=True)
+
+
+def test_reset_asks_before_it_wants_anything(cx: Callable[..., Said], host: Path) -> None:
+    store = Store(host / "state" / "cx.db")
+    store.want(Desired(Namespace("preview-1"), tree="a" * 40), 1.0)
+    said = cx("db", "reset", "preview-1")
+    assert (said.code, said.error) == (1, "cx: there is nobody to ask here; say --force")
+    assert not store.desired(Namespace("preview-1")).reset_data
+    store.close()
+
+
+# --- errors
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CxError("x"), 1),
+        (BuildFailed("x", remedy="y", log=["one", "two"]), 1),
+        (Refused("compose.yml", ["services.a: no", "services.b: no"]), 1),
+        (Invalid("cx.toml", "a.b", "is wrong"), 2),
+        (Busy("x"), 75),
+    ],
+)
+def test_an_error_is_its_log_and_one_line(
+    cx: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, error: CxError, code: int
+) -> None:
+    said = failing_with(cx, monkeypatch, error)
+    *log, line = said.err.splitlines()
+    assert said.code == code
+    assert line == f"cx: {error}"
+    assert log == [f"  | {one}" for one in error.log]
+    assert said.out == ""
+
+
+def test_an_interrupt(cx: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    said = failing_with(cx, monkeypatch, KeyboardInterrupt())
+    assert said.code == 130
+    assert said.error.startswith("cx: interrupted; ")
+
+
+def failing_with(cx: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Said:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("cx.wiring.open_host", fail)
+    return cx("list")
+
+
+# --- what a project says is not done to a terminal
+def is_plain(text: str) -> bool:
+    return all(char.isprintable() or char in "\t\n" for char in text)
+
+
+def test_printable() -> None:
+    assert is_plain(printable(ESCAPES))
+    assert printable("plain ü\ttext ✓") == "plain ü\ttext ✓"
+    assert "\n" not in printable("a\nb")
+
+
+def test_an_error_prints_no_control_characters(cx: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    said = failing_with(cx, monkeypatch, BuildFailed(ESCAPES, remedy=ESCAPES, log=[ESCAPES]))
+    assert len(said.err.splitlines()) == 2
+    assert is_plain(said.err)
+
+
+def test_a_table_prints_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    table(["a"], [[ESCAPES], ["two\nlines"]], "")
+    said = capsys.readouterr().out
+    assert is_plain(said)
+    assert len(said.splitlines()) == 3
+
+
+def test_the_history_prints_no_control_characters(cx: Callable[..., Said], host: Path) -> None:
+    store = Store(host / "state" / "cx.db")
+    wish = Desired(Namespace("preview-1"), tree="a" * 40)
+    store.want(wish, 1.0)
+    store.end(store.begin(wish, 1.0), 2.0, "failed", ESCAPES, [ESCAPES])
+    store.close()
+    said = cx("events", "preview-1")
+    assert said.code == 0
+    assert "clear" in said.out
+    assert is_plain(said.out)
+
+
+def test_the_live_view_prints_no_control_characters() -> None:
+    live = Live()
+    live.step_began("build")
+    live.line("build", ESCAPES)
+    assert is_plain(live._now().plain)
+
+
+# --- the program itself
+def program(*argv: str, code: str = "") -> subprocess.CompletedProcess[str]:
+    start = ["-c", code] if code else ["-m", "cx"]
+    return subprocess.run([sys.executable, *start, *argv], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy(host: Path) -> None:
+    code = f"""
+import sys
+sys.argv = ["cx", "--help"]
+from cx.cli import main
+def leave(code):
+    print("heavy:", [name for name in {HEAVY} if name in sys.modules])
+main._leave = leave
+try:
+    main.main()
+except SystemExit as left:
+    leave(left.code)
+"""
+    said = program(code=code)
+    assert said.stdout.splitlines()[-1] == "heavy: []"
+    listed = {line.split()[0] for line in said.stdout.partition("Commands:")[2].splitlines() if line.startswith("  ")}
+    assert listed >= set(COMMANDS)
+
+
+def test_the_program_ends_with_the_code_of_its_error(host: Path) -> None:
+    said = program("show", "Bad")
+    assert said.returncode == 2
+    assert said.stdout == ""
+    assert said.stderr.startswith("cx: namespace: Bad: ")
+    assert len(said.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("group", [[], ["db"], ["config"]])
+def test_help_of_every_command(cx: Callable[..., Said], group: list[str]) -> None:
+    commands = {
+        "": COMMANDS,
+        "db": ("refresh", "list", "reset", "psql", "drop"),
+        "config": ("show", "path"),
+    }["".join(group)]
+    for command in commands:
+        said = cx(*group, command, "--help")
+        assert said.code == 0
+        assert "Usage: " in said.out
+
+
+def test_version(cx: Callable[..., Said]) -> None:
+    assert cx("--version").out.startswith("cx ")
+
+
+def test_completion_is_silent_when_nothing_works(host: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from cx.cli.namespaces import complete
+
+    (host / "host.toml").write_text("nonsense")
+    assert complete() == []
+    (host / "host.toml").write_text("")
+    store = Store(host / "state" / "cx.db")
+    store.want(Desired(Namespace("preview-1"), tree="a" * 40), 1.0)
+    store.close()
+    assert complete() == ["preview-1"]
+    assert capsys.readouterr() == ("", "")
