@@ -156,7 +156,7 @@ class Store:
         rows = self._read(
             "SELECT * FROM deployments WHERE namespace = ? ORDER BY id DESC LIMIT ?", (namespace.name, limit)
         )
-        return [Deployment(*facts, log=tuple(log.splitlines())) for *facts, log in rows]
+        return [_deployment(row) for row in rows]
 
     def steps(self, namespace: Namespace) -> list[StepTaken]:
         """Oldest first, of all deployments that are kept."""
@@ -203,6 +203,12 @@ def _desired(row: Sequence[object]) -> Desired:
         Namespace(str(name)), bool(present), str(project), str(origin), str(commit), str(tree), bool(dirty),
         str(environment), json.loads(str(values)), str(host), bool(reset),
     )  # fmt: skip
+
+
+def _deployment(row: Sequence[Any]) -> Deployment:
+    identity, namespace, revision, version, started, finished, outcome, message, log = row
+    lines = tuple(log.splitlines())
+    return Deployment(identity, namespace, revision, version, started, finished, outcome, message, lines)
 
 
 def _translated(path: Path, exc: sqlite3.DatabaseError) -> Retryable | Terminal:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from conftest import Cx, Project, free_port
 
 USAGE = [
@@ -81,8 +80,16 @@ def test_a_namespace_that_is_not_there(cx: Cx, command: str) -> None:
     one_line(done, 1, "preview-404")
 
 
-@pytest.mark.parametrize("argv", [["exec", "preview-404", "app", "--", "ls"], ["db", "psql", "preview-404"],
-                                  ["db", "reset", "preview-404", "--force"], ["db", "drop", "preview-404", "--force"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["exec", "preview-404", "app", "--", "ls"],
+        ["db", "psql", "preview-404"],
+        ["db", "reset", "preview-404", "--force"],
+        ["db", "drop", "preview-404", "--force"],
+    ],
+    ids=" ".join,
+)
 def test_a_namespace_that_is_not_there_with_arguments(cx: Cx, argv: list[str]) -> None:
     one_line(cx(*argv, check=False), 1, "preview-404")
 

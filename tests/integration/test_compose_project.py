@@ -8,7 +8,6 @@ from pathlib import Path
 
 import docker
 import pytest
-
 from conftest import HERE, Cx, Project
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
-
 from conftest import Cx, Project
 
 STEPS = ("build", "clone", "network, volumes, trial route", "release", "start", "healthy", "probe", "publish")
@@ -24,10 +23,21 @@ INSIDE = (
     "clone:open",
 )
 REDEPLOY = [
-    *(f"{when} {step}" for step in ("build", "network, volumes, trial route", "start", "publish", "retire") for when in ("before", "after")),
-    "inside build", "inside start", "inside retire", "inside retire, containers gone",
-]  # fmt: skip
-DELETE = [f"{when} {step}" for step in ("withdraw route", "remove", "drop database", "remove image", "forget") for when in ("before", "after")]  # fmt: skip
+    *(
+        f"{when} {step}"
+        for step in ("build", "network, volumes, trial route", "start", "publish", "retire")
+        for when in ("before", "after")
+    ),
+    "inside build",
+    "inside start",
+    "inside retire",
+    "inside retire, containers gone",
+]
+DELETE = [
+    f"{when} {step}"
+    for step in ("withdraw route", "remove", "drop database", "remove image", "forget")
+    for when in ("before", "after")
+]
 
 
 def died(cx: Cx, point: str, *argv: object) -> None:

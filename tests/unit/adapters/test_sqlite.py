@@ -18,7 +18,9 @@ from cx.model.names import Namespace
 from cx.model.state import Desired
 
 PR_7, PR_8 = Namespace("preview-7"), Namespace("preview-8")
-WISH = Desired(PR_7, True, "shop-1", "/src/shop", "c" * 40, "d" * 40, True, "staging", {"A": "1", "B": "ü$"}, True)
+WISH = Desired(
+    PR_7, True, "shop-1", "/src/shop", "c" * 40, "d" * 40, True, "staging", {"A": "1", "B": "ü$"}, "ab12", True
+)
 
 
 @pytest.fixture
