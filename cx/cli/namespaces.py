@@ -110,7 +110,7 @@ def urls_of(host: Host, name: Namespace) -> dict[str, str]:
 
 
 def delete(namespace: NamespaceOption, force: ForceOption = False, json: JsonOption = False) -> None:
-    """Remove a namespace and everything in it, and show that nothing is left."""
+    """Remove a namespace and everything in it, and show that nothing is left. Asks first, but for --json."""
     import time
 
     from cx import wiring
