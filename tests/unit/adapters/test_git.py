@@ -182,6 +182,8 @@ def test_a_bad_ref(sources: Sources, repo: Path, ref: str) -> None:
     with pytest.raises(Invalid) as caught:
         sources.read(repo, ref)
     assert caught.value.where == "--ref"
+    looked_up = ref in ("nosuch", "0" * 40)  # git is not even asked for the others
+    assert ("is no commit of" in caught.value.problem) == looked_up
     assert str(caught.value).isprintable()
 
 
@@ -270,6 +272,25 @@ def test_nothing_of_the_repository_is_run(sources: Sources, repo: Path, tmp_path
     assert files(sources, source)["app.py"] == b"print(2)\n"
     assert files(sources, sources.read(repo, commit_))["app.py"] == b"print(1)\n"
     assert not proof.exists(), proof.read_text()
+
+
+def test_nothing_is_run_though_it_were_in_the_mirror(sources: Sources, folder: Path, tmp_path: Path) -> None:
+    """The second line: hooks and filters stay off, wherever they are set up."""
+    proof, script = tmp_path / "proof", tmp_path / "evil"
+    script.write_text(f"#!/bin/sh\ntouch {proof}\ncat\n")
+    script.chmod(0o755)
+    mirror = sources.folder / "git" / f"{sources.read(folder).project}.git"
+    for hook in ("post-index-change", "reference-transaction", "post-checkout"):
+        (mirror / "hooks" / hook).symlink_to(script)
+    for key in ("filter.evil.clean", "filter.evil.smudge"):
+        run(mirror, "config", key, str(script))
+    proof.unlink(missing_ok=True)
+    (folder / ".gitattributes").write_text("* filter=evil\n")
+    (folder / "app.py").write_text("print(2)\n")
+    source = sources.read(folder)
+    sources.keep(PR, source)
+    assert files(sources, source)["app.py"] == b"print(2)\n"
+    assert not proof.exists()
 
 
 def test_attributes_of_the_repository_change_no_content(sources: Sources, folder: Path) -> None:

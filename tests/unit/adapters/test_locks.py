@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,6 +98,25 @@ def test_a_file_that_says_nothing_of_use(path: Path, holder: subprocess.Popen[st
     path.write_text("[]")
     with pytest.raises(Busy, match="held by another process"), held(path, "x"):
         pass
+
+
+def test_a_file_that_its_holder_removes_before_it_is_locked_is_no_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened, then removed by the holder that leaves, then locked: that locks nothing which anybody else would see."""
+    locked: list[int] = []
+
+    def flock(descriptor: int, how: int) -> None:
+        if not locked:
+            path.unlink()
+        locked.append(descriptor)
+        fcntl.flock(descriptor, how)
+
+    monkeypatch.setattr("cx.adapters.locks.fcntl", SimpleNamespace(**vars(fcntl) | {"flock": flock}))
+    with held(path, "x"):
+        assert len(locked) == 2
+        with pytest.raises(Busy), held(path, "y"):
+            pytest.fail("two hold it")
 
 
 def test_never_two_at_once_although_the_file_goes_each_time(path: Path) -> None:

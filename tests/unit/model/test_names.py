@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import cx
@@ -101,6 +101,8 @@ def test_a_service_may_not_be_called(name: str) -> None:
 
 # --- limits
 @given(instances, namespaces, databases)
+@example("i" * 12, "n" * 40, "d" * 30)
+@example("i" * 12, "n" * 17, "d" * 30)
 def test_a_clone_s_name_fits_postgresql(instance: str, namespace: str, database: str) -> None:
     name = Names(instance).database(Namespace(namespace), database)
     assert len(name.encode()) <= 63
@@ -121,7 +123,10 @@ def test_two_clones_with_long_names_have_two_names() -> None:
     assert len(found) == 3
 
 
-@given(st.text(min_size=1, max_size=100))
+@given(st.text(min_size=1, max_size=100) | st.text("ab-", min_size=60, max_size=70))
+@example("a" * 64)
+@example("a" * 53 + "--" + "b" * 20)
+@example("A" * 64)
 def test_a_dns_label_is_one(text: str) -> None:
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", dns_label(text))
 
@@ -146,6 +151,8 @@ IMAGE = re.compile(rf"{COMPONENT}/{COMPONENT}/{COMPONENT}:[A-Za-z0-9_][A-Za-z0-9
 
 
 @given(instances, namespaces, services)
+@example("i" * 12, "n" * 40, "S" * 63)
+@example("i", "nn", "0._-" * 15)
 def test_an_image_has_a_name_that_docker_takes(instance: str, namespace: str, service: str) -> None:
     names, name = Names(instance), Namespace(namespace)
     image = names.image(name, service, "0123456789abcdef")
