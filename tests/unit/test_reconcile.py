@@ -230,6 +230,23 @@ def test_the_release_runs_on_data_that_a_failed_revision_has_reset() -> None:
     assert (wish("a").revision, world.observed().data) in world.released
 
 
+# --- known to be wrong
+@pytest.mark.xfail(strict=True, reason="the Compose project of stateful services is not touched without any")
+def test_stateful_services_go_when_no_revision_has_them_any_more() -> None:
+    world = World().brought_to(wish("c"), wish("a"))
+    assert world.litter() == []
+
+
+@pytest.mark.xfail(strict=True, reason="what served before is not published again")
+def test_the_old_one_serves_when_the_new_one_does_not_answer_once_published() -> None:
+    world = World().brought_to(wish("a"))
+    world.want(wish("b"))
+    world.hooks["publish"] = lambda: world.failing.add("probe")
+    with pytest.raises(CxError):
+        world.reconcile()
+    assert world.serving() == wish("a").revision
+
+
 # --- more than one wish
 @pytest.mark.parametrize("at", ["create network", "build web", "comment on database", "start container", "offer"])
 def test_a_pass_stops_when_something_else_is_wanted(at: str) -> None:
