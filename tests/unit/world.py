@@ -276,9 +276,7 @@ class Workloads:
                 self.world.released.append((wish.revision, data))
         self.world.fails("release")
 
-    def start(
-        self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str
-    ) -> None:
+    def start(self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str) -> None:
         for pooler in poolers:
             self._pooler(wish, pooler)
         for number, name in enumerate(blueprint.services):
