@@ -88,8 +88,13 @@ def cx(host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 
 
 # --- flags
-@pytest.mark.parametrize("name", ["Bad", "a--b", "", "../x", "a b", "preview_1", "x" * 41, "$(id)", "a\nb", "\x1b[2J"])
-@pytest.mark.parametrize("command", [["deploy", "-n"], ["delete", "--force", "-n"], ["show"], ["logs"], ["db", "drop"]])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        *((["deploy", "-n"], name) for name in ("Bad", "a--b", "", "../x", "x" * 41, "$(id)", "a\nb", "\x1b[2J")),
+        *((command, "Bad") for command in (["delete", "--force", "-n"], ["show"], ["logs"], ["db", "drop"])),
+    ],
+)
 def test_a_bad_namespace(cx: Callable[..., Said], host: Path, command: list[str], name: str) -> None:
     said = cx(*command, name)
     assert said.code == 2
