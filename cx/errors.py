@@ -67,7 +67,7 @@ class Refused(Terminal):
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         super().__init__(
             f"{where}: {reasons[0]}{more}",
-            remedy="remove it, or let the host's owner allow it under [projects] in the host configuration",
+            remedy="remove it; docs/host-configuration.md lists the few things that the host's owner can allow a project",
             log=reasons,
         )
         self.reasons = tuple(reasons)

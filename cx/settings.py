@@ -284,7 +284,10 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         list[Annotated[str, Rule(_grant)]],
         Meta(description="Single things that the policy refuses otherwise: see below."),
     ] = []
-    path: Annotated[Path | None, Meta(description="A checkout of the project on this machine.")] = None
+    path: Annotated[
+        Path | None,
+        Meta(description="The folder that it is deployed from: what is allowed holds for that folder alone."),
+    ] = None
 
 
 class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +53,7 @@ class Host:
 
     settings: Settings
     fault: Callable[[str], None] = no_fault
+    _blueprints: dict[tuple[Namespace, str], Blueprint] = field(default_factory=dict, init=False, repr=False)
 
     # --- values
     @cached_property
@@ -179,17 +180,32 @@ class Host:
         )
 
     def _read(self, wish: Desired, checkout: Path) -> Blueprint:
+        """The blueprint of a namespace's revision, which makes it what it is: it is read once."""
         from cx.render import read_blueprint
 
-        return read_blueprint(
+        key = (wish.namespace, wish.revision)
+        if key in self._blueprints:
+            return self._blueprints[key]
+        self._blueprints[key] = read_blueprint(
             checkout,
-            project=Path(wish.origin).name,
+            project=self._granted(wish.origin),
             namespace=wish.namespace,
             environment=wish.environment,
             values=wish.values,
             settings=self.settings,
             tree_digest=lambda path: self.sources.digest(wish.project, wish.tree, path),
         )
+        return self._blueprints[key]
+
+    def _granted(self, origin: str) -> str:
+        """The name under [projects] of what is deployed from the folder `origin`; "" when it has none.
+
+        By the whole path: another folder of the same name is granted nothing.
+        """
+        for name, given in self.settings.projects.items():
+            if given.path and given.path.resolve() == Path(origin):
+                return name
+        return ""
 
     # --- what the command line and the listener do
     def read_source(self, path: Path, ref: str = "") -> Source:
@@ -208,7 +224,10 @@ class Host:
         values: Mapping[str, str],
         reset_data: bool,
     ) -> Desired:
-        """The namespace is wanted at `source`: intent only, nothing is done yet."""
+        """The namespace is wanted at `source`: intent only, nothing is done yet.
+
+        What is wrong with the project is found before: it raises Invalid or Refused, and nothing has changed.
+        """
         before = self.store.desired(namespace)
         pending = bool(before and before.present and before.reset_data)
         wish = Desired(
@@ -224,6 +243,10 @@ class Host:
             self._settings_digest(),
             reset_data or pending,
         )
+        if before is None or not before.present or before.revision != wish.revision:
+            aside = f"check-{os.getpid()}"
+            with self.sources.checkout(namespace, wish.project, wish.tree, aside=aside) as checkout:
+                self._read(wish, checkout)
         self.sources.keep(namespace, source)
         self.store.want(wish, time.time())
         return wish

@@ -92,13 +92,15 @@ class Sources:
         return tree if inside == "." else self._git(self._mirror(project), "rev-parse", f"{tree}:{inside}").strip()
 
     @contextmanager
-    def checkout(self, namespace: Namespace, project: str, tree: str) -> Iterator[Path]:
+    def checkout(self, namespace: Namespace, project: str, tree: str, *, aside: str = "") -> Iterator[Path]:
         """A folder with the tree's files, as long as the block runs.
+
+        One for each namespace, of whoever holds its lock; others name one of their own with `aside`.
 
         Raises Terminal when a symbolic link leaves it, or it is too big.
         """
         mirror = self._mirror(project)
-        target = self.folder / "checkouts" / str(namespace) / tree
+        target = self.folder / "checkouts" / (f"{namespace}.{aside}" if aside else str(namespace)) / tree
         shutil.rmtree(target.parent, ignore_errors=True)
         links = self._links(mirror, namespace, tree)
         target.mkdir(parents=True)

@@ -37,6 +37,8 @@ def refresh(
         golden = host.goldens.refresh(host.source(database), progress=lambda text: print(text, flush=True))
         for note in golden.notes:
             print(f"note: {note}")
+        if not golden.sanitised_by:
+            print(f"note: databases.{database}.sanitise is not set: previews see the data as it is in the source")
         print(f"{database}: golden {golden.database} with {size(golden.size_bytes)} is ready")
 
 

@@ -78,7 +78,7 @@ class PostgresGoldens:
         SanitiseFailed, RestoreFailed, NoSpace, Invalid.
         """
         if (source.url is None) == (source.file is None):
-            raise Invalid("host configuration", f"databases.{source.name}", "needs either a url or a file")
+            raise Invalid("host configuration", f"databases.{source.name}", "needs either source or file")
         if source.file:
             dump_kind(source.file)
         else:

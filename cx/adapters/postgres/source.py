@@ -94,7 +94,7 @@ class Seen:
 
 def connection_parts(source: Source) -> dict[str, str]:
     """libpq's parameters in the source's URL, for a session that only reads. Raises Invalid."""
-    where, key = "host configuration", f"databases.{source.name}.url"
+    where, key = "host configuration", f"databases.{source.name}.source"
     try:
         parts = {k: str(v) for k, v in conninfo_to_dict(source.url or "").items()}
     except psycopg.ProgrammingError as exc:  # libpq's message may hold the URL, and so the password
@@ -142,7 +142,7 @@ class LiveSource:
         try:
             return Path(path).read_bytes()
         except OSError as exc:
-            where = f"databases.{self._source.name}.url"
+            where = f"databases.{self._source.name}.source"
             raise Invalid("host configuration", where, f"{name}: {exc.strerror}") from exc
 
     @property
@@ -240,7 +240,7 @@ class LiveSource:
                 remedy=f"check that this host reaches it, then: cx db refresh {name}",
             )
         return SourceRefused(
-            f"source {name} refuses ({message})", remedy=f"check databases.{name}.url and that user's rights"
+            f"source {name} refuses ({message})", remedy=f"check databases.{name}.source and that user's rights"
         )
 
     def _scrubbed(self, message: str) -> str:

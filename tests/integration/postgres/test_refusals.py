@@ -78,8 +78,8 @@ URLS = {
     "wrong password": ("postgresql://cx:{secret}@{host}/shop", errors.SourceRefused, ("authentication failed",)),
     "no password": ("postgresql://cx@{host}/shop", errors.SourceRefused, ("no password",)),
     "no such database": ("{url}x", errors.SourceRefused, ('database "shopx" does not exist',)),
-    "not a URL": ("production {secret}", Invalid, ("databases.shop.url",)),
-    "another engine": ("mysql://u:{secret}@h/db", Invalid, ("databases.shop.url",)),
+    "not a URL": ("production {secret}", Invalid, ("databases.shop.source",)),
+    "another engine": ("mysql://u:{secret}@h/db", Invalid, ("databases.shop.source",)),
     "no host": ("postgresql:///db", Invalid, ("names no host",)),
     "a service": ("postgresql://{host}/shop?service=x", Invalid, ("does not take service",)),
     "a file of keys that is not there": ("{url}?sslrootcert=/nowhere", Invalid, ("sslrootcert",)),
@@ -130,7 +130,7 @@ def test_a_source_newer_than_the_server(
 
 @pytest.mark.parametrize("source", [Source("shop"), Source("shop", url="x", file=Path("y"))], ids=["none", "both"])
 def test_either_a_url_or_a_file(fresh: World, source: Source) -> None:
-    refused(fresh, source, Invalid, "either a url or a file")
+    refused(fresh, source, Invalid, "either source or file")
 
 
 def test_an_extension_that_is_not_allowed(fresh: World, production: Machine) -> None:
