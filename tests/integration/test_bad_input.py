@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Cx, Project, free_port
+from live import Cx, Project, free_port
 
 USAGE = [
     (["--namespace", "Preview-1"], "namespace: Preview-1: must be"),

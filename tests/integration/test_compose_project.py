@@ -8,7 +8,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from conftest import HERE, Cx, Project
+from live import HERE, Cx, Project
 
 
 @pytest.fixture

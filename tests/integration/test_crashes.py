@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
-from conftest import Cx, Project
+from live import Cx, Project
 
 STEPS = ("build", "clone", "network, volumes, trial route", "release", "start", "healthy", "probe", "publish")
 BOUNDARIES = [f"{when} {step}" for step in STEPS for when in ("before", "after")]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Cx, Project, free_pool, free_port, sweep
+from live import Cx, Project, free_pool, free_port, sweep
 
 DOMAIN = "previews.example.test"
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import docker
 import pytest
-from conftest import Cx, Project
+from live import Cx, Project
 
 
 def test_each_preview_has_code_and_data_of_its_own(cx: Cx, preview: Callable[[], str], guestbook: Project) -> None:
