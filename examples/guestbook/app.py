@@ -25,7 +25,8 @@ class Guestbook(BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path == "/healthz":
-            return self.answer(200, "ok\n")
+            self.answer(200, "ok\n")
+            return
         connection = database()
         try:
             (count,) = connection.run("SELECT count(*) FROM customers")[0]
