@@ -259,8 +259,20 @@ class Bench:
     def _psql(self, *statements: str) -> Ran:
         each = [word for statement in statements for word in ("-c", statement)]
         return self.run(
-            ["docker", "exec", "--env", "PGUSER=cx", f"{INSTANCE}-postgres", "psql", "-qX", "-d", "postgres"]
-            + ["-v", "ON_ERROR_STOP=1", *each]
+            [
+                "docker",
+                "exec",
+                "--env",
+                "PGUSER=cx",
+                f"{INSTANCE}-postgres",
+                "psql",
+                "-qX",
+                "-d",
+                "postgres",
+                "-v",
+                "ON_ERROR_STOP=1",
+                *each,
+            ]
         )
 
 

@@ -131,8 +131,8 @@ def _clone(bench: Bench, host: Host, report: Report, size: str, rounds: int) -> 
             return took
 
         template = f"CREATE DATABASE bare TEMPLATE {original.golden} STRATEGY FILE_COPY"
+        pipe = f"createdb restored && pg_dump -Fc {original.database} | pg_restore -d restored"
         for number in Rounds(rounds, 150, least=1 if size == "4gb" else 2):
-            pipe = f"createdb restored && pg_dump -Fc {original.database} | pg_restore -d restored"
             took = (
                 timed(lambda: host.clones.clone(Namespace("copy"), source)),
                 timed(lambda: connection.execute(template), "bare"),
