@@ -126,7 +126,7 @@ def steps_of(events: Iterable[Mapping[str, object]], started_at: float, ended_at
         step = str(event.get("step", ""))
         match event["event"]:
             case "began":
-                found["start, read the folder"] = at - started_at
+                found["start, read the project"] = at - started_at
             case "step_began":
                 if first is None:
                     first = at

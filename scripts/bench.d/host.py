@@ -249,31 +249,14 @@ class Bench:
         return self.run(["docker", "compose", "--project-name", PLAIN, "--file", "-", *argv], model)
 
     # --- the database server
-    def _server(self, *argv: str) -> None:
-        asked = ["docker", "exec", "--env", "PGUSER=cx", f"{INSTANCE}-postgres", *argv]
-        self.run(asked)
+    def _server(self, *argv: str) -> Ran:
+        return self.run(["docker", "exec", "--env", "PGUSER=cx", f"{INSTANCE}-postgres", *argv])
 
     def shell(self, script: str) -> Ran:
-        return self.run(["docker", "exec", "--env", "PGUSER=cx", f"{INSTANCE}-postgres", "sh", "-ec", script])
+        return self._server("sh", "-ec", script)
 
-    def _psql(self, *statements: str) -> Ran:
-        each = [word for statement in statements for word in ("-c", statement)]
-        return self.run(
-            [
-                "docker",
-                "exec",
-                "--env",
-                "PGUSER=cx",
-                f"{INSTANCE}-postgres",
-                "psql",
-                "-qX",
-                "-d",
-                "postgres",
-                "-v",
-                "ON_ERROR_STOP=1",
-                *each,
-            ]
-        )
+    def _psql(self, statement: str) -> Ran:
+        return self._server("psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-c", statement)
 
 
 def source_of(name: str) -> str:

@@ -63,7 +63,7 @@ def main() -> int:
         print(f"[{time.monotonic() - began:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     signal.signal(signal.SIGTERM, interrupted)
-    lock = Path(__file__).open()  # noqa: SIM115 - held until the process ends
+    lock = os.open(__file__, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
