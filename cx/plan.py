@@ -51,7 +51,7 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
         (Step(Do.AWAIT),),
         (Step(Do.PROBE),),
         (Step(Do.PUBLISH),),
-        tuple(Step(Do.RETIRE, revision) for revision in seen.revisions if revision != wish.revision),
+        _superseded(wish, seen, blueprint),
         _unused(seen, wish, names, blueprint),
     ]
     return [stage for stage in stages if stage]
@@ -89,6 +89,13 @@ def _release(wish: Desired, seen: Observed, blueprint: Blueprint) -> list[Stage]
     if done and not wish.reset_data and complete >= {use.name for use in blueprint.databases}:
         return []
     return [(Step(Do.RELEASE),)]
+
+
+def _superseded(wish: Desired, seen: Observed, blueprint: Blueprint) -> Stage:
+    """Other revisions; and what outlived revisions (as revision "") when the wanted one has no such services."""
+    outlived = any(one.role == "pinned" for one in seen.containers) or "" in seen.networks.values()
+    gone = [Step(Do.RETIRE)] if outlived and not blueprint.pinned else []
+    return (*(Step(Do.RETIRE, revision) for revision in seen.revisions if revision != wish.revision), *gone)
 
 
 def _unused(seen: Observed, wish: Desired, names: Names, blueprint: Blueprint) -> Stage:

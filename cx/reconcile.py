@@ -53,7 +53,9 @@ class Databases(Protocol):
 class Router(Protocol):
     def observe_into(self, namespace: Namespace, seen: Observed) -> Observed: ...
     def offer(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None: ...
-    def publish(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None: ...
+    def publish(
+        self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]
+    ) -> Callable[[], None]: ...
     def withdraw_candidate(self, namespace: Namespace) -> None: ...
     def withdraw(self, namespace: Namespace) -> None: ...
     def probe(self, route: Route, revision: str, *, candidate: bool, timeout_s: float) -> int: ...
@@ -273,9 +275,13 @@ class _Pass:
                 for route in blueprint.routes:
                     of.router.probe(route, wish.revision, candidate=True, timeout_s=blueprint.start_timeout_s)
             case Do.PUBLISH:
-                of.router.publish(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
-                for route in blueprint.routes:
-                    of.router.probe(route, wish.revision, candidate=False, timeout_s=30)
+                put_back = of.router.publish(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
+                try:
+                    for route in blueprint.routes:
+                        of.router.probe(route, wish.revision, candidate=False, timeout_s=30)
+                except CxError:
+                    put_back()
+                    raise
 
     def _poolers(self, blueprint: Blueprint) -> list[Pooler]:
         if self.wish.reset_data:

@@ -13,7 +13,7 @@ import re
 import ssl
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -123,9 +123,14 @@ class Router:
         current = tuple(way for way in now.ways if not way.candidate)
         self._write(namespace, Routes(now.revision, revision, current + ways(targets, candidate=True)))
 
-    def publish(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None:
-        """All requests for the hosts in `targets` go to the revision, and no other host is routed."""
+    def publish(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> Callable[[], None]:
+        """All requests for the hosts in `targets` go to the revision, and no other host is routed.
+
+        Gives a function that puts back what was there before.
+        """
+        before = self.observe(namespace)
         self._write(namespace, Routes(revision, "", ways(targets)))
+        return lambda: self._write(namespace, before)
 
     def withdraw_candidate(self, namespace: Namespace) -> None:
         """Only what serves is routed; nothing at all, when nothing serves."""

@@ -230,14 +230,12 @@ def test_the_release_runs_on_data_that_a_failed_revision_has_reset() -> None:
     assert (wish("a").revision, world.observed().data) in world.released
 
 
-# --- known to be wrong
-@pytest.mark.xfail(strict=True, reason="the Compose project of stateful services is not touched without any")
+# --- what a new revision no longer has, and what it cannot hold
 def test_stateful_services_go_when_no_revision_has_them_any_more() -> None:
     world = World().brought_to(wish("c"), wish("a"))
     assert world.litter() == []
 
 
-@pytest.mark.xfail(strict=True, reason="what served before is not published again")
 def test_the_old_one_serves_when_the_new_one_does_not_answer_once_published() -> None:
     world = World().brought_to(wish("a"))
     world.want(wish("b"))

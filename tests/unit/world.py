@@ -311,7 +311,7 @@ class Workloads:
             with self.world.effect("remove container"):
                 place.containers.pop(one.name, None)
         self._networks(namespace, [one for one, of in seen.networks.items() if of == revision])
-        self._volumes(namespace, [one for one, of in seen.volumes.items() if of == revision])
+        self._volumes(namespace, [one for one, of in seen.volumes.items() if revision and of == revision])
 
     def remove(self, namespace: Namespace, what: str) -> None:
         place, seen = self.world.place(namespace), self.observe(namespace)
@@ -420,10 +420,17 @@ class Router:
         with self.world.effect("offer"):
             self.world.place(namespace).candidate = revision
 
-    def publish(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None:
+    def publish(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> Callable[[], None]:
+        place = self.world.place(namespace)
+        before = place.route, place.candidate
+
+        def put_back() -> None:
+            with self.world.effect("put back"):
+                place.route, place.candidate = before
+
         with self.world.effect("publish"):
-            place = self.world.place(namespace)
             place.route, place.candidate = revision, ""
+        return put_back
 
     def withdraw_candidate(self, namespace: Namespace) -> None:
         if self.world.place(namespace).candidate:

@@ -174,7 +174,10 @@ class Workloads:
 
     # --- towards absence
     def retire(self, namespace: Namespace, revision: str) -> None:
-        """Nothing is left of the revision; its containers were asked to stop first."""
+        """Nothing is left of the revision; its containers were asked to stop first.
+
+        As revision "" the services that outlive revisions; their volumes stay, for they are the data.
+        """
         seen = self.observe(namespace)
         self._stop(seen.of(revision))
         self.fault("inside retire")
@@ -182,7 +185,7 @@ class Workloads:
         self.fault("inside retire, containers gone")
         for name in (one for one, of in seen.networks.items() if of == revision):
             self._remove_network(name)
-        for name in (one for one, of in seen.volumes.items() if of == revision):
+        for name in (one for one, of in seen.volumes.items() if revision and of == revision):
             self._remove_volume(name)
 
     def remove(self, namespace: Namespace, what: str) -> None:
