@@ -56,9 +56,13 @@ class Stack:
         self._await(say)
 
     def down(self, *, volumes: bool, say: Callable[[str], None]) -> None:
-        """The stack's containers and its network are gone; its data too, when `volumes`."""
+        """The stack's containers are gone; its data too, when `volumes`.
+
+        Its network goes with them, unless poolers of namespaces that still run are members of it.
+        """
         self._compose(["down", "--timeout", "60", *(["--volumes"] if volumes else [])], say)
-        self.networks.remove(self.names.data_network())
+        if not self.networks.members(self.names.data_network()):
+            self.networks.remove(self.names.data_network())
 
     def parts(self) -> list[Part]:
         found = []

@@ -67,3 +67,25 @@ def test_previews_answer_by_https_with_the_certificate(https: tuple[Cx, int], he
         ["docker", "inspect", f"{cx.instance}-router"], capture_output=True, text=True, check=True
     ).stdout
     assert key not in inspected
+
+
+def test_down_asks_and_keeps_the_data_unless_told(https: tuple[Cx, int], hello: Project) -> None:
+    cx, _ = https
+    cx("deploy", hello.folder, "--namespace", "preview-1")
+
+    def volumes() -> list[str]:
+        listed = ["docker", "volume", "ls", "--quiet", "--filter", f"label=dev.cx.instance={cx.instance}"]
+        return subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+
+    assert "--force" in cx("down", check=False).stderr
+    before = volumes()
+    assert len(before) == 3
+    cx("down", "--force")
+    assert cx("doctor", check=False).returncode == 1
+    assert volumes() == before
+    cx("up")
+    cx("up")
+    assert "nothing changed" in cx("deploy", hello.folder, "--namespace", "preview-1").stdout
+    cx("delete", "--namespace", "preview-1", "--force")
+    cx("down", "--force", "--volumes")
+    assert volumes() == []

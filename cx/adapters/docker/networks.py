@@ -100,6 +100,14 @@ class Networks:
             raise
         return True
 
+    def members(self, name: str) -> list[str]:
+        """The containers in network `name`; none when there is no such network."""
+        with translated(f"look at network {name}"):
+            try:
+                return list(self.engine.api.inspect_network(name)["Containers"] or {})
+            except NotFound:
+                return []
+
     def remove(self, name: str) -> None:
         with translated(f"remove network {name}"):
             try:

@@ -89,7 +89,7 @@ class Workloads:
         self._up(self.names.project(wish.namespace), model.data_model(), wish.namespace, model.placed(), checkout)
         addresses = model.addresses(self._subnet(wish))
         network = self.names.network(wish.namespace, wish.revision)
-        for one in self.observe(wish.namespace).containers:
+        for one in self._containers(wish.namespace):
             if one.role != "pinned" or one.service not in blueprint.pinned:
                 continue
             with translated(f"join {one.name} to {network}"):
@@ -148,7 +148,7 @@ class Workloads:
             while True:
                 mine = [
                     one
-                    for one in self.observe(wish.namespace).containers
+                    for one in self._containers(wish.namespace)
                     if one.revision == wish.revision or one.role == "pinned"
                 ]
                 ill = [one for one in mine if not one.well and one.role != "release"]
@@ -205,8 +205,8 @@ class Workloads:
     def failure_log(self, namespace: Namespace, revision: str) -> tuple[str, ...]:
         """The last lines of the revision's services, for a failure that no single one of them is known to be."""
         lines: list[str] = []
-        for one in self.observe(namespace).of(revision):
-            if one.role == "service":
+        for one in self._containers(namespace):
+            if (one.revision, one.role) == (revision, "service"):
                 lines += [f"{one.service} | {line}" for line in self.log(one, 10)]
         return tuple(lines[-30:])
 
@@ -253,7 +253,7 @@ class Workloads:
         try:
             if placed:
                 compose_up(start=False)
-                for one in self.observe(namespace).containers:
+                for one in self._containers(namespace):
                     if one.service in placed and one.name.startswith(f"{project}-") and one.role != "pooler":
                         files.place(self.engine, one.id, checkout, placed[one.service])
             compose_up(start=True)
@@ -264,8 +264,11 @@ class Workloads:
                 log=exc.log[-20:],
             ) from exc
 
+    def _containers(self, namespace: Namespace) -> tuple[Container, ...]:
+        return facts.containers(self.engine, self.names, namespace)
+
     def _of(self, wish: Desired, role: str) -> list[Container]:
-        return [one for one in self.observe(wish.namespace).of(wish.revision) if one.role == role]
+        return [one for one in self._containers(wish.namespace) if (one.revision, one.role) == (wish.revision, role)]
 
     def _hopeless(self, one: Container) -> str:
         if one.health == "unhealthy":
