@@ -52,6 +52,7 @@ apt_install() {
 
 # debian_sources SUITE: prints apt's lines for another Debian release, at the mirrors that this machine uses.
 debian_sources() {
+  # shellcheck disable=SC2016 # the fields are apt's
   apt-get indextargets --format '$(RELEASE) $(REPO_URI) $(SOURCESENTRY)' \
     'Created-By: Packages' 'Component: main' 'Origin: Debian' |
     while read -r release uri file; do
