@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from cx.adapters.postgres.goldens import PostgresGoldens
     from cx.adapters.postgres.values import Server
     from cx.adapters.postgres.values import Source as PostgresSource
-    from cx.adapters.router import Router
+    from cx.adapters.router import Router, Routes
     from cx.adapters.stack import Stack
 
 WAIT_S = 600  # for somebody else's pass over the same namespace
@@ -274,15 +275,22 @@ class Host:
 
     def observe_all(self) -> dict[str, Observed]:
         """All that there is of every namespace, by name."""
-        seen = self.workloads.observe_all()
-        for one in self.clones.observe_all():
+        return self.observe_with_routes()[0]
+
+    def observe_with_routes(self) -> tuple[dict[str, Observed], dict[str, Routes]]:
+        """All that there is of every namespace, and what answers for it, by name: one listing of each system."""
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            clones = pool.submit(self.clones.observe_all)
+            routed = pool.submit(self.router.observe_all)
+            seen = self.workloads.observe_all()
+        for one in clones.result():
             before = seen.get(one.namespace.name, Observed())
             clone = Clone(one.source, one.database, one.complete, one.golden)
             seen[one.namespace.name] = replace(before, clones=(*before.clones, clone))
-        for name, routes in self.router.observe_all().items():
+        for name, routes in routed.result().items():
             before = seen.get(name, Observed())
             seen[name] = replace(before, route=routes.revision, candidate=bool(routes.candidate))
-        return seen
+        return seen, routed.result()
 
     def orphans(self) -> dict[str, list[str]]:
         """What is there of namespaces that nobody wants (any more), in words."""

@@ -190,13 +190,12 @@ class Workloads:
 
     def remove(self, namespace: Namespace, what: str) -> None:
         """No `what` (containers, networks, volumes) of the namespace is left."""
-        seen = self.observe(namespace)
         if what == "containers":
-            self._remove(seen.containers)
+            self._remove(self._containers(namespace))
         elif what == "networks":
-            self._each(self._remove_network, seen.networks)
+            self._each(self._remove_network, self.observe(namespace).networks)
         elif what == "volumes":
-            self._each(self._remove_volume, seen.volumes)
+            self._each(self._remove_volume, self.observe(namespace).volumes)
 
     def untag(self, image: str) -> None:
         images.untag(self.engine, image)
