@@ -110,10 +110,10 @@ def clone(bench: Bench, report: Report, quick: bool) -> None:
     """cx's clone, with role, rights and mark, against a dump that is restored, and against the bare statement."""
     with bench.host() as host:
         for size in [one for one in bench.sources if one != "8mb"]:
-            _clone(bench, host, report, size, {"100mb": 4, "1gb": 3, "4gb": 2}[size] + (0 if quick else 1))
+            _clone(bench, host, report, size, Rounds(3, 30) if quick else Rounds(6, 150, least=1 + (size != "4gb")))
 
 
-def _clone(bench: Bench, host: Host, report: Report, size: str, rounds: int) -> None:
+def _clone(bench: Bench, host: Host, report: Report, size: str, rounds: Rounds) -> None:
     source = source_of(size)
     original = host.clones.clone(Namespace("original"), source)
     ours: list[float] = []
@@ -132,7 +132,7 @@ def _clone(bench: Bench, host: Host, report: Report, size: str, rounds: int) -> 
 
         template = f"CREATE DATABASE bare TEMPLATE {original.golden} STRATEGY FILE_COPY"
         pipe = f"createdb restored && pg_dump -Fc {original.database} | pg_restore -d restored"
-        for number in Rounds(rounds, 150, least=1 if size == "4gb" else 2):
+        for number in rounds:
             took = (
                 timed(lambda: host.clones.clone(Namespace("copy"), source)),
                 timed(lambda: connection.execute(template), "bare"),
