@@ -177,22 +177,29 @@ def scale(bench: Bench, report: Report, quick: bool) -> None:
     """The same deployment on a host that has ever more namespaces; what an idle host costs then."""
     marks = (1, 10, 20) if quick else (1, 50, 150)
     names: list[str] = []
-    around: dict[int, list[float]] = {mark: [] for mark in marks}
+    around: dict[int, list[float]] = {}
+    beside: dict[int, list[float]] = {}
     idle: dict[int, list[float]] = {}
     listed: dict[int, list[float]] = {}
     bench.deploy("kept", "8mb")
+    model = bench.plain("kept")
     began, budget_s = time.monotonic(), 75 if quick else 480
     for mark in marks:
         while len(names) < mark - 1 and time.monotonic() - began < budget_s:
             names.append(f"preview-{len(names) + 1}")
             bench.deploy(names[-1], "8mb")
         if len(names) < mark - 1:
-            report.skipped[f"namespace {mark}"] = f"the time was up at {len(names)}"
-            break
+            report.skipped[f"namespace {mark}"] = f"the time was up at {len(names) + 1}"
+            mark = len(names) + 1
+            if mark in around:
+                break
+        around[mark], beside[mark] = [], []
         for _ in range(3 if quick else 5):  # the mark-th namespace, made and taken away
             last = f"last-{secrets.token_hex(2)}"
             around[mark].append(bench.deploy(last, "8mb").took_s)
+            beside[mark].append(bench.compose(model, *UP).took_s)
             bench.delete(last)
+            bench.compose(model, *DOWN)
         names.append(f"preview-{len(names) + 1}")
         bench.deploy(names[-1], "8mb")
         idle[mark] = _idle(bench, names)
@@ -202,6 +209,7 @@ def scale(bench: Bench, report: Report, quick: bool) -> None:
     for mark in [one for one in idle if one != first]:
         report.figures += [
             Figure(f"deploy of namespace {mark}", f"namespace {first}", around[mark], around[first], goal=2),
+            Figure(f"docker compose up beside {mark}", f"beside {first}", beside[mark], beside[first]),
             Figure(f"idle pass, {mark} namespaces, each", "with 1 namespace", *_even(idle[mark], idle[first])),
             Figure(f"cx list, {mark} namespaces", "with 1 namespace", listed[mark], listed[first]),
         ]
