@@ -66,7 +66,7 @@ def _parts(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) ->
     ]
     complete = {one.source for one in seen.clones if one.complete}
     clones = [
-        Step(Do.RESET if wish.reset_data and use.name in complete else Do.CLONE, use.name)
+        Step(Do.RESET if wish.reset_data else Do.CLONE, use.name)  # a reset that was cut is not completed by a clone
         for use in blueprint.databases
         if wish.reset_data or use.name not in complete
     ]

@@ -52,7 +52,7 @@ def main() -> NoReturn:
         failed(exc)
     except (KeyboardInterrupt, SystemExit) as exc:
         if isinstance(exc, SystemExit) and exc.code != 130:  # what typer makes of an interrupt, without a word
-            raise
+            _leave(int(exc.code or 0))
         print("cx: interrupted; what was begun is finished or undone by the next command", file=sys.stderr)
         _leave(130)
     except BrokenPipeError:
@@ -72,7 +72,7 @@ def failed(exc: CxError) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """Without waiting for threads that read from the engine."""
+    """At once: no waiting for threads that read from the engine, no taking apart of a thousand modules."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()

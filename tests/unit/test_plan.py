@@ -112,9 +112,8 @@ def test_what_the_revision_uses_is_neither_dropped_nor_untagged(wanted: Desired,
 def test_data_is_thrown_away_only_when_that_is_wanted(wanted: Desired, seen: Observed) -> None:
     stages = planned(wanted, seen)
     reset = {step.target for step in steps(stages) if step.do is Do.RESET}
-    complete = {one.source for one in seen.clones if one.complete}
     uses = {use.name for use in blueprint(wanted.tree[0]).databases}
-    assert reset == (complete & uses if wanted.reset_data else set())
+    assert reset == (uses if wanted.reset_data else set())
 
 
 @given(present, anything)
