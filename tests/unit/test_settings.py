@@ -18,7 +18,7 @@ from cx.schema import decode, json_schema, leaves, meta, reference
 from cx.settings import HostFile, default_path, load, settings_document
 
 DOC = Path(__file__).parents[2] / "docs" / "host-configuration.md"
-BEGIN, END = "<!-- reference: made from cx/settings.py -->\n", "<!-- end of reference -->\n"
+BEGIN, END = "<!-- reference: made from cx/settings/ -->\n", "<!-- end of reference -->\n"
 SOURCE = '[databases.app]\nsource = "postgresql://u:s3cr3t@h/db"\n'
 PREVIEW = Namespace("preview-7")
 

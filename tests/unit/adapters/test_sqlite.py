@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cx.adapters.sqlite import KEPT, VERSION, StepTaken, Store
+from cx.adapters.sqlite import Database, StepTaken, Store
+from cx.adapters.sqlite.intent import KEPT
+from cx.adapters.sqlite.migrations import MIGRATIONS
 from cx.errors import CxError, Retryable, Terminal
 from cx.model.names import Namespace
 from cx.model.state import Desired
@@ -30,14 +32,14 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[Store]:
-    store = Store(path)
+    store = Store(Database(path))
     yield store
-    store.close()
+    store.database.close()
 
 
 def opened_again(store: Store) -> Store:
-    store.close()
-    return Store(store.path)
+    store.database.close()
+    return Store(Database(store.database.path))
 
 
 # --- intent
@@ -47,7 +49,7 @@ def test_what_is_wanted_is_kept_whole(store: Store) -> None:
     assert again.desired(PR_7) == WISH
     assert again.desired(PR_7).revision == WISH.revision
     assert again.desired(PR_8) is None
-    again.close()
+    again.database.close()
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -55,10 +57,10 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 @pytest.fixture(scope="module")
 def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    store = Store(tmp_path_factory.mktemp("state") / "cx.db")
-    store._db.execute("PRAGMA synchronous=OFF")
+    store = Store(Database(tmp_path_factory.mktemp("state") / "cx.db"))
+    store.database._db.execute("PRAGMA synchronous=OFF")
     yield store
-    store.close()
+    store.database.close()
 
 
 @given(values=st.dictionaries(texts, texts), origin=texts, dirty=st.booleans())
@@ -151,25 +153,25 @@ def test_a_step_of_a_deployment_that_is_forgotten_is_dropped(store: Store) -> No
 
 # --- the file
 def test_the_file_is_for_its_owner_only(store: Store) -> None:
-    assert store.path.stat().st_mode & 0o077 == 0
-    assert store.path.parent.stat().st_mode & 0o077 == 0
+    assert store.database.path.stat().st_mode & 0o077 == 0
+    assert store.database.path.parent.stat().st_mode & 0o077 == 0
 
 
 def test_it_is_safe_on_a_disk(store: Store) -> None:
-    assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store.database._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store.database._db.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
 def test_a_newer_version_is_refused_and_not_changed(store: Store) -> None:
     store.want(WISH, 1.0)
-    store.close()
-    with sqlite3.connect(store.path) as db:
-        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    store.database.close()
+    with sqlite3.connect(store.database.path) as db:
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     db.close()
     with pytest.raises(Terminal, match="written by a newer cx"):
-        Store(store.path)
-    with sqlite3.connect(store.path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
+        Store(Database(store.database.path))
+    with sqlite3.connect(store.database.path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
     db.close()
 
 
@@ -177,7 +179,7 @@ def test_a_file_that_is_no_database(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"precious\n" * 1000)
     with pytest.raises(Terminal, match="not a database") as caught:
-        Store(path)
+        Store(Database(path))
     assert str(path) in str(caught.value)
     assert path.read_bytes() == b"precious\n" * 1000
 
@@ -185,26 +187,26 @@ def test_a_file_that_is_no_database(path: Path) -> None:
 def test_a_path_that_is_a_folder(path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(Terminal, match=str(path)):
-        Store(path)
+        Store(Database(path))
 
 
 def test_a_folder_that_is_a_file(path: Path) -> None:
     path.parent.touch()
     with pytest.raises(Terminal, match=str(path)):
-        Store(path)
+        Store(Database(path))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written(path: Path) -> None:
     path.parent.mkdir(mode=0o500)
     with pytest.raises(CxError, match=str(path)):
-        Store(path)
+        Store(Database(path))
 
 
 def test_one_that_another_process_writes_to(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = sqlite3.connect(store.path, isolation_level=None)
+    other = sqlite3.connect(store.database.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    store._db.execute("PRAGMA busy_timeout = 1")
+    store.database._db.execute("PRAGMA busy_timeout = 1")
     with pytest.raises(Retryable, match="in use by another cx"):
         store.want(WISH, 1.0)
     other.close()
@@ -212,7 +214,7 @@ def test_one_that_another_process_writes_to(store: Store, monkeypatch: pytest.Mo
 
 def test_a_transaction_that_breaks_leaves_nothing(store: Store) -> None:
     def broken() -> None:
-        with store._transaction():
+        with store.database.transaction():
             store.want(WISH, 1.0)
             raise ZeroDivisionError
 

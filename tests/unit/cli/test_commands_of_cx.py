@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cx.adapters.sqlite import Store
+from cx.adapters.sqlite import Database, Store
 from cx.cli import main as command_line
 from cx.cli.output import confirm, printable, table
 from cx.cli.progress import Live
@@ -158,11 +158,11 @@ def test_wrong_usage(cx: Callable[..., Said], host: Path, argv: list[str]) -> No
 def nothing_is_wanted(host: Path) -> bool:
     if not (host / "state" / "cx.db").exists():
         return True
-    store = Store(host / "state" / "cx.db")
+    store = Store(Database(host / "state" / "cx.db"))
     try:
         return store.all_desired() == []
     finally:
-        store.close()
+        store.database.close()
 
 
 # --- the state of things
@@ -223,12 +223,12 @@ def test_with_nobody_to_ask_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_reset_asks_before_it_wants_anything(cx: Callable[..., Said], host: Path) -> None:
-    store = Store(host / "state" / "cx.db")
+    store = Store(Database(host / "state" / "cx.db"))
     store.want(Desired(Namespace("preview-1"), tree="a" * 40), 1.0)
     said = cx("db", "reset", "preview-1")
     assert (said.code, said.error) == (1, "cx: there is nobody to ask here; say --force")
     assert not store.desired(Namespace("preview-1")).reset_data
-    store.close()
+    store.database.close()
 
 
 # --- errors
@@ -292,11 +292,11 @@ def test_a_table_prints_no_control_characters(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_history_prints_no_control_characters(cx: Callable[..., Said], host: Path) -> None:
-    store = Store(host / "state" / "cx.db")
+    store = Store(Database(host / "state" / "cx.db"))
     wish = Desired(Namespace("preview-1"), tree="a" * 40)
     store.want(wish, 1.0)
     store.end(store.begin(wish, 1.0), 2.0, "failed", ESCAPES, [ESCAPES])
-    store.close()
+    store.database.close()
     said = cx("events", "preview-1")
     assert said.code == 0
     assert "clear" in said.out
@@ -366,8 +366,8 @@ def test_completion_is_silent_when_nothing_works(host: Path, capsys: pytest.Capt
     (host / "host.toml").write_text("nonsense")
     assert complete() == []
     (host / "host.toml").write_text("")
-    store = Store(host / "state" / "cx.db")
+    store = Store(Database(host / "state" / "cx.db"))
     store.want(Desired(Namespace("preview-1"), tree="a" * 40), 1.0)
-    store.close()
+    store.database.close()
     assert complete() == ["preview-1"]
     assert capsys.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""Builds the object graph from the host configuration. The only place that knows every adapter."""
+"""One Docker host, built from its configuration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from cx import settings as host_settings
 from cx.adapters.git import Source, Sources
 from cx.adapters.locks import held
-from cx.adapters.sqlite import Store
+from cx.adapters.sqlite import Database, Store
 from cx.errors import NotFound
 from cx.model.blueprint import Blueprint
 from cx.model.names import Names, Namespace, shown
@@ -76,7 +76,11 @@ class Host:
     # --- adapters
     @cached_property
     def store(self) -> Store:
-        return Store(self.state_dir / "cx.db")
+        return Store(self.database)
+
+    @cached_property
+    def database(self) -> Database:
+        return Database(self.state_dir / "cx.db")
 
     @cached_property
     def sources(self) -> Sources:
@@ -336,8 +340,8 @@ class Host:
         return wish
 
     def close(self) -> None:
-        if "store" in self.__dict__:
-            self.store.close()
+        if "database" in self.__dict__:
+            self.database.close()
         if "engine" in self.__dict__:
             self.engine.close()
 

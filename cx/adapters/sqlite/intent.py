@@ -1,0 +1,141 @@
+"""Intent and history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cx.adapters.sqlite.database import Database
+from cx.model.names import Namespace
+from cx.model.state import Desired
+
+KEPT = 50  # deployments of one namespace
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One attempt. `outcome`: running, ready, failed, superseded, died; times in Unix seconds."""
+
+    id: int
+    namespace: str
+    revision: str
+    version: str
+    started_at: float
+    finished_at: float | None
+    outcome: str
+    message: str
+    log: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StepTaken:
+    deployment: int
+    step: str
+    started_at: float
+    duration_s: float
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """What is wanted, and what was tried."""
+
+    database: Database
+
+    # --- intent
+    def want(self, wish: Desired, now: float) -> None:
+        """`wish` is the namespace's row."""
+        self.database.run(
+            "INSERT OR REPLACE INTO desired VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                wish.namespace.name, int(wish.present), wish.project, wish.origin, wish.commit, wish.tree,
+                int(wish.dirty), wish.environment, json.dumps(dict(wish.values)), wish.host, int(wish.reset_data), now,
+            ),
+        )  # fmt: skip
+
+    def want_absent(self, namespace: Namespace, now: float) -> None:
+        """The namespace is to go; also when it has no row yet (what is left of it is observed)."""
+        with self.database.transaction():
+            row = self.desired(namespace) or Desired(namespace)
+            self.want(Desired(namespace, present=False, project=row.project, origin=row.origin), now)
+
+    def data_was_reset(self, namespace: Namespace) -> None:
+        self.database.run("UPDATE desired SET reset_data = 0 WHERE namespace = ?", (namespace.name,))
+
+    def desired(self, namespace: Namespace) -> Desired | None:
+        rows = self.database.run("SELECT * FROM desired WHERE namespace = ?", (namespace.name,))
+        return _desired(rows[0]) if rows else None
+
+    def all_desired(self) -> list[Desired]:
+        return [_desired(row) for row in self.database.run("SELECT * FROM desired ORDER BY namespace")]
+
+    def forget(self, namespace: Namespace) -> None:
+        """Nothing here speaks of the namespace any more, unless somebody wants it back by now."""
+        with self.database.transaction():
+            wish = self.desired(namespace)
+            if wish and wish.present:
+                return
+            self.database.run("DELETE FROM deployments WHERE namespace = ?", (namespace.name,))
+            self.database.run("DELETE FROM desired WHERE namespace = ?", (namespace.name,))
+
+    # --- history
+    def begin(self, wish: Desired, now: float) -> int:
+        """A new deployment's id. Only the last KEPT of a namespace are kept. One that still runs has died."""
+        with self.database.transaction():
+            self.database.run(
+                "UPDATE deployments SET outcome = 'died', finished_at = ? WHERE namespace = ? AND outcome = 'running'",
+                (now, wish.namespace.name),
+            )
+            ((identity,),) = self.database.run(
+                "INSERT INTO deployments (namespace, revision, version, started_at) VALUES (?,?,?,?) RETURNING id",
+                (wish.namespace.name, wish.revision, wish.version, now),
+            )
+            self.database.run(
+                "DELETE FROM deployments WHERE namespace = ?1 AND id NOT IN "
+                "(SELECT id FROM deployments WHERE namespace = ?1 ORDER BY id DESC LIMIT ?2)",
+                (wish.namespace.name, KEPT),
+            )
+        return int(identity)
+
+    def step(self, taken: StepTaken) -> None:
+        self.database.run(
+            "INSERT INTO steps SELECT ?1,?2,?3,?4,?5 WHERE EXISTS (SELECT 1 FROM deployments WHERE id = ?1)",
+            (taken.deployment, taken.step, taken.started_at, taken.duration_s, taken.outcome),
+        )
+
+    def end(self, deployment: int, now: float, outcome: str, message: str = "", log: Sequence[str] = ()) -> None:
+        self.database.run(
+            "UPDATE deployments SET finished_at = ?, outcome = ?, message = ?, log = ? WHERE id = ?",
+            (now, outcome, message, "\n".join(log), deployment),
+        )
+
+    def deployments(self, namespace: Namespace, limit: int = KEPT) -> list[Deployment]:
+        """Newest first."""
+        rows = self.database.run(
+            "SELECT * FROM deployments WHERE namespace = ? ORDER BY id DESC LIMIT ?", (namespace.name, limit)
+        )
+        return [_deployment(row) for row in rows]
+
+    def steps(self, namespace: Namespace) -> list[StepTaken]:
+        """Oldest first, of all deployments that are kept."""
+        rows = self.database.run(
+            "SELECT steps.* FROM steps JOIN deployments ON id = deployment WHERE namespace = ? ORDER BY steps.rowid",
+            (namespace.name,),
+        )
+        return [StepTaken(*row) for row in rows]
+
+
+def _desired(row: Sequence[object]) -> Desired:
+    name, present, project, origin, commit, tree, dirty, environment, values, host, reset, _ = row
+    return Desired(
+        Namespace(str(name)), bool(present), str(project), str(origin), str(commit), str(tree), bool(dirty),
+        str(environment), json.loads(str(values)), str(host), bool(reset),
+    )  # fmt: skip
+
+
+def _deployment(row: Sequence[Any]) -> Deployment:
+    identity, namespace, revision, version, started, finished, outcome, message, log = row
+    lines = tuple(log.splitlines())
+    return Deployment(identity, namespace, revision, version, started, finished, outcome, message, lines)

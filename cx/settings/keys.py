@@ -1,0 +1,260 @@
+"""The tables and keys of the host's configuration, each with its rule and its text for people.
+
+docs/host-configuration.md is made from these structs; a test holds them together.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cx.model.names import Namespace, check_database, check_instance, dns_label
+from cx.schema import Rule, Secret, Wrong
+from cx.settings.rules import (
+    is_address,
+    is_domain,
+    is_email,
+    is_extension,
+    is_grant,
+    is_hostname,
+    is_https_url,
+    is_log_size,
+    is_memory,
+    is_pg_size,
+    is_pool,
+    is_project,
+    is_source,
+    is_variable,
+)
+
+Kind = Literal["url", "host", "port", "user", "password", "database"]
+DATABASE_VARIABLES: dict[str, Kind] = {
+    "DATABASE_URL": "url",
+    "PGHOST": "host",
+    "PGPORT": "port",
+    "PGUSER": "user",
+    "PGPASSWORD": "password",
+    "PGDATABASE": "database",
+}
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Image = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}$(?!\n)")]
+
+
+class Router(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Traefik, on the host's network."""
+
+    image: Annotated[Image, Meta(description="Image of the router.")] = "traefik:v3"
+    bind: Annotated[str, Meta(description="Address that the router listens on."), Rule(is_address)] = "0.0.0.0"  # noqa: S104
+    http_port: Annotated[
+        Port | None, Meta(description="Port for HTTP. Default: 8080 with the domain `localhost`, else 80.")
+    ] = None
+    https_port: Annotated[
+        Port | None, Meta(description="Port for HTTPS. Default: 8443 with the domain `localhost`, else 443.")
+    ] = None
+    admin_port: Annotated[Port, Meta(description="Port on 127.0.0.1 for the router's ping and metrics.")] = 8079
+    tls: Annotated[
+        Literal["off", "acme", "files"] | None,
+        Meta(
+            description="`off`; `acme`: certificates from an ACME server, one for each hostname; `files`: the "
+            "one in `certificate` and `key`. Default: `off` with the domain `localhost`, else `acme`."
+        ),
+    ] = None
+    acme_email: Annotated[str | None, Meta(description="Where the ACME server writes to."), Rule(is_email)] = None
+    acme_server: Annotated[
+        str | None, Meta(description="Directory URL of another ACME server than Let's Encrypt's."), Rule(is_https_url)
+    ] = None
+    acme_ca: Annotated[Path | None, Meta(description="Certificate (PEM) to trust a private ACME server by.")] = None
+    certificate: Annotated[Path | None, Meta(description="With `files`: certificate chain (PEM) for the domain.")] = (
+        None
+    )
+    key: Annotated[Path | None, Meta(description="With `files`: its private key (PEM).")] = None
+
+    def __post_init__(self) -> None:
+        taken: dict[int, str] = {}
+        for name in ("http_port", "https_port", "admin_port"):
+            port = getattr(self, name)
+            if port in taken:
+                raise Wrong(name, f"{port} is taken by router.{taken[port]}")
+            if port:
+                taken[port] = name
+
+
+class Postgres(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The previews' database server: many small databases, on no public address."""
+
+    image: Annotated[Image, Meta(description="Image of the server.")] = "postgres:18"
+    max_connections: Annotated[int, Meta(ge=20, le=20000, description="Connections to the whole server.")] = 500
+    shared_buffers: Annotated[str, Meta(description="Memory for cached pages."), Rule(is_pg_size)] = "256MB"
+    memory: Annotated[str, Meta(description="Limit of the server's container."), Rule(is_memory)] = "4g"
+    connection_limit: Annotated[
+        int, Meta(ge=1, le=1000, description="Connections that one namespace's clone takes at most.")
+    ] = 20
+
+
+class Pooler(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """PgBouncer, one for each clone."""
+
+    image: Annotated[Image, Meta(description="Image of the pooler; built by `cx up` where it is not there.")] = (
+        "cx/pgbouncer:1"
+    )
+
+
+class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Addresses of the namespaces."""
+
+    pool: Annotated[
+        str,
+        Meta(description="Private IPv4 network, /20 or larger, that each namespace gets a small subnet of."),
+        Rule(is_pool),
+    ] = "10.213.0.0/16"
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For each container of a preview: the default, and the most that a project gets unless `allow` says more."""
+
+    memory: Annotated[str, Meta(description="Memory, such as `512m` or `2g`."), Rule(is_memory)] = "512m"
+    cpus: Annotated[float, Meta(ge=0.01, le=1024, description="Cores.")] = 1.0
+    pids: Annotated[int, Meta(ge=16, le=100_000, description="Processes and threads.")] = 256
+    replicas: Annotated[int, Meta(ge=1, le=100, description="Replicas of one service.")] = 3
+    services: Annotated[int, Meta(ge=1, le=200, description="Services of one project.")] = 20
+    log_size: Annotated[str, Meta(description="Size at which a container's log is rotated."), Rule(is_log_size)] = "10m"
+    log_files: Annotated[int, Meta(ge=1, le=100, description="Log files kept.")] = 3
+    start_timeout_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="Seconds from start to healthy and answering.")
+    ] = 120
+    build_timeout_s: Annotated[int, Meta(ge=1, le=86_400, description="Seconds for building one image.")] = 1800
+
+
+class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A source that previews get clones of; exactly one of `source` and `file`."""
+
+    engine: Annotated[Literal["postgres"], Meta(description="The engine.")] = "postgres"
+    source: Annotated[
+        Secret | None,
+        Meta(
+            description="`postgresql://user:password@host/database` to dump from, or `env:NAME`: the variable NAME "
+            "of cx's environment holds it. Never shown."
+        ),
+        Rule(is_source),
+    ] = None
+    file: Annotated[Path | None, Meta(description="A dump of `pg_dump` (custom, directory or plain) instead.")] = None
+    sanitise: Annotated[Path | None, Meta(description="SQL script that takes out what previews must not see.")] = None
+    extensions: Annotated[
+        list[Annotated[str, Rule(is_extension)]], Meta(description="Extensions to create before the data comes in.")
+    ] = []
+    jobs: Annotated[int, Meta(ge=1, le=64, description="Parallel jobs of dump and restore.")] = 2
+    env: Annotated[
+        dict[
+            Annotated[str, Rule(is_variable)],
+            Kind,
+        ],
+        Meta(description="Variables that the previews' services get: name -> what it holds."),
+    ] = msgspec.field(default_factory=DATABASE_VARIABLES.copy)
+
+    def __post_init__(self) -> None:
+        if (self.source is None) == (self.file is None):
+            raise Wrong("source", "should be given, or file instead; exactly one of the two")
+
+
+class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the host's owner grants to one project."""
+
+    allow: Annotated[
+        list[Annotated[str, Rule(is_grant)]],
+        Meta(description="Single things that the policy refuses otherwise: see below."),
+    ] = []
+    path: Annotated[
+        Path | None,
+        Meta(description="The folder that it is deployed from: what is allowed holds for that folder alone."),
+    ] = None
+
+
+class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    instance: Annotated[
+        str,
+        Meta(description="Name of this cx among others on the same engine: 1 to 12 of a-z and 0-9."),
+        Rule(check_instance),
+    ] = "cx"
+    domain: Annotated[
+        str,
+        Meta(description="The previews' hostnames are below it; wildcard DNS leads here."),
+        Rule(is_domain),
+    ] = "localhost"
+    hostname: Annotated[
+        str,
+        Meta(description="How a hostname is made, from `{namespace}`, `{service}` and `{domain}`."),
+        Rule(is_hostname),
+    ] = "{namespace}-{service}.{domain}"
+    state_dir: Annotated[
+        Path | None,
+        Meta(description="Where cx keeps its state. Default: /var/lib/cx as root, else ~/.local/state/cx."),
+    ] = None
+    router: Router = Router()
+    postgres: Postgres = Postgres()
+    pooler: Pooler = Pooler()
+    network: Network = Network()
+    limits: Limits = Limits()
+    databases: dict[Annotated[str, Rule(check_database)], Database] = {}
+    projects: dict[Annotated[str, Rule(is_project)], Project] = {}
+
+    def __post_init__(self) -> None:
+        router, tls = self.router, self.tls
+        if tls == "acme" and not router.acme_email:
+            raise Wrong(
+                "router.acme_email",
+                f"is missing: certificates for {self.domain} come from an ACME server",
+                'set it, or router.tls = "files" with a certificate, or router.tls = "off"',
+            )
+        if tls == "acme" and self.domain == "localhost":
+            raise Wrong("router.tls", "an ACME server gives no certificate for localhost", "set domain")
+        for name in ("certificate", "key"):
+            if tls == "files" and not getattr(router, name):
+                raise Wrong(f"router.{name}", 'is missing: router.tls is "files"')
+        ports = [self.http_port, router.admin_port] + ([self.https_port] if tls != "off" else [])
+        if len(set(ports)) < len(ports):
+            raise Wrong("router", f"two of its ports are the same: {', '.join(map(str, ports))}")
+
+    # --- what follows from the keys
+    @property
+    def local(self) -> bool:
+        return self.domain == "localhost" or self.domain.endswith(".localhost")
+
+    @property
+    def tls(self) -> str:
+        return self.router.tls or ("off" if self.local else "acme")
+
+    @property
+    def http_port(self) -> int:
+        return self.router.http_port or (8080 if self.local else 80)
+
+    @property
+    def https_port(self) -> int:
+        return self.router.https_port or (8443 if self.local else 443)
+
+    @property
+    def state(self) -> Path:
+        """The folder of cx's own state, `state_dir` or its default."""
+        if self.state_dir:
+            return self.state_dir
+        return Path("/var/lib/cx") if os.geteuid() == 0 else Path("~/.local/state/cx").expanduser()
+
+    def host(self, namespace: Namespace, service: str) -> str:
+        """The hostname of a namespace's service: one DNS label before the domain."""
+        label = self.hostname.removesuffix(".{domain}").format(namespace=namespace.name, service=service)
+        return f"{dns_label(label)}.{self.domain}"
+
+    def base_url(self, host: str) -> str:
+        """`https://host`, with its port where that is not the scheme's own."""
+        scheme, port, usual = ("http", self.http_port, 80) if self.tls == "off" else ("https", self.https_port, 443)
+        return f"{scheme}://{host}" + ("" if port == usual else f":{port}")
+
+
+class Settings(HostFile, frozen=True, kw_only=True):
+    """The host's configuration as loaded. `origins`: key -> "file" or the variable that it came from."""
+
+    file: Path | None = None
+    origins: dict[str, str] = {}

@@ -1,0 +1,125 @@
+"""What a value of the host's configuration must be. Each raises ValueError that says what it should be."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import string
+from urllib.parse import urlsplit
+
+from cx.model.names import shown
+from cx.schema import Secret
+
+GRANTS = re.compile(
+    r"env_file|extra_hosts|cap_add:[A-Z_]+|(?:bind|device):/[A-Za-z0-9._/ -]+|sysctl:[a-z0-9._-]+"
+    r"|memory:[1-9][0-9]*[kmg]b?|cpus:[0-9]+(?:\.[0-9]+)?|(?:pids|replicas):[1-9][0-9]*"
+)
+_DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{1,180}}$)(?:{_DNS_LABEL}\.)*{_DNS_LABEL}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def is_domain(text: str) -> None:
+    if not _DOMAIN.fullmatch(text) or text.replace(".", "").isdigit():
+        raise ValueError(f"is not a DNS name in lower case: {shown(text)}")
+
+
+def is_hostname(text: str) -> None:
+    if not text.endswith(".{domain}"):
+        raise ValueError("should end with .{domain}")
+    label = text.removesuffix(".{domain}")
+    try:
+        parsed = list(string.Formatter().parse(label))
+    except ValueError as exc:
+        raise ValueError("has a brace that is not closed") from exc
+    fields = [field for _, field, _, _ in parsed if field is not None]
+    odd = any(spec or conversion for _, _, spec, conversion in parsed)
+    if unknown := sorted(set(fields) - {"namespace", "service"}):
+        raise ValueError(f"may use {{namespace}} and {{service}} only, not {{{shown(unknown[0])}}}")
+    if sorted(fields) != ["namespace", "service"] or odd:
+        raise ValueError("should hold {namespace} and {service} once each")
+    if "}{" in label:
+        raise ValueError("should have a dash between {namespace} and {service}")
+    plain = label.replace("{namespace}", "n").replace("{service}", "s")
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", plain) or "-" not in plain:
+        raise ValueError("should be one DNS label before .{domain}: a-z, 0-9 and dashes around the fields")
+
+
+def is_address(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError as exc:
+        raise ValueError(f"is not an IP address: {shown(text)}") from exc
+
+
+def is_pool(text: str) -> None:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as exc:
+        raise ValueError(f"is not a network such as 10.213.0.0/16: {shown(text)}") from exc
+    if network.version != 4 or not network.is_private:
+        raise ValueError("should be a private IPv4 network")
+    if network.prefixlen > 20:
+        raise ValueError(f"is too small: /{network.prefixlen}, should be /20 or larger")
+
+
+def is_email(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", text):
+        raise ValueError(f"is not an e-mail address: {shown(text)}")
+
+
+def is_https_url(text: str) -> None:
+    if not re.fullmatch(r"https://[A-Za-z0-9._~:/?#@!&()*+,;=%\[\]-]+", text):
+        raise ValueError(f"should be an https:// URL, is {shown(text)}")
+
+
+def is_memory(text: str) -> None:
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([kmg])b?", text.lower())
+    if not match:
+        raise ValueError(f"should be a size such as 512m or 2g, is {shown(text)}")
+    if int(match[1]) * {"k": 1, "m": 1024, "g": 1024**2}[match[2]] < 16 * 1024:
+        raise ValueError(f"should be at least 16m, is {shown(text)}")
+
+
+def is_log_size(text: str) -> None:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}[kmg]", text):
+        raise ValueError(f"should be a size such as 10m, is {shown(text)}")
+
+
+def is_pg_size(text: str) -> None:
+    if not re.fullmatch(r"[1-9][0-9]{0,6}(kB|MB|GB)", text):
+        raise ValueError(f"should be a size such as 256MB, is {shown(text)}")
+
+
+def is_source(secret: Secret) -> None:
+    if secret.variable:
+        if not _VARIABLE.fullmatch(secret.variable):
+            raise ValueError("env: should be followed by the name of an environment variable")
+        return
+    try:
+        url = urlsplit(secret.reveal())
+        right = url.scheme in ("postgresql", "postgres") and len(url.path) > 1 and (url.port or 1) > 0
+    except ValueError:
+        right = False
+    if not right:
+        raise ValueError("should be postgresql://user:password@host/database, or env:NAME (not shown here)")
+
+
+def is_variable(text: str) -> None:
+    if not _VARIABLE.fullmatch(text):
+        raise ValueError(f"is not the name of an environment variable: {shown(text)}")
+
+
+def is_extension(text: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", text):
+        raise ValueError(f"is not the name of an extension: {shown(text)}")
+
+
+def is_project(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}", text):
+        raise ValueError(f"is not the name of a project: {shown(text)}")
+
+
+def is_grant(text: str) -> None:
+    if not GRANTS.fullmatch(text) or ".." in text.split("/"):
+        raise ValueError(f"is not something that can be allowed: {shown(text)}; see docs/host-configuration.md")
