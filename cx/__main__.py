@@ -1,3 +1,3 @@
-from cx.cli.main import main
+from cx.cli.start import main
 
 main()

@@ -1,0 +1,45 @@
+"""Where the command begins. The overview is printed before anything else is imported: it is there at once."""
+
+import sys
+
+OVERVIEW = """\
+Usage: cx COMMAND [OPTIONS]
+
+A preview environment for every pull request, on a Docker host that you own.
+
+Previews:
+  deploy   bring a namespace to what a folder holds
+  delete   remove a namespace and everything in it, and show that nothing is left
+  list     the namespaces
+  show     all about one: services, databases, URLs, history
+  logs     what its services print
+  exec     run a command in one of its containers
+  open     open its URL in the browser
+  events   what was done to it, step by step
+  prune    remove what belongs to no namespace that is wanted; shown first
+
+Databases:
+  db       goldens and clones: refresh, list, reset, psql, drop
+
+The host:
+  up       start the host's stack: the router and the database server
+  down     stop it
+  doctor   check everything that previews need, and say what mends what is wrong
+  config   the host's configuration: show, path
+
+Options:
+  --version             print the version
+  --install-completion  complete commands and namespaces in this shell
+  --show-completion     print what does that, to copy it
+  -h, --help            print this; behind a command: all about that command
+"""
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 failed, 2 usage, 75 try again, 130 interrupted."""
+    if sys.argv[1:] in ([], ["--help"], ["-h"]):
+        print(OVERVIEW, end="")
+        return
+    from cx.cli.main import main as run
+
+    run()
