@@ -24,14 +24,14 @@ Databases:
 The host:
   up       start the host's stack: the router and the database server
   down     stop it
-  doctor   check everything that previews need, and say what mends what is wrong
+  doctor   check all that previews need, and say what mends what is wrong
   config   the host's configuration: show, path
 
 Options:
   --version             print the version
-  --install-completion  complete commands and namespaces in this shell
+  --install-completion  complete commands and names in this shell
   --show-completion     print what does that, to copy it
-  -h, --help            print this; behind a command: all about that command
+  -h, --help            print this; behind a command: all about that one
 """
 
 
