@@ -9,7 +9,7 @@ A preview environment for every pull request, on a Docker host that you own.
 
 Previews:
   deploy   bring a namespace to what a folder holds
-  delete   remove a namespace and everything in it, and show that nothing is left
+  delete   remove a namespace, and show that nothing of it is left
   list     the namespaces
   show     all about one: services, databases, URLs, history
   logs     what its services print
