@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cx.commands import Command
 from cx.model.pulls import Pull, PullId, Report
 
 
@@ -52,3 +53,59 @@ class Announcer(Protocol):
 
     def react(self, repository: str, comment: int, reaction: str) -> None:
         """`reaction` as GitHub names it: eyes, rocket, confused, +1, -1."""
+
+
+# --- what asks for a look
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A pull request's turn. `generation` counts how often it was asked for; `delivery` asked last ("": no delivery
+    did). `pull.number` 0 stands for the whole repository: compare it with GitHub."""
+
+    pull: PullId
+    generation: int
+    delivery: str = ""
+
+
+class Queue(Protocol):
+    """Pull requests to look at: one place for each, kept on disk, in the order in which they were asked for.
+
+    Number 0 of a repository asks for a comparison of all of it. One process works the queue at a time (the one that
+    holds the lock `following`); any may ask.
+    """
+
+    def ask(self, pull: PullId, delivery: str = "", not_before: float = 0) -> None:
+        """It has a place in the queue. One that waits keeps its place; one that is being looked at comes again after.
+        `not_before` is in Unix seconds; of two that are asked for, the earlier holds."""
+
+    def take(self, now: float) -> Ticket | None:
+        """The first that is due and that nobody looks at; it is being looked at from now on."""
+
+    def done(self, ticket: Ticket) -> None:
+        """It leaves the queue, unless somebody has asked again since it was taken."""
+
+    def again(self, ticket: Ticket, not_before: float) -> None:
+        """It waits again, at its old place, until `not_before` or until somebody asks."""
+
+    def asked_since(self, ticket: Ticket) -> bool:
+        """Somebody has asked for it since it was taken: what is being done may be of no use any more."""
+
+    def position(self, pull: PullId) -> int:
+        """From 1 among those that wait and are due; 0 when it does not wait."""
+
+    def waiting(self) -> list[PullId]:
+        """All that wait, first those that are due."""
+
+    def recover(self) -> int:
+        """What a dead process was looking at waits again; how many. Only for who holds the lock `following`."""
+
+
+class Commands(Protocol):
+    """What people have told cx in comments, kept until it was answered."""
+
+    def unanswered(self, pull: PullId) -> list[Command]:
+        """Oldest first."""
+
+    def answered(self, command: Command, outcome: str) -> None:
+        """It is not asked for again. `outcome` is a word for the history: done, refused, failed."""

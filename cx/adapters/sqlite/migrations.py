@@ -22,4 +22,27 @@ CREATE TABLE steps (
 ) STRICT;
 CREATE INDEX steps_of ON steps (deployment);
 """,
+    """
+-- Deliveries of GitHub that were acknowledged: what they ask to look at, not what they hold. Times are Unix seconds.
+CREATE TABLE deliveries (
+  id TEXT PRIMARY KEY, event TEXT NOT NULL, action TEXT NOT NULL, repository TEXT NOT NULL, number INTEGER NOT NULL,
+  received_at REAL NOT NULL, times INTEGER NOT NULL DEFAULT 1
+) STRICT;
+CREATE INDEX deliveries_by_age ON deliveries (received_at);
+-- Pull requests to look at; number 0 is a whole repository. `generation` goes up with every asking; `taken` is the
+-- one that is being looked at, or 0.
+CREATE TABLE queue (
+  repository TEXT NOT NULL, number INTEGER NOT NULL, place INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 1,
+  taken INTEGER NOT NULL DEFAULT 0, not_before REAL NOT NULL DEFAULT 0, asked_at REAL NOT NULL,
+  delivery TEXT NOT NULL DEFAULT '', PRIMARY KEY (repository, number)
+) STRICT;
+CREATE INDEX queue_by_place ON queue (place);
+-- What people said in comments, by GitHub's number of the comment. outcome is '' until it was answered.
+CREATE TABLE commands (
+  comment_id INTEGER NOT NULL, line INTEGER NOT NULL, repository TEXT NOT NULL, number INTEGER NOT NULL,
+  verb TEXT NOT NULL, argument TEXT NOT NULL, problem TEXT NOT NULL, login TEXT NOT NULL, said_at REAL NOT NULL,
+  delivery TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT '', PRIMARY KEY (comment_id, line)
+) STRICT;
+CREATE INDEX commands_of ON commands (repository, number);
+""",
 )
