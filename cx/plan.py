@@ -47,7 +47,7 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
         _parts(wish, seen, names, blueprint),
         *([(Step(Do.PIN),)] if blueprint.pinned else []),
         *_release(wish, seen, blueprint),
-        (Step(Do.START),),
+        (Step(Do.START), Step(Do.OFFER)),
         (Step(Do.AWAIT),),
         (Step(Do.PROBE),),
         (Step(Do.PUBLISH),),

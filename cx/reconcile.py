@@ -261,6 +261,7 @@ class _Pass:
                 of.workloads.build(wish, build, checkout, lambda text: self.report.line(str(step), text))
             case Do.LAY:
                 of.workloads.lay(wish, blueprint, checkout)
+            case Do.OFFER:
                 # Addresses are known before anything runs: the router knows the candidate when it is asked for it.
                 of.router.offer(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
             case Do.PIN:

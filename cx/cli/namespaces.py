@@ -61,6 +61,7 @@ def deploy(
         raise Invalid("--environment", shown(environment), "must be up to 40 of a-z, 0-9, '_' and '-'")
     values = variables(set_ or [])
     with wiring.open_host() as host:
+        host.make_ready()
         source = host.read_source(path, ref)
         host.want(name, source, environment=environment, values=values, reset_data=reset_db)
         settle(host, name, f"deploy {source.commit[:8] or source.tree[:8]}", as_json=json)

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from cx import settings as host_settings
@@ -213,6 +214,16 @@ class Host:
         return ""
 
     # --- what the command line and the listener do
+    def make_ready(self) -> None:
+        """The libraries of engine and database server are loaded while git and Compose are at work."""
+
+        def load() -> None:
+            import cx.adapters.databases
+            import cx.adapters.docker.workloads
+            import cx.adapters.router  # noqa: F401
+
+        Thread(target=load, daemon=True).start()
+
     def read_source(self, path: Path, ref: str = "") -> Source:
         """The folder as a version in cx's mirror, one reader of a project at a time."""
         from cx.adapters.git import project_of

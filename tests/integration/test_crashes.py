@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from live import Cx, Project
 
-STEPS = ("build", "clone", "network, volumes, trial route", "release", "start", "healthy", "probe", "publish")
+STEPS = ("build", "clone", "network and volumes", "release", "start", "trial route", "healthy", "probe", "publish")
 BOUNDARIES = [f"{when} {step}" for step in STEPS for when in ("before", "after")]
 INSIDE = (
     "inside build",
@@ -25,7 +25,7 @@ INSIDE = (
 REDEPLOY = [
     *(
         f"{when} {step}"
-        for step in ("build", "network, volumes, trial route", "start", "publish", "retire")
+        for step in ("build", "network and volumes", "start", "trial route", "publish", "retire")
         for when in ("before", "after")
     ),
     "inside build",
