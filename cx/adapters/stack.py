@@ -154,7 +154,7 @@ class Stack:
                 pass
         say(f"build {image}")
         context = str(folder("compose") / "images" / "pgbouncer")
-        argv = [*plugin("buildx"), "build", "--progress", "plain", "--load", "--provenance=false"]
+        argv = [*plugin("buildx"), "build", "--builder=default", "--progress", "plain", "--load", "--provenance=false"]
         try:
             run([*argv, "--tag", image, context], timeout_s=TIMEOUT_S)
         except CommandFailed as exc:

@@ -302,7 +302,7 @@ def prune(force: ForceOption = False) -> None:
         for name, left in orphans.items():
             print(f"{name}: {', '.join(left)}")
         for one in rest:
-            print(one)
+            print(f"{'mirror of a project' if one.suffix == '.git' else 'checkout'} that nothing uses: {one}")
         confirm("Remove all of this?", force=force)
         for name in orphans:
             host.store.want_absent(Namespace(name), time.time())

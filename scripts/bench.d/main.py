@@ -26,7 +26,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         prog="scripts/bench", description="Measure cx against named baselines of the same run."
     )
     parser.add_argument("name", nargs="*", help=f"only these of: {', '.join(GROUPS)}")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and namespaces: under 5 minutes, not 25")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and namespaces: under 5 minutes, not 30")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="FILE", help="default: %(default)s")
     given = parser.parse_args(argv)
     if unknown := [name for name in given.name if name not in GROUPS]:

@@ -183,7 +183,7 @@ def scale(bench: Bench, report: Report, quick: bool) -> None:
     listed: dict[int, list[float]] = {}
     bench.deploy("kept", "8mb")
     model = bench.plain("kept")
-    began, budget_s = time.monotonic(), 75 if quick else 480
+    began, budget_s = time.monotonic(), 75 if quick else 900
     for mark in marks:
         while len(names) < mark - 1 and time.monotonic() - began < budget_s:
             names.append(f"preview-{len(names) + 1}")

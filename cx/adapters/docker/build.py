@@ -31,6 +31,7 @@ def build(
     argv = [
         *plugin("buildx"),
         "build",
+        "--builder=default",  # the engine's own, whichever the user has chosen for other work
         "--progress",
         "plain",
         "--load",
