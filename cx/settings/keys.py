@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from cx.model.names import Namespace, check_database, check_instance, dns_label
 from cx.schema import Rule, Secret, Wrong
+from cx.settings.listen import Listen
 from cx.settings.rules import (
     is_address,
     is_domain,
@@ -198,6 +199,7 @@ class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pooler: Pooler = Pooler()
     network: Network = Network()
     limits: Limits = Limits()
+    listen: Listen = Listen()
     databases: dict[Annotated[str, Rule(check_database)], Database] = {}
     projects: dict[Annotated[str, Rule(is_project)], Project] = {}
 

@@ -123,3 +123,16 @@ def is_project(text: str) -> None:
 def is_grant(text: str) -> None:
     if not GRANTS.fullmatch(text) or ".." in text.split("/"):
         raise ValueError(f"is not something that can be allowed: {shown(text)}; see docs/host-configuration.md")
+
+
+def is_listen_host(text: str) -> None:
+    if text != "localhost":
+        is_address(text)
+
+
+def is_webhook_secret(secret: Secret) -> None:
+    if secret.variable:
+        if not _VARIABLE.fullmatch(secret.variable):
+            raise ValueError("env: should be followed by the name of an environment variable")
+    elif len(secret.reveal()) < 16:
+        raise ValueError("should be 16 characters or more (not shown here); `openssl rand -hex 32` makes one")

@@ -1,0 +1,69 @@
+"""What can be counted, for Prometheus. Labels hold no name of a repository, person or preview."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from cx import __version__
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MILLISECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+
+
+class Metrics:
+    """`depth` gives how many pull requests wait, and how many are being looked at."""
+
+    def __init__(self, depth: Callable[[], tuple[int, int]]) -> None:
+        self.registry = CollectorRegistry()
+        self._deliveries = Counter(
+            "cx_deliveries",
+            "Deliveries of GitHub, by what became of them.",
+            ["event", "outcome"],
+            registry=self.registry,
+        )
+        self._acknowledged = Histogram(
+            "cx_delivery_seconds", "From a delivery's first byte to its answer.", buckets=MILLISECONDS,
+            registry=self.registry,
+        )  # fmt: skip
+        self._looks = Counter(
+            "cx_looks", "Looks at pull requests, by how they ended.", ["outcome"], registry=self.registry
+        )
+        self._look_seconds = Histogram(
+            "cx_look_seconds", "One look at one pull request, with what was done.", buckets=SECONDS,
+            registry=self.registry,
+        )  # fmt: skip
+        self.registry.register(_Queue(depth))
+        ProcessCollector(registry=self.registry)
+
+    def delivered(self, event: str, outcome: str, began: float) -> None:
+        """`began` by the monotonic clock."""
+        self._deliveries.labels(event, outcome).inc()
+        self._acknowledged.observe(time.monotonic() - began)
+
+    def looked(self, outcome: str, duration_s: float) -> None:
+        self._looks.labels(outcome).inc()
+        self._look_seconds.observe(duration_s)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+class _Queue(Collector):
+    def __init__(self, depth: Callable[[], tuple[int, int]]) -> None:
+        self._depth = depth
+
+    def collect(self) -> Iterable[Metric]:
+        waiting, running = self._depth()
+        yield GaugeMetricFamily("cx_queue_waiting", "Pull requests that wait for a look.", value=waiting)
+        yield GaugeMetricFamily("cx_queue_running", "Pull requests that are being looked at.", value=running)
+        version = GaugeMetricFamily("cx_info", "The version of cx.", labels=["version"])
+        version.add_metric([__version__], 1)
+        yield version

@@ -1,0 +1,80 @@
+"""The app on a port, until a signal: uvicorn, without its own ideas of logs and signals."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from cx.errors import Invalid, Retryable, Terminal
+
+CONNECTIONS_MAX = 1000
+STOP_S = 5  # for requests that are being answered when the signal comes
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there: from now on, whoever connects waits for `serve`.
+
+    Raises Invalid, Retryable, Terminal.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(CONNECTIONS_MAX)
+    except (OSError, OverflowError) as exc:
+        listener.close()
+        if isinstance(exc, socket.gaierror):
+            raise Invalid("--host", host, "is not an address of this machine") from exc
+        if isinstance(exc, PermissionError):
+            raise Terminal(f"port {port}: not allowed", remedy="choose one above 1023") from exc
+        remedy = "choose another with --port, or stop what listens there"
+        raise Retryable(f"cannot listen on {host}:{port}: {getattr(exc, 'strerror', exc)}", remedy=remedy) from exc
+    return listener
+
+
+class Server(uvicorn.Server):
+    """A signal makes it stop, a second one at once; neither ends the process."""
+
+    catches: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {kind: signal.signal(kind, self.handle_exit) for kind in self.catches}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+
+
+def serve(app: ASGIApp, listener: socket.socket) -> None:
+    """Answers until SIGTERM or SIGINT, then finishes what it is answering."""
+    Server(config(app)).run(sockets=[listener])
+
+
+def config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_graceful_shutdown=STOP_S,
+    )
