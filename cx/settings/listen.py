@@ -11,7 +11,7 @@ from cx.settings.rules import is_listen_host, is_webhook_secret
 
 
 class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The listener for GitHub's webhooks, `cx git listen`. Options of that command win over these keys."""
+    """The listener for GitHub's webhooks. Options of its command win over these keys."""
 
     host: Annotated[
         str,
