@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from cx.model.names import Namespace, check_database, check_instance, dns_label
 from cx.schema import Rule, Secret, Wrong
+from cx.settings.github import GitHub, is_repository
 from cx.settings.listen import Listen
 from cx.settings.rules import (
     is_address,
@@ -172,6 +173,11 @@ class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Path | None,
         Meta(description="The folder that it is deployed from: what is allowed holds for that folder alone."),
     ] = None
+    repository: Annotated[
+        str | None,
+        Meta(description="The repository on GitHub, owner/name, that it is deployed from; never holds for a fork."),
+        Rule(is_repository),
+    ] = None
 
 
 class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -200,6 +206,7 @@ class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     network: Network = Network()
     limits: Limits = Limits()
     listen: Listen = Listen()
+    github: GitHub = GitHub()
     databases: dict[Annotated[str, Rule(check_database)], Database] = {}
     projects: dict[Annotated[str, Rule(is_project)], Project] = {}
 

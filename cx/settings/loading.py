@@ -82,14 +82,17 @@ def _key_of(variable: str, known: Mapping[tuple[str, ...], Any], document: Mappi
             if variable == "_".join(("CX", *key)).upper():
                 return key
             continue
-        head, tail = f"CX_{key[0]}_".upper(), f"_{key[-1]}".upper()
+        star = key.index("*")
+        head, tail = "_".join(("CX", *key[:star], "")).upper(), f"_{key[-1]}".upper()
         if variable.startswith(head) and variable.endswith(tail) and len(variable) > len(head) + len(tail):
             wanted = variable[len(head) : -len(tail)]
-            names = document.get(key[0])
+            names: Any = document
+            for part in key[:star]:
+                names = names.get(part) if isinstance(names, Mapping) else None
             for name in names if isinstance(names, dict) else ():
                 if re.sub(r"[^A-Z0-9]", "_", name.upper()) == wanted:
-                    return (key[0], name, key[-1])
-            return (key[0], wanted.lower(), key[-1])
+                    return (*key[:star], name, key[-1])
+            return (*key[:star], wanted.lower(), key[-1])
     return None
 
 

@@ -75,6 +75,23 @@ BAD = [
     ("[databases.\"a-b\"]\nfile = 'x'", {}, "databases.a-b", "must be 1 to 30"),
     ("[projects.shop]\nallow = ['everything']", {}, "projects.shop.allow[0]", "not something that can be allowed"),
     ("[projects.shop]\nallow = ['bind:/srv/../etc']", {}, "projects.shop.allow[0]", "not something"),
+    ("[github.repositories.shop]", {}, "github.repositories.shop", "should be owner/name"),
+    ('[github.repositories."a/b"]\n[github.repositories."A/b"]', {}, "github.repositories", "differ in case only"),
+    (
+        'github.namespace = "preview-{pr}"\n[github.repositories."a/b"]\n[github.repositories."a/c"]',
+        {},
+        "github.namespace",
+        "the same names",
+    ),
+    ('[github.repositories."a/b"]\n[github.repositories."c/b"]', {}, "github.repositories.c/b.name", "the same names"),
+    ('[github.repositories."a/b"]\nname = "shop--x"', {}, "github.repositories.a/b.name", "single dashes"),
+    ("github.namespace = 'pr{pr}'", {}, "github.namespace", "end with -{pr}"),
+    ("github.namespace = '{title}-{pr}'", {}, "github.namespace", "should hold {pr} once"),
+    ('[github.repositories."a/b"]\nurl = "/srv/b.git"', {}, "github.repositories.a/b.url", "https:// URL"),
+    ('[github.repositories."a/b"]\nurl = "https://u:p4ss@h/b"', {}, "github.repositories.a/b.url", "no password"),
+    ('[github.repositories."a/b"]\nurl = "ext::sh -c id"', {}, "github.repositories.a/b.url", "https:// URL"),
+    ("github.app_id = 7", {}, "github.private_key", "is missing"),
+    ("github.base_url = 'http://github.example.com'", {}, "github.base_url", "https:// URL"),
     ("", {"CX_ROUTER_HTTP_PORT": "abc"}, "router.http_port", "should be an integer, is abc"),
     ("", {"CX_ROUTER_HTP_PORT": "1"}, "CX_ROUTER_HTP_PORT", "did you mean CX_ROUTER_HTTP_PORT?"),
     ("router = 5", {"CX_ROUTER_HTTP_PORT": "80"}, "router", "should be a table"),
@@ -231,3 +248,26 @@ def test_every_key_is_explained():
 
 def test_the_schema_has_every_table():
     assert {"Router", "Postgres", "Database", "Limits", "Project"} <= set(json_schema(HostFile)["$defs"])
+
+
+@pytest.mark.parametrize(
+    ("repository", "names"),
+    [
+        ("acme/Shop", ["preview-7", "shop-7"]),
+        ("acme/my.shop_v2", ["preview-7", "my-shop-v2-7"]),
+        ("acme/2048", ["preview-7", "r-2048-7"]),
+        ("acme/" + "x" * 90, ["preview-7", "xxxxxxxxxxxxxxx-efdfd9ee-7"]),
+        ("acme/--x--", ["preview-7", "x-7"]),
+    ],
+)
+def test_a_namespace_is_named_after_the_number_and_the_configuration_only(tmp_path, repository, names):
+    one = load(written(tmp_path, f'[github.repositories."{repository}"]'), {}).github
+    two = load(written(tmp_path, f'[github.repositories."{repository}"]\n[github.repositories."a/other"]'), {}).github
+    found = [given.namespace_of(repository.lower(), 7) for given in (one, two)]
+    assert found == names
+    assert all(Namespace(given.namespace_of(repository, 9_999_999)) for given in (one, two))
+
+
+def test_a_variable_of_the_environment_sets_a_repositorys_key(tmp_path):
+    path = written(tmp_path, '[github.repositories."acme/shop"]')
+    assert load(path, {"CX_GITHUB_REPOSITORIES_ACME_SHOP_LABELS": "all"}).github.rules["acme/shop"].labels == "all"
