@@ -1,0 +1,114 @@
+"""The listener: what stores deliveries, and beside it what works on them, in one process until a signal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from cx import logs
+from cx.adapters.sqlite import Deliveries
+from cx.errors import CxError, Invalid
+from cx.schema import Secret
+from cx.web.app import make_app
+from cx.web.metrics import Metrics
+from cx.web.serving import bound, is_loopback, serve
+from cx.web.webhook import SIZE_MAX, Webhook
+
+STOP_S = 20.0  # for what is being worked on when the signal comes
+SECRET_MIN = 16
+
+
+class Following(Protocol):
+    """What works the queue, in threads of its own, and compares with GitHub at its start and on a timer."""
+
+    def repositories(self) -> Collection[str]:
+        """Those that this host follows, `owner/name` in lower case."""
+
+    def start(self) -> None: ...
+
+    def wake(self) -> None:
+        """Something new is in the queue. Returns at once."""
+
+    def problems(self) -> Sequence[str]:
+        """Why what is in the queue is not being worked on, in words; empty when all is well."""
+
+    def stop(self, timeout_s: float) -> None:
+        """No look begins any more. Those that run are finished, or abandoned after `timeout_s`: they come again."""
+
+    def drain(self) -> Sequence[str]:
+        """Works in this thread until nothing is due, without `start`; what failed, in words."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the listener answers, and what it takes there."""
+
+    host: str
+    port: int
+    secrets: tuple[bytes, ...]
+    size_max: int = SIZE_MAX
+
+
+def place(host: str, port: int, secrets: Sequence[Secret], *, insecure: bool, size_max: int = SIZE_MAX) -> Place:
+    """Raises Invalid when anyone could make this host work."""
+    revealed = tuple(one.reveal().encode() for one in secrets)
+    if any(len(one) < SECRET_MIN for one in revealed):
+        problem = f"should be {SECRET_MIN} characters or more (not shown here)"
+        raise Invalid("the webhook's secret", "", problem, remedy="`openssl rand -hex 32` makes one")
+    if not revealed and not insecure:
+        raise Invalid(
+            "listen.secrets",
+            "",
+            "there is none, so anyone could send deliveries",
+            remedy="set it, or CX_LISTEN_SECRETS, to the secret of the webhook; on loopback --insecure does without",
+        )
+    if not revealed and not is_loopback(host):
+        raise Invalid("--insecure", "", f"is for loopback only, not for {host}", remedy="set listen.secrets")
+    return Place(host, port, revealed, size_max)
+
+
+def assembled(
+    at: Place, box: Deliveries, following: Following, routes: Sequence[BaseRoute] = ()
+) -> tuple[Starlette, Metrics]:
+    """The app over the queue `box` and who works it."""
+    metrics = Metrics(lambda: (len(box.waiting()), len(box.running())))
+
+    def missing() -> list[str]:
+        try:
+            box.waiting()
+        except CxError as exc:
+            return [str(exc)]
+        return list(following.problems())
+
+    webhook = Webhook(box, at.secrets, following.repositories, metrics, following.wake, size_max=at.size_max)
+    return make_app(webhook, metrics, missing, routes), metrics
+
+
+def listen(at: Place, box: Deliveries, following: Following, routes: Sequence[BaseRoute] = ()) -> None:
+    """Deliveries are taken and worked on until SIGTERM or SIGINT; then no new ones, and those at work end.
+
+    The caller holds the lock `following`, or the queue is its own. Raises CxError when it cannot begin.
+    """
+    socket = bound(at.host, at.port)
+    left = box.recover()
+    app, _ = assembled(at, box, following, routes)
+    following.start()
+    host, port = socket.getsockname()[:2]
+    logs.info(
+        "listening",
+        address=f"{host}:{port}",
+        signed=bool(at.secrets),
+        repositories=", ".join(sorted(following.repositories())) or "none",
+        waiting=len(box.waiting()),
+        taken_up_again=left,
+    )
+    try:
+        serve(app, socket)
+        logs.info("stopping", waiting=len(box.waiting()), running=len(box.running()))
+    finally:
+        following.stop(STOP_S)
+    logs.info("stopped", waiting=len(box.waiting()))
