@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -201,4 +202,7 @@ def test_a_router_that_is_down(cx: Cx, preview: Callable[[], str], hello: Projec
         one_line(cx("deploy", hello.folder, "--namespace", name, check=False), 75, "router")
     finally:
         cx("up")
+    until = time.monotonic() + 10  # it listens a moment before it has read its routes
+    while cx.ask(name)[0] == 404 and time.monotonic() < until:
+        time.sleep(0.05)
     assert cx.get(name).startswith("one")
