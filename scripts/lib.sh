@@ -29,11 +29,12 @@ require_debian() {
   [ "$(id -u)" = 0 ] || fail "$1 is missing, and installing it needs root; run $0 as root, or $2"
 }
 
+# Two scripts may want packages at once; apt itself does not wait for its lists.
 apt_update() {
   [ -z "${apt_is_fresh:-}" ] || return 0
   local log
   # Without lists apt-get update may fail in silence: Error-Mode makes it say so (it is ignored before apt 2.2).
-  log=$(apt-get update -q -o APT::Update::Error-Mode=any -o DPkg::Lock::Timeout=300 2>&1 < /dev/null) || {
+  log=$(flock /var/lib/dpkg/status apt-get update -q -o APT::Update::Error-Mode=any -o DPkg::Lock::Timeout=300 2>&1 < /dev/null) || {
     printf '%s\n' "$log" | grep '^[EW]:' | tail -n 3 >&2
     fail "the package lists could not be fetched; see that this machine reaches its Debian mirror"
   }
@@ -43,7 +44,7 @@ apt_update() {
 apt_install() {
   local log
   apt_update
-  log=$(DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 \
+  log=$(DEBIAN_FRONTEND=noninteractive flock /var/lib/dpkg/status apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 \
     "$@" 2>&1 < /dev/null) || {
     printf '%s\n' "$log" | tail -n 5 >&2
     fail "apt-get could not install $*"
