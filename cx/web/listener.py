@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from starlette.applications import Starlette
@@ -11,7 +14,7 @@ from starlette.routing import BaseRoute
 
 from cx import logs
 from cx.adapters.sqlite import Deliveries
-from cx.errors import CxError, Invalid
+from cx.errors import CxError, Invalid, Retryable
 from cx.schema import Secret
 from cx.web.app import make_app
 from cx.web.metrics import Metrics
@@ -41,6 +44,59 @@ class Following(Protocol):
 
     def drain(self) -> Sequence[str]:
         """Works in this thread until nothing is due, without `start`; what failed, in words."""
+
+
+class Runs(Protocol):
+    """What follows pull requests until it is told to stop (cx/wiring/pulls.py)."""
+
+    def run(self, stop: threading.Event) -> None: ...
+
+    def wake(self) -> None: ...
+
+    def drain(self) -> Sequence[str]: ...
+
+
+@dataclass
+class Hands:
+    """`Following` by one thread that runs `work`. Where that dies, so does the listener: a service is started anew."""
+
+    work: Runs
+    followed: Collection[str]
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+
+    def repositories(self) -> Collection[str]:
+        return self.followed
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="following", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.work.run(self._stop)
+        except Exception:  # noqa: BLE001 - whatever it is, it is told, and ends the listener
+            logs.error("following died")
+        if not self._stop.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def wake(self) -> None:
+        self.work.wake()
+
+    def problems(self) -> Sequence[str]:
+        return [] if self._thread and self._thread.is_alive() else ["nobody works on what is stored"]
+
+    def stop(self, timeout_s: float) -> None:
+        died = bool(self._thread) and not self._stop.is_set() and bool(self.problems())
+        self._stop.set()
+        self.work.wake()
+        if self._thread:
+            self._thread.join(timeout_s)
+        if died:
+            raise Retryable("what works on the deliveries died", remedy="its log says why; start the listener again")
+
+    def drain(self) -> Sequence[str]:
+        return self.work.drain()
 
 
 @dataclass(frozen=True)

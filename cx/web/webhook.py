@@ -24,13 +24,14 @@ from cx.web.payloads import EVENTS, Malformed, read
 SIZE_MAX = 4 * 2**20  # bytes of one body
 HELD_MAX = 64 * 2**20  # bytes of all bodies that are being read
 READ_S = 10.0  # for one body to arrive
+BATCH_MAX = 200  # deliveries that are stored together
 _EVENT = re.compile(r"[a-z][a-z_]{0,63}")
 _DELIVERY = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
 
 
 class Inbox(Protocol):
-    def accept(self, delivery: Delivery) -> bool: ...
+    def accept_all(self, deliveries: Sequence[Delivery]) -> list[bool]: ...
 
 
 class NotTaken(Exception):
@@ -58,6 +59,37 @@ def signed(secrets: Sequence[bytes], body: bytes, given: str) -> bool:
 
 
 @dataclass
+class Counter:
+    """Where deliveries are handed in, each by its own request: those that wait meanwhile are stored together."""
+
+    inbox: Inbox
+    _waiting: list[tuple[Delivery, asyncio.Future[bool]]] = field(default_factory=list, init=False)
+    _at_work: asyncio.Task[None] | None = field(default=None, init=False)
+
+    async def accept(self, delivery: Delivery) -> bool:
+        """It is on disk; whether it was new. Raises CxError when it could not be stored."""
+        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((delivery, stored))
+        if self._at_work is None or self._at_work.done():
+            self._at_work = asyncio.create_task(self._store())
+        return await stored
+
+    async def _store(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+            try:
+                new = await run_in_threadpool(self.inbox.accept_all, [one for one, _ in batch])
+            except Exception as exc:  # noqa: BLE001 - whose request it is answers for it
+                for _, stored in batch:
+                    if not stored.done():
+                        stored.set_exception(exc)
+                continue
+            for (_, stored), fresh in zip(batch, new, strict=True):
+                if not stored.done():
+                    stored.set_result(fresh)
+
+
+@dataclass
 class Webhook:
     """`secrets` empty: unsigned deliveries are taken. `stored` is called after each that asks for something."""
 
@@ -69,6 +101,9 @@ class Webhook:
     clock: Callable[[], float] = time.time
     size_max: int = SIZE_MAX
     _held: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._counter = Counter(self.inbox)
 
     async def receive(self, request: Request) -> Response:
         began = time.monotonic()
@@ -141,7 +176,7 @@ class Webhook:
             logs.info("delivery ignored", github_event=event, why=found)
             return _acknowledged(delivery, "ignored", found), "ignored"
         try:
-            new = await run_in_threadpool(self.inbox.accept, found)
+            new = await self._counter.accept(found)
         except CxError as exc:
             # Not acknowledged, so GitHub shows it as failed and it can be redelivered; the timer makes up for it too.
             logs.error("delivery not stored", github_event=event, why=exc)

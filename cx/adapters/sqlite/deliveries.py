@@ -42,32 +42,40 @@ class Deliveries:
 
     # --- deliveries
     def accept(self, delivery: Delivery) -> bool:
-        """The delivery is on disk, with the places in the queue that it asks for; whether it was new.
+        """As `accept_all`, of one."""
+        return self.accept_all([delivery])[0]
 
-        One that came before asks again, and says no command twice.
+    def accept_all(self, deliveries: Sequence[Delivery]) -> list[bool]:
+        """All are on disk, or none, with the places in the queue that they ask for; of each whether it was new.
+
+        One that came before asks again, and says no command twice. Many at once cost one write to the disk.
         """
         now = self.clock()
-        first = delivery.asks[0] if delivery.asks else PullId("", 0)
         with self.database.transaction():
-            ((times,),) = self.database.run(
-                "INSERT INTO deliveries (id, event, action, repository, number, received_at) VALUES (?,?,?,?,?,?) "
-                "ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times",
-                (delivery.id, delivery.event, delivery.action, first.repository, first.number, now),
-            )
-            for said in delivery.commands:
-                self.database.run(
-                    "INSERT INTO commands (comment_id, line, repository, number, verb, argument, problem, login, "
-                    "said_at, delivery) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-                    (
-                        said.comment_id, said.line, said.pull.repository, said.pull.number, said.verb.value,
-                        said.argument, said.problem, said.login, said.said_at, delivery.id,
-                    ),
-                )  # fmt: skip
-            for pull in delivery.asks:
-                self._ask(pull, delivery.id, 0, now)
+            new = [self._accept(one, now) for one in deliveries]
             if now - self._swept_at > SWEPT_EVERY_S:
                 self._swept_at = now
                 self._sweep(now)
+        return new
+
+    def _accept(self, delivery: Delivery, now: float) -> bool:
+        first = delivery.asks[0] if delivery.asks else PullId("", 0)
+        ((times,),) = self.database.run(
+            "INSERT INTO deliveries (id, event, action, repository, number, received_at) VALUES (?,?,?,?,?,?) "
+            "ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times",
+            (delivery.id, delivery.event, delivery.action, first.repository, first.number, now),
+        )
+        for said in delivery.commands:
+            self.database.run(
+                "INSERT INTO commands (comment_id, line, repository, number, verb, argument, problem, login, "
+                "said_at, delivery) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                (
+                    said.comment_id, said.line, said.pull.repository, said.pull.number, said.verb.value,
+                    said.argument, said.problem, said.login, said.said_at, delivery.id,
+                ),
+            )  # fmt: skip
+        for pull in delivery.asks:
+            self._ask(pull, delivery.id, 0, now)
         return int(times) == 1
 
     def seen(self, delivery: str) -> int:

@@ -295,7 +295,7 @@ def test_bodies_that_are_held_are_counted_and_let_go(tmp_path: Path, monkeypatch
 # --- what cannot be stored is not acknowledged
 def test_a_store_that_fails(tmp_path: Path, log: io.StringIO) -> None:
     class Full:
-        def accept(self, delivery: object) -> bool:
+        def accept_all(self, deliveries: object) -> list[bool]:
             raise Retryable("cx.db is in use by another cx")
 
     with listening(tmp_path, inbox=Full()) as listener:

@@ -1,0 +1,67 @@
+"""`--dry-run`: deliveries are taken, and what would be done about them is printed. Nothing else happens."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from cx import logs
+from cx.adapters.sqlite import Deliveries
+from cx.errors import CxError
+from cx.model.pulls import PullId
+
+PATIENCE_S = 1.0
+
+
+@dataclass
+class Rehearsal:
+    """Works a queue of its own. `plan` gives in words what a look would do; number 0 is a whole repository."""
+
+    box: Deliveries
+    followed: Collection[str]
+    plan: Callable[[PullId], str]
+    say: Callable[[str], None] = print
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    _news: threading.Event = field(default_factory=threading.Event, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+
+    def repositories(self) -> Collection[str]:
+        return self.followed
+
+    def start(self) -> None:
+        for repository in sorted(self.followed):
+            self.box.ask(PullId(repository, 0))
+        self._thread = threading.Thread(target=self._run, name="rehearsal", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._news.set()
+
+    def problems(self) -> Sequence[str]:
+        return [] if self._thread and self._thread.is_alive() else ["nobody plans"]
+
+    def stop(self, timeout_s: float) -> None:
+        self._stopping.set()
+        self._news.set()
+        if self._thread:
+            self._thread.join(timeout_s)
+
+    def drain(self) -> list[str]:
+        failed = []
+        while ticket := self.box.take(time.time()):
+            with logs.about(delivery=ticket.delivery, pull=str(ticket.pull)):
+                try:
+                    self.say(self.plan(ticket.pull))
+                except CxError as exc:
+                    failed.append(f"{ticket.pull}: {exc}")
+                    logs.warning("no plan", why=exc)
+            self.box.done(ticket)
+        return failed
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._news.clear()
+            self.drain()
+            self._news.wait(PATIENCE_S)
