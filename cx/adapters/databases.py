@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from cx.adapters.postgres.naming import role_password
 from cx.adapters.postgres.pooler import pooler_files
+from cx.adapters.postgres.values import Terms
 from cx.errors import NotFound, Retryable
 from cx.model.blueprint import DatabaseUse, Pooler
 from cx.model.names import Namespace
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Databases:
-    """`limits` maps the sources of the host configuration to the connections that a clone may have."""
+    """`terms` of each source of the host configuration."""
 
     postgres: PostgresClones
-    limits: Mapping[str, int]
+    terms: Mapping[str, Terms]
     password_key: bytes
 
     def observe(self, namespace: Namespace) -> tuple[Clone, ...]:
@@ -39,10 +40,10 @@ class Databases:
         )
 
     def clone(self, namespace: Namespace, source: str) -> None:
-        self.postgres.clone(namespace, source, connection_limit=self._limit(source))
+        self.postgres.clone(namespace, source, self._terms(source))
 
     def reset(self, namespace: Namespace, source: str) -> None:
-        self.postgres.reset(namespace, source, connection_limit=self._limit(source))
+        self.postgres.reset(namespace, source, self._terms(source))
 
     def drop(self, namespace: Namespace, source: str) -> None:
         self.postgres.drop(namespace, source)
@@ -56,12 +57,12 @@ class Databases:
         if password is None:
             password = role_password(self.password_key, f"app of {found.database}")
         connection = self.postgres.connection(found)
-        files = pooler_files(use, connection, pool_size=self._limit(use.name), password=password)
+        files = pooler_files(use, connection, pool_size=self._terms(use.name).connection_limit, password=password)
         return Pooler(use, files, variables(use, password))
 
-    def _limit(self, source: str) -> int:
+    def _terms(self, source: str) -> Terms:
         try:
-            return self.limits[source]
+            return self.terms[source]
         except KeyError:
             raise NotFound(
                 f"database {source} is not in the host configuration", remedy=f"add [databases.{source}]"

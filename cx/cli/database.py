@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, size, table
-from cx.errors import CxError, Invalid, NotFound
+from cx.errors import CxError, Invalid, NotFound, Terminal
 from cx.model.names import Namespace
 
 if TYPE_CHECKING:
+    from cx.adapters.postgres.values import Golden
     from cx.wiring import Host
 
 db = typer.Typer(help="Goldens and clones of databases.", no_args_is_help=True, rich_markup_mode=None)
@@ -28,18 +33,52 @@ def _complete() -> list[str]:
 
 @db.command()
 def refresh(
-    database: Annotated[str, typer.Argument(help="A source of the host configuration: [databases.NAME].")],
+    database: Annotated[
+        str, typer.Argument(metavar="[SOURCE]", help="A source of the host configuration: [databases.NAME].")
+    ] = "",
+    schedule: Annotated[
+        bool, typer.Option("--schedule", help="Every source that is due: databases.NAME.refresh_every_h. For a timer.")
+    ] = False,
 ) -> None:
     """Make a new golden of a source; the old one serves until then. A failed refresh changes nothing."""
     from cx import wiring
 
+    if bool(database) == schedule:
+        raise Invalid("SOURCE", "", "name one, or say --schedule")
     with wiring.open_host() as host:
-        golden = host.goldens.refresh(host.source(database), progress=lambda text: print(text, flush=True))
-        for note in golden.notes:
-            print(f"note: {note}")
-        if not golden.sanitised_by:
-            print(f"note: databases.{database}.sanitise is not set: previews see the data as it is in the source")
-        print(f"{database}: golden {golden.database} with {size(golden.size_bytes)} is ready")
+        if not schedule:
+            _refresh(host, database)
+            return
+        failed: list[str] = []
+        for name in due(host):
+            try:
+                _refresh(host, name)
+            except CxError as exc:  # the others are due all the same
+                print(f"{name}: {exc}", file=sys.stderr)
+                failed.append(name)
+        if failed:
+            raise Terminal(f"not refreshed: {', '.join(failed)}; the old goldens serve", remedy="`cx db list`")
+
+
+def due(host: Host) -> list[str]:
+    """The sources without a golden, or with one that is older than refresh_every_h, where that is set."""
+    made = {one.source: one.created_at.timestamp() for one in host.goldens.list()}
+    now = time.time()
+    return [
+        name
+        for name, given in sorted(host.settings.databases.items())
+        if given.refresh_every_h and made.get(name, 0) + given.refresh_every_h * 3600 <= now
+    ]
+
+
+def _refresh(host: Host, database: str) -> None:
+    golden = host.goldens.refresh(host.source(database), progress=lambda text: print(text, flush=True))
+    for note in golden.notes:
+        print(f"note: {note}")
+    if not golden.sanitised_by:
+        print(f"note: databases.{database}.sanitise is not set: previews see the data as it is in the source")
+    print(f"{database}: golden {golden.database} with {size(golden.size_bytes)} is ready")
+    host.refill_later()
 
 
 @db.command("list")
@@ -50,11 +89,24 @@ def list_(json: JsonOption = False) -> None:
     with wiring.open_host() as host:
         goldens = host.goldens.list()
         clones = host.clones.observe_all(sizes=True)
+        ready = host.spares.list()
+        snapshots = host.clones.snapshots(sizes=True)
+        old = {one.source: older_than_allowed(host, one) for one in goldens}
     if json:
-        as_json({"goldens": goldens, "clones": clones})
+        shown = [{**asdict(one), "old": old[one.source]} for one in goldens]
+        as_json({"goldens": shown, "clones": clones, "spares": ready, "snapshots": snapshots})
         return
+    waiting = Counter(one.source for one in ready)
     rows = [
-        ["golden", one.source, "", one.database, size(one.size_bytes), ago(one.created_at.timestamp())]
+        [
+            "golden, TOO OLD" if old[one.source] else "golden",
+            one.source,
+            f"{waiting[one.source]} spare{'' if waiting[one.source] == 1 else 's'}",
+            one.database,
+            size(one.size_bytes),
+            ago(one.created_at.timestamp()),
+            one.strategy,
+        ]
         for one in goldens
     ]
     rows += [
@@ -65,22 +117,57 @@ def list_(json: JsonOption = False) -> None:
             one.database,
             size(one.size_bytes or 0),
             ago(one.created_at.timestamp() if one.created_at else None),
+            one.made,
         ]
         for one in clones
     ]
+    rows += [
+        [
+            f"snapshot {one.name}",
+            one.source,
+            str(one.namespace),
+            one.database,
+            size(one.size_bytes or 0),
+            ago(one.created_at.timestamp()),
+            "",
+        ]
+        for one in snapshots
+    ]
     table(
-        ["kind", "source", "namespace", "database", "size", "made"],
+        ["kind", "source", "namespace", "database", "size", "made", "by"],
         rows,
         "no goldens yet: name a source in the host configuration, then `cx db refresh NAME`",
+    )
+
+
+def older_than_allowed(host: Host, golden: Golden) -> bool:
+    """Whether databases.NAME.max_age_h is over."""
+    given = host.settings.databases.get(golden.source)
+    allowed_s = given.max_age_h * 3600 if given else 0
+    return 0 < allowed_s < time.time() - golden.created_at.timestamp()
+
+
+@db.command()
+def spares(json: JsonOption = False) -> None:
+    """Make the finished clones that the next previews take. `cx deploy` starts this by itself when it took one."""
+    from cx import wiring
+
+    with wiring.open_host() as host:
+        host.refill()
+        ready = host.spares.list()
+    if json:
+        as_json(ready)
+        return
+    table(
+        ["source", "database", "golden", "made"],
+        [[one.source, one.database, one.golden, ago(one.created_at.timestamp())] for one in ready],
+        "no spares: postgres.spares is 0, or there are no goldens",
     )
 
 
 @db.command()
 def reset(namespace: NamespaceArgument, database: NameArgument = "", force: ForceOption = False) -> None:
     """Give a namespace fresh data: a new clone of the newest golden, and its release command on it."""
-    from dataclasses import replace
-    from time import time
-
     from cx import wiring
     from cx.cli.namespaces import settle
 
@@ -92,7 +179,7 @@ def reset(namespace: NamespaceArgument, database: NameArgument = "", force: Forc
             raise NotFound(f"{namespace} is being deleted", remedy="deploy it again first")
         if database:
             _one(host, name, database)
-        host.store.want(replace(wish, reset_data=True), time())
+        host.store.want(replace(wish, reset_data=True), time.time())
         settle(host, name, "reset its data", as_json=False)
 
 

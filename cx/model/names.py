@@ -151,6 +151,15 @@ class Names:
     def golden_prefix(self, database: str) -> str:
         return f"{self.instance}_golden__{database}__"
 
+    def spare_prefix(self, database: str) -> str:
+        """What the names of finished clones begin with that wait for a namespace."""
+        return f"{self.instance}_spare__{database}__"
+
+    def snapshot_prefix(self, namespace: Namespace, database: str) -> str:
+        """What the names of a clone's snapshots begin with: 23 to 33 characters."""
+        digest = hashlib.sha256(f"{namespace}/{database}".encode()).hexdigest()[:10]
+        return f"{self.instance}_snap__{digest}__"
+
     def golden_owner(self, database: str) -> str:
         """The role that owns the objects in a golden and in its clones. Nobody logs in as it."""
         return f"{self.instance}_owner__{database}"

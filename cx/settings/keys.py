@@ -95,6 +95,12 @@ class Postgres(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connection_limit: Annotated[
         int, Meta(ge=1, le=1000, description="Connections that one namespace's clone takes at most.")
     ] = 20
+    statement_timeout_s: Annotated[
+        int, Meta(ge=0, le=604_800, description="Seconds that a statement may take in a clone; 0: no end.")
+    ] = 600
+    spares: Annotated[
+        int, Meta(ge=0, le=20, description="Finished clones of each golden that are kept ready for the next previews.")
+    ] = 1
 
 
 class Pooler(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,6 +155,24 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         list[Annotated[str, Rule(is_extension)]], Meta(description="Extensions to create before the data comes in.")
     ] = []
     jobs: Annotated[int, Meta(ge=1, le=64, description="Parallel jobs of dump and restore.")] = 2
+    strategy: Annotated[
+        Literal["auto", "wal_log", "file_copy", "reflink"],
+        Meta(description="How clones are made. `auto`: as is fastest by the golden's size and files, and its volume."),
+    ] = "auto"
+    spares: Annotated[
+        Annotated[int, Meta(ge=0, le=20)] | None,
+        Meta(description="Finished clones kept ready. Default: `postgres.spares`."),
+    ] = None
+    refresh_every_h: Annotated[
+        int, Meta(ge=0, le=87_600, description="Hours after which `cx db refresh --schedule` refreshes; 0: never.")
+    ] = 0
+    max_age_h: Annotated[
+        int, Meta(ge=0, le=87_600, description="Hours that a golden may be old; 0: any age will do.")
+    ] = 0
+    when_older: Annotated[
+        Literal["warn", "refuse"],
+        Meta(description="What an older golden means: `warn` in `cx db list` and `cx doctor`; `refuse` new clones."),
+    ] = "warn"
     env: Annotated[
         dict[
             Annotated[str, Rule(is_variable)],

@@ -7,10 +7,12 @@ import ipaddress
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +23,7 @@ from cx import settings as host_settings
 from cx.adapters.git import Source, Sources
 from cx.adapters.locks import held
 from cx.adapters.sqlite import Database, Store
-from cx.errors import NotFound
+from cx.errors import Busy, NotFound
 from cx.model.blueprint import Blueprint
 from cx.model.names import Names, Namespace, shown
 from cx.model.state import Clone, Desired, Observed
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from cx.adapters.doctor import Doctor
     from cx.adapters.postgres.clones import PostgresClones
     from cx.adapters.postgres.goldens import PostgresGoldens
-    from cx.adapters.postgres.values import Server
+    from cx.adapters.postgres.spares import PostgresSpares
+    from cx.adapters.postgres.values import Server, Terms
     from cx.adapters.postgres.values import Source as PostgresSource
     from cx.adapters.router import Router, Routes
     from cx.adapters.stack import Stack
@@ -160,9 +163,31 @@ class Host:
     def databases(self) -> Databases:
         from cx.adapters.databases import Databases
 
-        limit = self.settings.postgres.connection_limit
-        limits = dict.fromkeys(self.settings.databases, limit)
-        return Databases(self.clones, limits, self._secret("clones").encode())
+        return Databases(self.clones, self.terms, self._secret("clones").encode())
+
+    @property
+    def terms(self) -> dict[str, Terms]:
+        """What holds for the clones of each source."""
+        from cx.adapters.postgres.values import Terms
+
+        server = self.settings.postgres
+        return {
+            name: Terms(
+                server.connection_limit,
+                server.statement_timeout_s,
+                "" if given.strategy == "auto" else given.strategy,
+                given.max_age_h * 3600 if given.when_older == "refuse" else 0,
+                server.spares if given.spares is None else given.spares,
+            )
+            for name, given in self.settings.databases.items()
+            if given.engine == "postgres"
+        }
+
+    @cached_property
+    def spares(self) -> PostgresSpares:
+        from cx.adapters.postgres.spares import PostgresSpares
+
+        return PostgresSpares(self.server, self.names, checkpoint=self.fault)
 
     @cached_property
     def goldens(self) -> PostgresGoldens:
@@ -283,7 +308,42 @@ class Host:
             report.line("wait", f"{namespace} is {holder}; waiting")
 
         with self.lock(namespace.name, why, wait_s=wait_s, waiting=waiting):
-            return self.reconciler.reconcile(namespace, report)
+            outcome = self.reconciler.reconcile(namespace, report)
+        if "clones" in self.__dict__ and self.clones.made:
+            self.clones.made.clear()
+            self.refill_later()
+        return outcome
+
+    def refill(self) -> dict[str, int]:
+        """Every golden has its spares, and there are no others. Gives how many were made, by source.
+
+        One is at work at a time, one more waits, and the rest leave it to that one.
+        """
+        from cx.adapters.postgres.values import Terms
+
+        made = {}
+        with ExitStack() as waiting, ExitStack() as working:
+            try:
+                waiting.enter_context(self.lock("spares-next", "wait to refill spares", wait_s=0))
+            except Busy:
+                return {}
+            working.enter_context(self.lock("spares", "refill spares", wait_s=WAIT_S))
+            waiting.close()
+            terms = self.terms
+            for source in sorted({*terms, *self.spares.sources()}):
+                made[source] = self.spares.refill(source, terms.get(source, Terms()))
+        return made
+
+    def refill_later(self) -> None:
+        """As `refill`, by a process of its own, which nobody waits for and which may die at any moment."""
+        if not any(one.spares for one in self.terms.values()):
+            return
+        environment = {key: value for key, value in os.environ.items() if key != "CX_TEST_DIE_AT"}
+        argv = ["nice", sys.executable, "-m", "cx", "db", "spares"]
+        nothing = subprocess.DEVNULL
+        subprocess.Popen(
+            argv, env=environment, cwd="/", stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+        )
 
     def observe(self, namespace: Namespace) -> Observed:
         return self.reconciler.observe(namespace)

@@ -40,6 +40,8 @@ admin_port = {free_port()}
 pool = "{free_pool()}"
 [limits]
 start_timeout_s = 20
+[postgres]
+spares = 0
 [databases.app]
 source = "{production}"
 sanitise = "{EXAMPLES / "mask.sql"}"

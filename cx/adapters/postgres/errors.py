@@ -8,6 +8,9 @@ Terminal
 ├── ServerRefused       the previews' server does not let cx do its work
 ├── NoSpace             the previews' server has no disk left
 ├── GoldenMissing       there is nothing to clone from yet
+├── GoldenTooOld        what there is to clone from is older than allowed
+├── BudgetSpent         no connections are left for another clone
+├── SnapshotMissing     the namespace has no snapshot of this name
 ├── SourceRefused       the source answers, but not as it must: rights, version, content
 ├── DumpUnusable        the dump file is missing, empty, cut or not a dump
 ├── SanitiseFailed      the sanitise script failed: the old golden serves
@@ -40,9 +43,21 @@ class NoSpace(Terminal):
 
 
 class GoldenMissing(Terminal):
-    def __init__(self, source: str) -> None:
-        super().__init__(f"database {source} has no golden yet", remedy=f"cx db refresh {source}")
+    def __init__(self, source: str, what: str = "", remedy: str = "") -> None:
+        super().__init__(what or f"database {source} has no golden yet", remedy=remedy or f"cx db refresh {source}")
         self.source = source
+
+
+class GoldenTooOld(Terminal):
+    pass
+
+
+class BudgetSpent(Terminal):
+    pass
+
+
+class SnapshotMissing(Terminal):
+    pass
 
 
 class SourceRefused(Terminal):

@@ -15,9 +15,10 @@ import docker.errors
 import psycopg
 from psycopg import errors, sql
 
-from cx.adapters.postgres import marks, naming, observing
+from cx.adapters.postgres import marks, naming, observing, strategy
+from cx.adapters.postgres import volume as volumes
 from cx.adapters.postgres.archive import Locale
-from cx.adapters.postgres.clones import drop_database
+from cx.adapters.postgres.dropping import drop_database
 from cx.adapters.postgres.dump import Dump, dump_kind, examined, from_file
 from cx.adapters.postgres.errors import ServerBusy
 from cx.adapters.postgres.restore import Query, Restore
@@ -277,11 +278,16 @@ class _Refresh:
     def _swap_in(self, dump: Dump) -> Golden:
         """The new golden is complete, and thereby THE golden: its mark is written last."""
         connection = self._connection
+        size_bytes = observing.size_bytes(connection, self._database)
+        where, files = volumes.look(connection), volumes.files(connection, self._database)
         golden = Golden(
             source=self._source.name,
             database=self._database,
             created_at=datetime.now(UTC),
-            size_bytes=observing.size_bytes(connection, self._database),
+            size_bytes=size_bytes,
+            files=files,
+            strategy=strategy.chosen(size_bytes, files, where, connection.info.server_version),
+            filesystem=where.filesystem,
             sanitised_by=self._sanitise[1] if self._sanitise else "",
             server_version=connection.info.server_version,
             source_version=dump.source_version,
@@ -294,6 +300,9 @@ class _Refresh:
             source=golden.source,
             created=golden.created_at.isoformat(),
             size_bytes=golden.size_bytes,
+            files=golden.files,
+            strategy=golden.strategy,
+            filesystem=golden.filesystem,
             sanitised_by=golden.sanitised_by,
             server_version=golden.server_version,
             source_version=golden.source_version,

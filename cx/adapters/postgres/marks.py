@@ -18,6 +18,8 @@ from cx.model.names import Names
 CLONE = "clone"
 CLONE_ROLE = "clone-role"
 GOLDEN = "golden"
+SPARE = "spare"
+SNAPSHOT = "snapshot"
 POLICY_ROLE = "policy-role"
 
 

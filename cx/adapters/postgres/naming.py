@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Container
 
-from cx.model.names import IDENTIFIER_MAX, Names, shortened
+from cx.errors import Invalid
+from cx.model.names import IDENTIFIER_MAX, Names, Namespace, shortened, shown
+
+_SNAPSHOT = re.compile(r"[a-z0-9][a-z0-9_-]{0,24}")
 
 
 def staging(database: str) -> str:
@@ -17,6 +23,24 @@ def staging(database: str) -> str:
 def replaced(database: str) -> str:
     """The old clone during a reset, until it is dropped."""
     return shortened(f"{database}__last", IDENTIFIER_MAX)
+
+
+def spare(names: Names, source: str) -> str:
+    """A new spare; at most 60 characters."""
+    return f"{names.spare_prefix(source)}{secrets.token_hex(4)}"
+
+
+def check_snapshot(name: str) -> str:
+    """Raises Invalid for a name that a snapshot cannot have."""
+    if not _SNAPSHOT.fullmatch(name):
+        raise Invalid("snapshot", shown(name), "must be 1 to 25 characters of a-z, 0-9, '-' and '_'")
+    return name
+
+
+def snapshot(names: Names, namespace: Namespace, source: str, name: str, *, taken: Container[str]) -> str:
+    """A database for the snapshot `name` that is not yet there; at most 60 characters."""
+    plain = f"{names.snapshot_prefix(namespace, source)}{name}"
+    return next(each for each in (plain, f"{plain}~2") if each not in taken)
 
 
 def loader(names: Names, source: str) -> str:

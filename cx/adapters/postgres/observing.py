@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
+
+from psycopg import sql
 
 from cx.adapters.postgres import marks, naming
 from cx.adapters.postgres.marks import Mark
 from cx.adapters.postgres.server import Session
-from cx.adapters.postgres.values import Golden, ObservedClone
+from cx.adapters.postgres.values import Golden, ObservedClone, Snapshot, Spare
 from cx.errors import Invalid
 from cx.model.names import Names, Namespace, check_database
 
-_DATABASES = (
-    "SELECT datname, shobj_description(oid, 'pg_database'), datallowconn AND datconnlimit <> -2"
-    " FROM pg_database WHERE starts_with(datname::text, %s)"
+# One query and one answer: this is asked in the time that a deployment takes.
+_LOOK = (
+    "SELECT true, datname, shobj_description(oid, 'pg_database'), datallowconn AND datconnlimit <> -2"
+    " FROM pg_database WHERE {database} UNION ALL"
+    " SELECT false, rolname, shobj_description(oid, 'pg_authid'), false FROM pg_roles WHERE {role}"
 )
-_ROLES = "SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE starts_with(rolname::text, %s)"
 _SIZE = "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s"
 
 
@@ -38,16 +42,32 @@ class _Pieces:
     databases: set[str] = field(default_factory=set)
 
 
-def look(connection: Session, names: Names, prefix: str | None = None) -> Found:
-    """Everything of this instance; or what begins with `prefix`."""
-    start = prefix or f"{names.instance}_"
-    databases = connection.execute(_DATABASES, [start]).fetchall()
-    roles = connection.execute(_ROLES, [start]).fetchall()
-    return Found(
-        {name: marks.read(names, comment) for name, comment, _ in databases},
-        {name: marks.read(names, comment) for name, comment in roles},
-        frozenset(name for name, _, connectable in databases if connectable),
-    )
+def look(connection: Session, names: Names, *prefixes: str) -> Found:
+    """Everything of this instance; or what begins with one of `prefixes`."""
+    return answered(names, connection.execute(query(names, *prefixes)).fetchall())
+
+
+def query(names: Names, *prefixes: str) -> sql.Composed:
+    """What `answered` reads the rows of."""
+    wanted = prefixes or (f"{names.instance}_",)
+
+    def begins(column: str) -> sql.Composed:
+        name = sql.SQL("{}::text").format(sql.Identifier(column))
+        each = [sql.SQL("starts_with({}, {})").format(name, sql.Literal(prefix)) for prefix in wanted]
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(each))
+
+    return sql.SQL(_LOOK).format(database=begins("datname"), role=begins("rolname"))
+
+
+def answered(names: Names, rows: Iterable[tuple[Any, ...]]) -> Found:
+    databases: dict[str, Mark | None] = {}
+    roles: dict[str, Mark | None] = {}
+    connectable = set()
+    for is_database, name, comment, connects in rows:
+        (databases if is_database else roles)[name] = marks.read(names, comment)
+        if connects:
+            connectable.add(name)
+    return Found(databases, roles, frozenset(connectable))
 
 
 def size_bytes(connection: Session, database: str) -> int:
@@ -64,10 +84,14 @@ def clones(names: Names, found: Found) -> tuple[ObservedClone, ...]:
             piece.role = name == names.database(*owner)
             later = (naming.staging(name), naming.replaced(name))
             piece.databases.update(d for d in (name, *later) if d in found.databases)
+            piece.databases.update(unfinished_snapshots(names, found, *owner))
     known = {name for piece in pieces.values() for name in piece.databases}
     for name, mark in found.databases.items():
         if name not in known and (owner := _owner(mark) if mark else _spelled(names, name)):
             pieces.setdefault(owner, _Pieces()).databases.add(name)
+    for snapshot in snapshots(found):
+        if (owner := (snapshot.namespace, snapshot.source)) not in pieces:  # they go with it
+            pieces.setdefault(owner, _Pieces()).databases.add(snapshot.database)
     return tuple(_clone(names, found, owner, piece) for owner, piece in sorted(pieces.items()))
 
 
@@ -85,12 +109,42 @@ def _clone(names: Names, found: Found, owner: tuple[Namespace, str], piece: _Pie
         golden=mark.text("golden") if mark else "",
         created_at=mark.moment("created") if mark else None,
         leftovers=leftovers,
+        made=mark.text("made") if mark else "",
     )
+
+
+def snapshots(found: Found) -> tuple[Snapshot, ...]:
+    """The finished snapshots in `found`, the oldest of a namespace first."""
+    made = []
+    for database, mark in found.databases.items():
+        created_at = mark.moment("created") if mark else None
+        if mark and mark.kind == marks.SNAPSHOT and created_at and (owner := _checked_owner(mark)):
+            made.append(Snapshot(*owner, mark.text("name"), database, created_at))
+    return tuple(sorted(made, key=lambda one: (one.namespace, one.source, one.created_at)))
+
+
+def unfinished_snapshots(names: Names, found: Found, namespace: Namespace, source: str) -> tuple[str, ...]:
+    prefix = names.snapshot_prefix(namespace, source)
+    return tuple(name for name, mark in found.databases.items() if mark is None and name.startswith(prefix))
+
+
+def spares(found: Found) -> tuple[Spare, ...]:
+    """The finished spares in `found`, the oldest first."""
+    made = [
+        Spare(mark.text("source"), name, mark.text("golden"), mark.moment("created") or datetime.fromtimestamp(0, UTC))
+        for name, mark in found.databases.items()
+        if mark and mark.kind == marks.SPARE
+    ]
+    return tuple(sorted(made, key=lambda one: (one.created_at, one.database)))
 
 
 def _owner(mark: Mark) -> tuple[Namespace, str] | None:
     if mark.kind not in (marks.CLONE, marks.CLONE_ROLE):
         return None
+    return _checked_owner(mark)
+
+
+def _checked_owner(mark: Mark) -> tuple[Namespace, str] | None:
     return _checked(mark.text("namespace"), mark.text("source"))
 
 
@@ -136,5 +190,8 @@ def _golden(database: str, mark: Mark) -> Golden:
         server_version=mark.number("server_version"),
         source_version=mark.text("source_version"),
         settings=tuple((str(k), str(v)) for k, v in settings.items()) if isinstance(settings, dict) else (),
+        files=mark.number("files"),
+        strategy=mark.text("strategy"),
+        filesystem=mark.text("filesystem"),
         notes=tuple(str(note) for note in notes) if isinstance(notes, list) else (),
     )

@@ -42,6 +42,20 @@ class Connection:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What holds for the clones of one source. `strategy`: as in `strategy.STRATEGIES`; "" as the golden says.
+
+    A golden older than `max_age_s` (0: any age will do) is not cloned from any more.
+    """
+
+    connection_limit: int = 20
+    statement_timeout_s: int = 0
+    strategy: str = ""
+    max_age_s: int = 0
+    spares: int = 0
+
+
+@dataclass(frozen=True)
 class Clone:
     """A finished clone: `database` on the server, and the role of the same name that may connect to it."""
 
@@ -50,6 +64,29 @@ class Clone:
     database: str
     golden: str
     created_at: datetime
+    made: str = ""  # by which strategy, or "spare"
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A finished clone of `golden` that waits for a namespace; nobody can connect to it."""
+
+    source: str
+    database: str
+    golden: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a namespace's clone held at one moment."""
+
+    namespace: Namespace
+    source: str
+    name: str
+    database: str
+    created_at: datetime
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +105,7 @@ class ObservedClone:
     created_at: datetime | None = None
     leftovers: tuple[str, ...] = ()
     size_bytes: int | None = None
+    made: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,4 +136,7 @@ class Golden:
     server_version: int = 0  # as server_version_num
     source_version: str = ""
     settings: tuple[tuple[str, str], ...] = ()  # of the source's database, set on each clone
+    files: int = 0
+    strategy: str = ""  # by which it is cloned, as chosen when it was made
+    filesystem: str = ""  # that it lies on
     notes: tuple[str, ...] = ()  # what was left out or replaced on the way, for the user to read

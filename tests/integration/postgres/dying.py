@@ -12,7 +12,8 @@ import docker
 
 from cx.adapters.postgres.clones import PostgresClones
 from cx.adapters.postgres.goldens import PostgresGoldens
-from cx.adapters.postgres.values import Server, Source
+from cx.adapters.postgres.spares import PostgresSpares
+from cx.adapters.postgres.values import Server, Source, Terms
 from cx.model.names import Names, Namespace
 
 
@@ -31,6 +32,8 @@ def main() -> None:
     if told["operation"] == "refresh":
         script = Path(told["sanitise"]) if told.get("sanitise") else None
         goldens.refresh(Source("shop", url=told["url"], sanitise=script))
+    elif told["operation"] == "spares":
+        PostgresSpares(server, names, checkpoint=checkpoint).refill("shop", Terms(spares=2))
     else:
         getattr(clones, told["operation"])(namespace, "shop")
 

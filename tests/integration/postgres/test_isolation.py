@@ -7,7 +7,7 @@ import pytest
 from pgworld import KEY, ONE, TWO, World
 
 from cx.adapters.postgres import naming
-from cx.adapters.postgres.values import Clone
+from cx.adapters.postgres.values import Clone, Terms
 
 
 @pytest.fixture
@@ -144,11 +144,11 @@ def test_what_a_preview_does_to_the_shared_owner_does_not_reach_siblings(
 
 
 def test_the_connection_limit_holds(fresh: World) -> None:
-    clone = fresh.clones.clone(ONE, "shop", connection_limit=2)
+    clone = fresh.clones.clone(ONE, "shop", Terms(connection_limit=2))
     with fresh.as_preview(clone), fresh.as_preview(clone):
         with pytest.raises(psycopg.OperationalError, match="too many connections"):
             fresh.as_preview(clone).__enter__()
-        fresh.clones.clone(ONE, "shop", connection_limit=3)
+        fresh.clones.clone(ONE, "shop", Terms(connection_limit=3))
         with fresh.as_preview(clone):
             pass
 

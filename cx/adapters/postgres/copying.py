@@ -1,0 +1,43 @@
+"""One database becomes a copy of another, by the strategy that is fastest."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from cx.adapters.postgres import strategy
+from cx.adapters.postgres.naming import lock_key
+from cx.adapters.postgres.server import Session, locked, statement
+
+_CLONE_SINCE = 180000  # file_copy_method
+_SERIAL = "copies on btrfs"
+
+
+def copy(connection: Session, template: str, database: str, *, by: str, filesystem: str, owner: str) -> str:
+    """`database` is a copy of `template` that nobody can connect to. Gives the strategy that was taken.
+
+    `by` is one of STRATEGIES; "" takes what shares blocks where that can be. Raises psycopg's errors.
+    """
+    by = by or strategy.REFLINK
+    cloning = connection.info.server_version >= _CLONE_SINCE
+    if cloning:
+        method = sql.SQL("clone" if by == strategy.REFLINK else "copy")
+        connection.execute(statement("SET file_copy_method = {method}", method=method))
+    elif by == strategy.REFLINK:
+        by = strategy.FILE_COPY
+    if filesystem == "btrfs" and by != strategy.WAL_LOG:  # four at once took 4.8 s there, one after another 0.9 s
+        locked(connection, _SERIAL)
+    how = sql.SQL("wal_log" if by == strategy.WAL_LOG else "file_copy")
+    try:
+        connection.execute(
+            statement(
+                "CREATE DATABASE {database} TEMPLATE {template} OWNER {owner} ALLOW_CONNECTIONS false STRATEGY {how}",
+                database=sql.Identifier(database),
+                template=sql.Identifier(template),
+                owner=sql.Identifier(owner),
+                how=how,
+            )
+        )
+    finally:
+        if filesystem == "btrfs" and by != strategy.WAL_LOG and not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(_SERIAL)])
+    return by

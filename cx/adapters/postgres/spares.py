@@ -1,0 +1,110 @@
+"""Spares: finished clones of each golden that wait for a namespace, which takes one by renaming it.
+
+They are made in the background. A spare is marked last, as all that is made here: what has no mark was being made
+when somebody died, and goes. Only the holder of the source's lock makes or drops spares; whoever takes one needs none.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from psycopg import errors, sql
+
+from cx.adapters.postgres import marks, naming, observing, opening, volume
+from cx.adapters.postgres.copying import copy
+from cx.adapters.postgres.dropping import drop_database
+from cx.adapters.postgres.errors import NoSpace
+from cx.adapters.postgres.observing import Found
+from cx.adapters.postgres.server import Session, script, session, statement, tried_lock
+from cx.adapters.postgres.strategy import room_needed
+from cx.adapters.postgres.values import Checkpoint, Golden, Server, Spare, Terms, nowhere
+from cx.model.names import Names
+
+
+class PostgresSpares:
+    """The spares of one instance on one server."""
+
+    def __init__(self, server: Server, names: Names, *, checkpoint: Checkpoint = nowhere) -> None:
+        self._server = server
+        self._names = names
+        self._checkpoint = checkpoint
+
+    def list(self) -> tuple[Spare, ...]:
+        with session(self._server) as connection:
+            return observing.spares(observing.look(connection, self._names))
+
+    def sources(self) -> frozenset[str]:
+        """The sources that there are spares of, half-made ones too."""
+        with session(self._server) as connection:
+            databases = observing.look(connection, self._names, self._start).databases
+        return frozenset(name.removeprefix(self._start).rpartition("__")[0] for name in databases)
+
+    def refill(self, source: str, terms: Terms) -> int:
+        """There are `terms.spares` spares of the newest golden, and no others. Gives how many were made.
+
+        Where somebody else is at it nothing is done. Raises NoSpace before the disk is short, ServerUnavailable.
+        """
+        made = 0
+        with session(self._server) as connection:
+            if not tried_lock(connection, f"spares {self._names.instance} {source}"):
+                return 0
+            while True:
+                prefixes = (self._names.golden_prefix(source), self._names.spare_prefix(source))
+                found = observing.look(connection, self._names, *prefixes)
+                surplus, missing, golden = self._surplus(found, source, terms.spares)
+                for database in surplus:
+                    drop_database(self._server, connection, database)
+                if golden is None or missing <= 0:
+                    return made
+                try:
+                    self._make(connection, golden, terms)
+                except errors.InvalidCatalogName:  # a refresh has replaced the golden just now
+                    continue
+                made += 1
+
+    def _make(self, connection: Session, golden: Golden, terms: Terms) -> None:
+        by = terms.strategy or golden.strategy
+        free = volume.look(connection).free_bytes
+        if free < room_needed(golden.size_bytes, by):
+            raise NoSpace(
+                f"the database server has {free / 1e9:.1f} GB free, too few for a spare of {golden.source}",
+                remedy=f"give its volume more disk, or set databases.{golden.source}.spares = 0",
+            )
+        database = naming.spare(self._names, golden.source)
+        copy(
+            connection,
+            golden.database,
+            database,
+            by=by,
+            filesystem=golden.filesystem,
+            owner=self._server.user,
+        )
+        self._checkpoint("spare:copied")
+        mark = marks.written(
+            self._names,
+            marks.SPARE,
+            source=golden.source,
+            golden=golden.database,
+            created=datetime.now(UTC).isoformat(),
+        )
+        parts = {"database": sql.Identifier(database), "mark": sql.Literal(mark)}
+        connection.execute(
+            script(
+                *opening.prepared(database, golden.settings),
+                statement("COMMENT ON DATABASE {database} IS {mark}", **parts),
+            )
+        )
+        self._checkpoint("spare:marked")
+
+    def _surplus(self, found: Found, source: str, wanted: int) -> tuple[tuple[str, ...], int, Golden | None]:
+        """What must go, how many are missing, and the golden that they are to be of."""
+        golden = observing.newest(observing.goldens(self._names, found), source)
+        prefix = self._names.spare_prefix(source)
+        mine = [name for name in found.databases if name.startswith(prefix)]
+        good = [one.database for one in observing.spares(found) if golden and one.golden == golden.database]
+        kept = [name for name in good if name in mine][:wanted]
+        return tuple(name for name in mine if name not in kept), wanted - len(kept), golden
+
+    @property
+    def _start(self) -> str:
+        return self._names.spare_prefix("").removesuffix("__")

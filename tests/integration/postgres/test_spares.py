@@ -1,0 +1,169 @@
+"""Finished clones that wait: taken by a rename, renewed with the golden, never more than wanted or than fits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from pgworld import ONE, TWO, World
+from test_crash import dies, only_the_golden_is_left
+
+from cx.adapters.postgres import spares as module
+from cx.adapters.postgres.errors import BudgetSpent, GoldenTooOld, NoSpace
+from cx.adapters.postgres.spares import PostgresSpares
+from cx.adapters.postgres.values import Source, Terms
+from cx.adapters.postgres.volume import Volume
+from cx.model.names import Namespace
+
+TERMS = Terms(spares=2)
+
+
+@pytest.fixture
+def spares(fresh: World) -> Iterator[PostgresSpares]:
+    pool = PostgresSpares(fresh.server, fresh.names)
+    yield pool
+    pool.refill("shop", Terms(spares=0))
+    assert pool.sources() == frozenset()
+
+
+def test_a_spare_is_taken_and_another_is_made(fresh: World, spares: PostgresSpares, shop_golden: str) -> None:
+    assert spares.refill("shop", TERMS) == 2
+    assert spares.refill("shop", TERMS) == 0
+    assert {one.golden for one in spares.list()} == {shop_golden}
+    clone = fresh.clones.clone(ONE, "shop", TERMS)
+    assert (clone.made, clone.golden, len(spares.list())) == ("spare", shop_golden, 1)
+    with fresh.as_preview(clone) as app:
+        assert app.execute("SELECT count(*) FROM customer").fetchone() == (2000,)
+        app.execute("CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 1; DELETE FROM customer WHERE id = 1")
+    assert fresh.clones.clone(ONE, "shop", TERMS).created_at == clone.created_at
+    (seen,) = fresh.clones.observe_all()
+    assert (seen.complete, seen.made) == (True, "spare")
+    assert spares.refill("shop", TERMS) == 1
+
+
+def test_nobody_can_connect_to_a_spare(fresh: World, spares: PostgresSpares) -> None:
+    clone = fresh.clones.clone(ONE, "shop")
+    spares.refill("shop", TERMS)
+    for spare in spares.list():
+        with pytest.raises(Exception, match=r"not currently accepting|permission denied for database"):
+            fresh.as_preview(clone, dbname=spare.database).__enter__()
+
+
+def test_a_reset_takes_a_spare(fresh: World, spares: PostgresSpares) -> None:
+    old = fresh.clones.clone(ONE, "shop")
+    spares.refill("shop", TERMS)
+    with fresh.as_preview(old) as app:
+        app.execute("DELETE FROM customer")
+        new = fresh.clones.reset(ONE, "shop")
+    assert (new.made, len(spares.list())) == ("spare", 1)
+    with fresh.as_preview(new) as app:
+        assert app.execute("SELECT count(*) FROM customer").fetchone() == (2000,)
+
+
+def test_as_many_as_there_are_spares_take_one_each(fresh: World, spares: PostgresSpares) -> None:
+    spares.refill("shop", TERMS)
+    many = [Namespace(f"preview-{number}") for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda namespace: fresh.clones.clone(namespace, "shop").made, many))
+    assert made.count("spare") == 2
+    assert spares.list() == ()
+
+
+def test_spares_are_renewed_with_the_golden(fresh: World, spares: PostgresSpares, shop: Source) -> None:
+    spares.refill("shop", TERMS)
+    before = spares.list()
+    golden = fresh.goldens.refresh(shop)
+    assert fresh.clones.clone(TWO, "shop").golden == golden.database
+    assert spares.refill("shop", TERMS) == 2
+    assert {one.golden for one in spares.list()} == {golden.database}
+    assert not {one.database for one in before} & fresh.databases()
+
+
+def test_no_spare_where_the_disk_is_short(
+    fresh: World, spares: PostgresSpares, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.volume, "look", lambda _: Volume("ext2/ext3", False, 1 << 20))
+    with pytest.raises(NoSpace, match=r"databases\.shop\.spares"):
+        spares.refill("shop", TERMS)
+    assert spares.list() == ()
+
+
+@pytest.mark.parametrize("point", ["spare:copied", "spare:marked"])
+def test_a_killed_refill_leaves_nothing_half_made(fresh: World, spares: PostgresSpares, point: str) -> None:
+    dies(fresh, "spares", point)
+    left = len(spares.list())
+    assert left == (point == "spare:marked")
+    assert spares.refill("shop", TERMS) == 2 - left
+    assert len(spares.list()) == 2
+    spares.refill("shop", Terms(spares=0))
+    assert only_the_golden_is_left(fresh)
+
+
+@pytest.mark.parametrize("then", ["clone", "drop"])
+def test_killed_when_a_spare_was_taken(fresh: World, spares: PostgresSpares, then: str) -> None:
+    spares.refill("shop", TERMS)
+    dies(fresh, "clone", "clone:open")
+    (seen,) = fresh.clones.observe(ONE)
+    assert seen.complete
+    assert getattr(fresh.clones, then)(ONE, "shop") is None or seen.made == "spare"
+    assert len(spares.list()) == 1
+
+
+def test_the_clones_limits_stay_under_what_the_server_has(fresh: World) -> None:
+    """100 connections, 3 of them the superuser's, 10 kept for cx: 87."""
+    with fresh.machine.connect() as connection:
+        room = int(connection.execute("SHOW max_connections").fetchone()[0]) - 13  # type: ignore[index]
+        wish = Terms(connection_limit=room // 3 + 1)
+        limits: list[int] = []
+        for number in range(5):
+            fresh.clones.clone(Namespace(f"preview-{number}"), "shop", wish)
+            found = connection.execute(
+                "SELECT datconnlimit FROM pg_database WHERE starts_with(datname::text, %s)",
+                [f"{fresh.names.instance}__"],
+            )
+            limits = [row[0] for row in found.fetchall()]
+            assert sum(limits) <= room
+    assert len(limits) == 5
+    tight = dataclasses.replace(wish, connection_limit=1)
+    fresh.clones.reset(ONE, "shop", tight)
+
+
+def test_a_clone_beyond_the_budget_is_refused(fresh: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cx.adapters.postgres.opening._OWN_CONNECTIONS", 94)
+    fresh.clones.clone(ONE, "shop", Terms(connection_limit=3))
+    with pytest.raises(BudgetSpent, match=r"postgres\.max_connections"):
+        fresh.clones.clone(TWO, "shop", Terms(connection_limit=3))
+    fresh.clones.drop(TWO, "shop")
+    (only,) = fresh.clones.observe_all()
+    assert (only.namespace, only.complete) == (ONE, True)
+
+
+def test_statements_end_at_the_timeout(fresh: World) -> None:
+    clone = fresh.clones.clone(ONE, "shop", Terms(statement_timeout_s=7))
+    with fresh.as_preview(clone) as app:
+        assert app.execute("SHOW statement_timeout").fetchone() == ("7s",)
+    fresh.clones.clone(ONE, "shop", Terms(statement_timeout_s=8))
+    with fresh.as_preview(clone) as app:
+        assert app.execute("SHOW statement_timeout").fetchone() == ("8s",)
+
+
+def test_a_golden_that_is_too_old_is_not_cloned(fresh: World, shop_golden: str) -> None:
+    golden = fresh.goldens.current("shop")
+    assert golden
+    with fresh.machine.connect() as connection:
+        connection.execute(
+            "SELECT set_config('my.mark', replace(shobj_description(oid, 'pg_database'), %s, %s), false)"
+            " FROM pg_database WHERE datname = %s",
+            [golden.created_at.isoformat(), (golden.created_at - timedelta(hours=25)).isoformat(), shop_golden],
+        )
+        connection.execute(
+            f"DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE \"{shop_golden}\" IS %L',"
+            " current_setting('my.mark')); END $$"
+        )
+    with pytest.raises(GoldenTooOld, match="cx db refresh shop"):
+        fresh.clones.clone(ONE, "shop", Terms(max_age_s=24 * 3600))
+    assert fresh.clones.observe_all() == ()
+    fresh.clones.clone(ONE, "shop", Terms(max_age_s=26 * 3600))
