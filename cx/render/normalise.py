@@ -110,7 +110,7 @@ def _run(argv: list[str], text: str, folder: Path) -> tuple[str, str, int]:
             stderr=errors,
             env=environment,
             cwd=folder,
-            start_new_session=True,
+            process_group=0,  # and in cx's session: what ends a session of cx's ends it, too
         )
         with contextlib.suppress(ProcessLookupError, AttributeError):
             resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY_MAX_BYTES, MEMORY_MAX_BYTES))

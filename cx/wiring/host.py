@@ -19,6 +19,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cx import settings as host_settings
 from cx.adapters.git import Source, Sources
 from cx.adapters.locks import held
@@ -223,7 +225,7 @@ class Host:
             namespace=wish.namespace,
             environment=wish.environment,
             values=wish.values,
-            settings=self.settings,
+            settings=self._settings_for(wish.origin),
             tree_digest=lambda path: self.sources.digest(wish.project, wish.tree, path),
         )
         return self._blueprints[key]
@@ -231,12 +233,22 @@ class Host:
     def _granted(self, origin: str) -> str:
         """The name under [projects] of what is deployed from the folder `origin`; "" when it has none.
 
-        By the whole path: another folder of the same name is granted nothing.
+        By the whole path: another folder of the same name is granted nothing. A fork of a repository is not it.
         """
         for name, given in self.settings.projects.items():
             if given.path and given.path.resolve() == Path(origin):
                 return name
+            if given.repository and f"github:{given.repository.lower()}" == origin:
+                return name
         return ""
+
+    def _settings_for(self, origin: str) -> Settings:
+        """The settings that hold for what comes from `origin`: a fork gets no data, unless the owner says so."""
+        kind, _, repository = origin.partition(":")
+        rules = self.settings.github.rules.get(repository)
+        if kind != "fork-of" or (rules and rules.fork_data):
+            return self.settings
+        return msgspec.structs.replace(self.settings, databases={})
 
     # --- what the command line and the listener do
     def make_ready(self) -> None:
@@ -281,7 +293,7 @@ class Host:
             source.dirty,
             environment,
             dict(values),
-            self._settings_digest(),
+            self.settings_digest(),
             reset_data or pending,
         )
         if before is None or not before.present or before.revision != wish.revision:
@@ -292,12 +304,13 @@ class Host:
         self.store.want(wish, time.time())
         return wish
 
-    def _settings_digest(self) -> str:
+    def settings_digest(self) -> str:
         """Changes when the same project would run otherwise under the settings as they are now."""
         shown = {
             key: value["value"]
             for key, value in host_settings.settings_document(self.settings).items()
             if key.startswith(("domain", "hostname", "router.", "limits.", "pooler.", "projects.", "databases."))
+            or key.endswith(".fork_data")
         }
         return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:12]
 

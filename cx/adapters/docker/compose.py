@@ -90,7 +90,7 @@ def run(
             env=dict(env if env is not None else environment()),
             text=True,
             errors="replace",
-            start_new_session=True,
+            process_group=0,  # and in cx's session: what ends a session of cx's ends it, too
         )
     except FileNotFoundError as exc:
         raise Terminal(f"{argv[0]} is not installed", remedy="see `cx doctor`") from exc

@@ -3,5 +3,6 @@
 from cx.adapters.sqlite.database import Database
 from cx.adapters.sqlite.deliveries import Deliveries, Delivery
 from cx.adapters.sqlite.intent import Deployment, StepTaken, Store
+from cx.adapters.sqlite.pulls import PullsTable
 
-__all__ = ["Database", "Deliveries", "Delivery", "Deployment", "StepTaken", "Store"]
+__all__ = ["Database", "Deliveries", "Delivery", "Deployment", "PullsTable", "StepTaken", "Store"]

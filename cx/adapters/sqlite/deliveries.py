@@ -135,6 +135,11 @@ class Deliveries:
         )
         return bool(rows) and int(rows[0][0]) != ticket.generation
 
+    def generation(self, pull: PullId) -> int:
+        key = (pull.repository, pull.number)
+        rows = self.database.run("SELECT generation FROM queue WHERE repository = ? AND number = ?", key)
+        return int(rows[0][0]) if rows else 0
+
     def position(self, pull: PullId) -> int:
         waiting = self.waiting()
         return waiting.index(pull) + 1 if pull in waiting else 0

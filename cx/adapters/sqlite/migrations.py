@@ -45,4 +45,11 @@ CREATE TABLE commands (
 ) STRICT;
 CREATE INDEX commands_of ON commands (repository, number);
 """,
+    """
+-- What cx knows of pull requests that cannot be observed: cx.follow.Known. `facts` is JSON.
+CREATE TABLE pulls (
+  repository TEXT NOT NULL, number INTEGER NOT NULL, namespace TEXT NOT NULL UNIQUE, facts TEXT NOT NULL,
+  PRIMARY KEY (repository, number)
+) STRICT;
+""",
 )

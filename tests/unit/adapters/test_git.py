@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cx.adapters import git
 from cx.adapters.git import Source, Sources, project_of
+from cx.adapters.git import sources as git
 from cx.errors import Invalid, Retryable, Terminal
 from cx.model.names import Namespace
 

@@ -64,7 +64,7 @@ class Sources:
         if ref and not (REF.fullmatch(ref) and ".." not in ref):
             raise Invalid("--ref", shown(ref), "is not a commit, branch or tag")
         project = project_of(path)
-        mirror = self._mirror(project)
+        mirror = self.mirror(project)
         head = self._try(["-C", str(path), "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}"])
         top = self._try(["-C", str(path), "rev-parse", "--show-prefix"])
         if ref:
@@ -80,16 +80,16 @@ class Sources:
 
     def keep(self, namespace: Namespace, source: Source) -> None:
         """git's housekeeping leaves the tree alone as long as the namespace wants it."""
-        self._git(self._mirror(source.project), "update-ref", f"refs/cx/{namespace}", self._commit(source))
+        self._git(self.mirror(source.project), "update-ref", f"refs/cx/{namespace}", self._commit(source))
 
     def forget(self, namespace: Namespace, project: str) -> None:
         if (self.folder / "git" / f"{project}.git").is_dir():
-            self._git(self._mirror(project), "update-ref", "-d", f"refs/cx/{namespace}")
+            self._git(self.mirror(project), "update-ref", "-d", f"refs/cx/{namespace}")
 
     def digest(self, project: str, tree: str, path: str) -> str:
         """What names the content of `path` in the tree: its git object id."""
         inside = str(PurePosixPath(path))
-        return tree if inside == "." else self._git(self._mirror(project), "rev-parse", f"{tree}:{inside}").strip()
+        return tree if inside == "." else self._git(self.mirror(project), "rev-parse", f"{tree}:{inside}").strip()
 
     @contextmanager
     def checkout(self, namespace: Namespace, project: str, tree: str, *, aside: str = "") -> Iterator[Path]:
@@ -99,7 +99,7 @@ class Sources:
 
         Raises Terminal when a symbolic link leaves it, or it is too big.
         """
-        mirror = self._mirror(project)
+        mirror = self.mirror(project)
         target = self.folder / "checkouts" / (f"{namespace}.{aside}" if aside else str(namespace)) / tree
         shutil.rmtree(target.parent, ignore_errors=True)
         links = self._links(mirror, namespace, tree)
@@ -127,8 +127,8 @@ class Sources:
     def remove_checkouts(self, namespace: Namespace) -> None:
         shutil.rmtree(self.folder / "checkouts" / str(namespace), ignore_errors=True)
 
-    # --- parts
-    def _mirror(self, project: str) -> Path:
+    def mirror(self, project: str) -> Path:
+        """The project's bare repository, made when it is not there."""
         mirror = self.folder / "git" / f"{project}.git"
         if not (mirror / "HEAD").is_file():
             mirror.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -136,6 +136,7 @@ class Sources:
             (mirror / "info" / "attributes").write_text("* -text -filter -ident -export-subst -working-tree-encoding\n")
         return mirror
 
+    # --- parts
     def _added(self, mirror: Path, path: Path) -> str:
         environment = {"GIT_WORK_TREE": str(path), "GIT_INDEX_FILE": str(mirror / "cx-index")}
         # A crash may have left its lock; the project's own lock (flock) says that nobody else is in here.
@@ -167,7 +168,7 @@ class Sources:
             "GIT_COMMITTER_DATE": "2000-01-01T00:00:00Z",
         }  # fmt: skip
         tree = ["commit-tree", "-m", "cx", source.tree]
-        return self._git(self._mirror(source.project), *tree, environment=identity).strip()
+        return self._git(self.mirror(source.project), *tree, environment=identity).strip()
 
     def _links(self, mirror: Path, namespace: Namespace, tree: str) -> list[str]:
         """The symbolic links of the tree. Raises Terminal when it is too big."""
@@ -209,6 +210,15 @@ class Sources:
         return done.stdout
 
 
+# What every git of cx is run with: nothing of the user's, the system's or the repository's configuration.
+ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_ASKPASS": "/bin/false",
+}
 SAFE = (
     "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never",
     "-c", "core.autocrlf=false", "-c", "core.symlinks=true", "-c", "core.protectNTFS=true",
@@ -218,15 +228,7 @@ SAFE = (
 
 
 def _run(argv: list[str], environment: Mapping[str, str], cwd: Path | None) -> subprocess.CompletedProcess[str]:
-    base = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LC_ALL": "C",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_ASKPASS": "/bin/false",
-    }
+    base = {"PATH": os.environ.get("PATH", os.defpath)} | ENVIRONMENT
     try:
         return subprocess.run(
             argv,

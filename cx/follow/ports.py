@@ -1,0 +1,253 @@
+"""What following needs of the world; the adapters fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cx.commands import Command
+from cx.errors import Retryable
+from cx.model.names import Namespace
+from cx.model.pulls import DatabaseShown, Pull, PullId, Report, ServiceShown
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """For fetching a repository by HTTPS. Goes to git by askpass, nowhere else."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "Credentials(...)"
+
+
+class Forge(Protocol):
+    """What is read of GitHub. All raise Retryable when it does not answer, Terminal when it refuses."""
+
+    def pull(self, pull: PullId) -> Pull | None:
+        """None when there is no such pull request (any more)."""
+
+    def open_pulls(self, repository: str) -> Sequence[Pull]:
+        """All of them, of every page, or an error: an incomplete list means nothing."""
+
+    def changed_paths(self, pull: PullId) -> Sequence[str]: ...
+
+    def may_write(self, repository: str, login: str) -> bool:
+        """Asked of the API: what a payload says of its author is not proof."""
+
+    def fetch_url(self, repository: str) -> str: ...
+
+    def credentials(self, repository: str) -> Credentials | None: ...
+
+
+class Announcer(Protocol):
+    """What is written to GitHub. Level-triggered: `announce` makes GitHub show the report, however often it is
+    called, and writes nothing when it shows it already. Raises Retryable (with `retry_after_s`, if GitHub said)
+    or Terminal; a preview never fails by it."""
+
+    def announce(self, report: Report) -> None: ...
+
+    def react(self, repository: str, comment: int, reaction: str) -> None:
+        """`reaction` as GitHub names it: eyes, rocket, confused, +1, -1."""
+
+
+# --- what asks for a look
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A pull request's turn. `generation` counts how often it was asked for; `delivery` asked last ("": no delivery
+    did). `pull.number` 0 stands for the whole repository: compare it with GitHub."""
+
+    pull: PullId
+    generation: int
+    delivery: str = ""
+
+
+class Queue(Protocol):
+    """Pull requests to look at: one place for each, kept on disk, in the order in which they were asked for.
+
+    Number 0 of a repository asks for a comparison of all of it. One process works the queue at a time (the one that
+    holds the lock `following`); any may ask.
+    """
+
+    def ask(self, pull: PullId, delivery: str = "", not_before: float = 0) -> None:
+        """It has a place in the queue. One that waits keeps its place; one that is being looked at comes again after.
+        `not_before` is in Unix seconds; of two that are asked for, the earlier holds."""
+
+    def take(self, now: float) -> Ticket | None:
+        """The first that is due and that nobody looks at; it is being looked at from now on."""
+
+    def done(self, ticket: Ticket) -> None:
+        """It leaves the queue, unless somebody has asked again since it was taken."""
+
+    def again(self, ticket: Ticket, not_before: float) -> None:
+        """It waits again, at its old place, until `not_before` or until somebody asks."""
+
+    def asked_since(self, ticket: Ticket) -> bool:
+        """Somebody has asked for it since it was taken: what is being done may be of no use any more."""
+
+    def generation(self, pull: PullId) -> int:
+        """Grows with every asking; 0 when it has no place in the queue."""
+
+    def position(self, pull: PullId) -> int:
+        """From 1 among those that wait and are due; 0 when it does not wait."""
+
+    def waiting(self) -> list[PullId]:
+        """All that wait, first those that are due."""
+
+    def recover(self) -> int:
+        """What a dead process was looking at waits again; how many. Only for who holds the lock `following`."""
+
+
+class Commands(Protocol):
+    """What people have told cx in comments, kept until it was answered."""
+
+    def unanswered(self, pull: PullId) -> list[Command]:
+        """Oldest first."""
+
+    def answered(self, command: Command, outcome: str) -> None:
+        """It is not asked for again. `outcome` is a word for the history: done, refused, failed."""
+
+
+# --- what cx remembers of a pull request
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the deployment of `head` failed, secrets masked. `basis` stands for everything that it was made of: while
+    that is the same, trying again changes nothing."""
+
+    head: str
+    basis: str
+    step: str
+    message: str
+    remedy: str = ""
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What cx knows of a pull request that cannot be observed. The row is there before its namespace is, and goes
+    after it.
+
+    `approved` is the one commit of a fork that may be built; `held` the one that people were told waits for it, since
+    `held_at` (Unix seconds). `deleted`: somebody said `/cx delete`. `unsaid`: GitHub may not show yet what is so.
+    `head` is the newest commit that was judged; `notes` answer the commands that were said about it.
+    """
+
+    pull: PullId
+    namespace: Namespace
+    head: str = ""
+    approved: str = ""
+    held: str = ""
+    held_at: float = 0.0
+    deleted: bool = False
+    removed: bool = False
+    unsaid: bool = False
+    failure: Failure | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Pulls(Protocol):
+    """Rows of Known, on disk."""
+
+    def known(self, pull: PullId) -> Known | None: ...
+
+    def keep(self, known: Known) -> None: ...
+
+    def forget(self, pull: PullId) -> None: ...
+
+    def all_known(self, repository: str) -> Sequence[Known]: ...
+
+
+# --- what happens on the host
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a namespace is to be. `origin` tells a fork's from the repository's own (see `origin_of`); `tree` is ""
+    until the commit was fetched. `action`: deploy, reset (deploy with fresh data) or delete."""
+
+    namespace: Namespace
+    action: str
+    project: str = ""
+    origin: str = ""
+    commit: str = ""
+    tree: str = ""
+    environment: str = "preview"
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What there is of a namespace. `ready`: what was ordered is what answers, and nothing else is there; `serving` is
+    the commit that answers ("": none). `basis` as in Failure."""
+
+    ready: bool
+    basis: str
+    serving: str = ""
+    services: tuple[ServiceShown, ...] = ()
+    databases: tuple[DatabaseShown, ...] = ()
+    took_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended: ready, unchanged, deleted, failed, retry (the world may be better in a minute), cancelled."""
+
+    outcome: str
+    step: str = ""
+    message: str = ""
+    remedy: str = ""
+    log: tuple[str, ...] = ()
+
+
+class Previews(Protocol):
+    """The host, as far as it is asked in this process."""
+
+    def standing(self, order: Order) -> Standing: ...
+
+    def want_absent(self, namespace: Namespace) -> None:
+        """Written down before anything is removed."""
+
+    def unwell(self, repository: str) -> set[Namespace]:
+        """Those of the repository that are wanted, and are not what they should be."""
+
+    def values(self, repository: str) -> Mapping[str, str]:
+        """The variables that the host's owner gives to the repository's own previews."""
+
+    def log(self, namespace: Namespace, service: str) -> Sequence[str]:
+        """The last lines that the service printed. Raises NotFound."""
+
+
+class Jobs(Protocol):
+    """Deployments and deletions, each in a process of its own that is killed when `cancelled` says so."""
+
+    def run(self, order: Order, cancelled: Callable[[], bool], told: Callable[[Mapping[str, Any]], None]) -> Ended: ...
+
+
+class Moved(Retryable):
+    """The pull request has another head by now."""
+
+
+class Cancelled(Retryable):
+    """What was being done is of no use any more."""
+
+
+class Fetcher(Protocol):
+    def fetch(self, pull: Pull, cancelled: Callable[[], bool]) -> tuple[str, str]:
+        """The pull request's head is in cx's mirror: the mirror's name, and the commit's tree.
+
+        Exactly this commit. Raises Moved when the pull request has another one; Cancelled; Terminal: too big.
+        """
+
+    def forget(self, pull: PullId) -> None:
+        """Nothing of the pull request is kept in the mirror."""
+
+
+def origin_of(pull: Pull) -> str:
+    """Where a namespace comes from, as in Desired. What is granted to a repository is not granted to its forks."""
+    return f"{'fork-of' if pull.fork else 'github'}:{pull.id.repository}"

@@ -1,0 +1,105 @@
+"""What people told cx about a pull request, as far as they may, turned into what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from cx.commands import USAGE, Command, Verb
+from cx.errors import Terminal
+from cx.follow.ports import Forge, Known, Previews
+from cx.model.pulls import Pull
+
+REACTIONS = {"done": "rocket", "refused": "-1", "failed": "confused"}
+LOG_MAX = 6000  # characters of a log in a comment
+
+
+@dataclass
+class Heard:
+    """`answers` has each command with its outcome as in Commands.answered, or "" where the deployment decides that.
+    `again`: what failed before is tried once more; `reset`: with fresh data."""
+
+    known: Known
+    answers: list[tuple[Command, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    again: bool = False
+    reset: bool = False
+
+
+def hear(
+    said: Sequence[Command],
+    pull: Pull,
+    known: Known,
+    forge: Forge,
+    previews: Previews,
+    hide: Callable[[str], str],
+) -> Heard:
+    """Every command in its order. Raises Retryable when GitHub does not say who may what."""
+    heard = Heard(known)
+    for command in said:
+        note, outcome = _hear(command, pull, heard, forge, previews, hide)
+        heard.answers.append((command, outcome))
+        if note:
+            heard.notes.append(note)
+    if heard.notes:
+        heard.known = replace(heard.known, notes=tuple(heard.notes[-5:]))
+    return heard
+
+
+def _hear(
+    command: Command, pull: Pull, heard: Heard, forge: Forge, previews: Previews, hide: Callable[[str], str]
+) -> tuple[str, str]:
+    if command.verb is Verb.UNKNOWN:
+        return f"{command.problem}; `/cx help` lists what there is", "refused"
+    if not forge.may_write(pull.id.repository, command.login):
+        return f"`/cx {command.verb}` is for people who may write to this repository", "refused"
+    known = heard.known
+    match command.verb:
+        case Verb.DEPLOY:
+            heard.again = True
+            heard.known = replace(known, deleted=False)
+            return "", ""
+        case Verb.DELETE:
+            heard.known = replace(known, deleted=True)
+            return "", ""
+        case Verb.RESET_DB:
+            heard.reset = heard.again = True
+            return "", ""
+        case Verb.APPROVE:
+            return _approve(command, pull, heard)
+        case Verb.LOGS:
+            try:
+                lines = previews.log(known.namespace, command.argument)
+            except Terminal as exc:
+                return str(exc), "refused"
+            return _quoted(f"The last lines of `{command.argument}`:", [hide(line) for line in lines]), "done"
+        case Verb.HELP:
+            return "\n".join(f"- `{usage}`: {what}" for usage, what in USAGE.values()), "done"
+        case _:
+            return f"`/cx {command.verb}` is not there on this host", "refused"
+
+
+def _approve(command: Command, pull: Pull, heard: Heard) -> tuple[str, str]:
+    """Exactly one commit: the one that is named, or the one that people were told of before they said so. A push in
+    between is not approved along with it."""
+    known, head = heard.known, pull.head
+    if not pull.fork:
+        return "it comes from this repository: there is nothing to approve", "refused"
+    if command.argument:
+        meant = head.startswith(command.argument)
+    else:
+        meant = known.held == head and known.held_at <= command.said_at
+    if not meant:
+        return f"the newest commit is {head[:12]} by now; look at it, then say `/cx approve {head[:12]}`", "refused"
+    heard.known = replace(known, approved=head)
+    heard.again = True
+    return "", ""
+
+
+def _quoted(title: str, lines: Sequence[str]) -> str:
+    text = "\n".join(lines)[-LOG_MAX:].replace("```", "'''")
+    return f"{title}\n```\n{text}\n```"
+
+
+def reaction_of(outcome: str) -> str:
+    return REACTIONS.get(outcome, "eyes")

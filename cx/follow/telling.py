@@ -1,0 +1,83 @@
+"""Reports on their way to GitHub: the newest of each pull request, one at a time, never in the way of the work."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from cx import logs
+from cx.errors import CxError
+from cx.follow.ports import Announcer
+from cx.model.pulls import PullId, Report
+
+
+@dataclass
+class Telling:
+    """`soon` hands a report to a thread of its own; `now` announces it before it returns. Of two reports of one pull
+    request the later one is what GitHub shows at the end."""
+
+    announcer: Announcer
+    _waiting: OrderedDict[PullId, Report] = field(default_factory=OrderedDict, init=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
+    _busy: set[PullId] = field(default_factory=set, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def soon(self, report: Report) -> None:
+        """Progress: a later report may take its place, and when GitHub does not take it, nothing is lost."""
+        with self._changed:
+            self._waiting[report.pull] = report
+            self._changed.notify_all()
+
+    def now(self, report: Report) -> None:
+        """Raises what the announcer raises."""
+        with self._alone(report.pull):
+            self.announcer.announce(report)
+
+    def drop(self, pull: PullId) -> None:
+        """What was to be told soon is not told any more."""
+        with self._changed:
+            self._waiting.pop(pull, None)
+
+    def run(self) -> None:
+        """Tells what is to be told soon, until `stop`."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped or any(one not in self._busy for one in self._waiting))
+                if self._stopped:
+                    return
+                pull = next(one for one in self._waiting if one not in self._busy)
+                report = self._waiting.pop(pull)
+                self._busy.add(pull)
+            try:
+                self.announcer.announce(report)
+            except CxError as exc:
+                logs.info("progress not told", pull=pull, why=exc)
+            except Exception:  # noqa: BLE001 - a defect in telling does not stop the telling of others
+                logs.error("progress not told", pull=pull)
+            finally:
+                self._free(pull)
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    @contextmanager
+    def _alone(self, pull: PullId) -> Iterator[None]:
+        with self._changed:
+            self._waiting.pop(pull, None)
+            self._changed.wait_for(lambda: pull not in self._busy)
+            self._waiting.pop(pull, None)
+            self._busy.add(pull)
+        try:
+            yield
+        finally:
+            self._free(pull)
+
+    def _free(self, pull: PullId) -> None:
+        with self._changed:
+            self._busy.discard(pull)
+            self._changed.notify_all()

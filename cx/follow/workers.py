@@ -1,0 +1,138 @@
+"""Many looks at once: a few that look, fewer that deploy, in the order in which they were asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from cx import logs
+from cx.errors import CxError
+from cx.follow.look import Follower, Turn
+from cx.follow.ports import Ticket
+from cx.follow.sync import missed
+from cx.model.pulls import PullId, Report
+
+LOOKERS = 4
+POLL_S = 0.2
+BACKOFF_S = (5, 15, 60, 180, 600)
+
+
+@dataclass
+class Workers:
+    """The queue is worked by this process alone (the lock `following`). `at_once`: deployments side by side."""
+
+    follower: Follower
+    at_once: int
+    repositories: Collection[str]
+    sync_s: float
+    clock: Callable[[], float] = time.time
+    failed: dict[PullId, str] = field(default_factory=dict, init=False)
+    _wake: threading.Event = field(default_factory=threading.Event, init=False)
+    _looks: dict[PullId, Future[None]] = field(default_factory=dict, init=False)
+    _deploys: dict[PullId, Future[None]] = field(default_factory=dict, init=False)
+    _parked: dict[PullId, tuple[Ticket, Report]] = field(default_factory=dict, init=False)
+    _told: dict[PullId, int] = field(default_factory=dict, init=False)
+    _failures: dict[PullId, int] = field(default_factory=dict, init=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
+
+    def wake(self) -> None:
+        """Something was asked for: do not wait for the next poll."""
+        self._wake.set()
+
+    def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
+        """Works until `stop` is set, or (with `until_idle`) until nothing is due. What was begun is finished, or left
+        for the next start: `Follower.stopped` tells it to end."""
+        queue = self.follower.queue
+        queue.recover()
+        telling = threading.Thread(target=self.follower.telling.run, name="telling", daemon=True)
+        telling.start()
+        next_sync = 0.0 if not until_idle else float("inf")
+        with (
+            ThreadPoolExecutor(LOOKERS, thread_name_prefix="look") as lookers,
+            ThreadPoolExecutor(self.at_once, thread_name_prefix="deploy") as deployers,
+        ):
+            while not stop.is_set():
+                if time.monotonic() >= next_sync:
+                    next_sync = time.monotonic() + self.sync_s
+                    self.ask_for_comparisons()
+                busy = self._turn(lookers, deployers)
+                if until_idle and not busy:
+                    break
+                self._wake.wait(POLL_S)
+                self._wake.clear()
+        with self._lock:
+            for ticket, _ in self._parked.values():
+                queue.again(ticket, 0)
+        self.follower.telling.stop()
+        telling.join(timeout=5)
+
+    def ask_for_comparisons(self) -> None:
+        for repository in self.repositories:
+            self.follower.queue.ask(PullId(repository, 0))
+
+    def _turn(self, lookers: ThreadPoolExecutor, deployers: ThreadPoolExecutor) -> bool:
+        """Hands out what there is to do; whether anything is being done or waits to be."""
+        queue = self.follower.queue
+        with self._lock:
+            for pull, (ticket, _) in list(self._parked.items()):
+                if queue.asked_since(ticket):
+                    del self._parked[pull]
+                    queue.again(ticket, 0)
+            while self._parked and len(self._deploys) < self.at_once:
+                pull = next(iter(self._parked))
+                ticket, _ = self._parked.pop(pull)
+                self._deploys[pull] = deployers.submit(self._work, ticket, self._deploys, True)
+            while len(self._looks) < LOOKERS and (taken := queue.take(self.clock())):
+                self._looks[taken.pull] = lookers.submit(self._work, taken, self._looks, False)
+            self._tell_positions()
+            return bool(self._looks or self._deploys or self._parked)
+
+    def _tell_positions(self) -> None:
+        positions = {pull: number for number, pull in enumerate(self._parked, 1)}
+        for pull, position in positions.items():
+            if self._told.get(pull) != position:
+                self.follower.telling.soon(replace(self._parked[pull][1], position=position))
+        self._told = positions
+
+    def _work(self, ticket: Ticket, running: dict[PullId, Future[None]], may_deploy: bool) -> None:
+        """One look, and what the queue hears of it. Whatever goes wrong with one pull request stays with it."""
+        pull, queue = ticket.pull, self.follower.queue
+        with logs.about(pull=str(pull), delivery=ticket.delivery):
+            try:
+                turn = self._compare(pull) if pull.number == 0 else self.follower.look(ticket, may_deploy=may_deploy)
+            except CxError as exc:
+                logs.warning("look failed", why=exc)
+                turn = self._later(pull, exc)
+                self.failed[pull] = str(exc)
+            except Exception:  # noqa: BLE001 - a defect met by one pull request must not stop the others
+                logs.error("look failed")
+                turn = self._later(pull, None)
+                self.failed[pull] = "a defect of cx: see the log"
+            else:
+                self._failures.pop(pull, None)
+                self.failed.pop(pull, None)
+                if turn.again_s and turn.why:
+                    self.failed[pull] = turn.why
+        with self._lock:
+            running.pop(pull, None)
+            if turn.parked:
+                self._parked[pull] = (ticket, turn.parked)
+            elif turn.again_s is None:
+                queue.done(ticket)
+            else:
+                queue.again(ticket, self.clock() + turn.again_s)
+        self.wake()
+
+    def _compare(self, repository: PullId) -> Turn:
+        for one in missed(self.follower, repository.repository):
+            logs.info("missed", missed=one.pull, why=one.why)
+            self.follower.queue.ask(one.pull)
+        return Turn()
+
+    def _later(self, pull: PullId, exc: CxError | None) -> Turn:
+        count = self._failures[pull] = self._failures.get(pull, 0) + 1
+        said = getattr(exc, "retry_after_s", None)
+        return Turn(float(said) if said else BACKOFF_S[min(count, len(BACKOFF_S)) - 1])
