@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cx import __version__
-from cx.cli import database, namespaces, stack
+from cx.cli import database, git, namespaces, stack
 from cx.cli.output import printable
 from cx.errors import CxError
 
@@ -42,6 +42,7 @@ def options(
 namespaces.register(app)
 stack.register(app)
 database.register(app)
+git.register(app)
 
 
 def main() -> NoReturn:

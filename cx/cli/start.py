@@ -21,6 +21,9 @@ Previews:
 Databases:
   db       goldens and clones: refresh, list, reset, psql, drop
 
+Pull requests:
+  git      listen to GitHub's webhooks, sync with it once, replay a delivery
+
 The host:
   up       start the host's stack: the router and the database server
   down     stop it
