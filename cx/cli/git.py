@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,13 +65,14 @@ def listen(
             insecure=insecure,
             size_max=given.size_max_kb * 1024,
         )
+        repositories = _repositories(host)
         logs.start()
         if dry_run:
             with _rehearsal(host) as (box, rehearsal):
                 serve(at, box, rehearsal)
             return
         with _alone(host), open_following(host) as following:
-            serve(at, Deliveries(host.database), Hands(following, _repositories(host)))
+            serve(at, Deliveries(host.database), Hands(following, repositories))
 
 
 @git.command()
@@ -199,7 +200,7 @@ def _rehearsal(host: Host) -> Iterator[tuple[Deliveries, Rehearsal]]:
             database.close()
 
 
-def _all_well(failed: list[str]) -> None:
+def _all_well(failed: Sequence[str]) -> None:
     if failed:
         raise Retryable(f"{len(failed)} could not be brought to what GitHub says", log=failed)
 

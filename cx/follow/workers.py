@@ -22,13 +22,17 @@ BACKOFF_S = (5, 15, 60, 180, 600)
 
 @dataclass
 class Workers:
-    """The queue is worked by this process alone (the lock `following`). `at_once`: deployments side by side."""
+    """The queue is worked by this process alone (the lock `following`). `at_once`: deployments side by side.
+
+    `looked` is told of each look: how it ended (done, parked, again, failed), and how long it took in seconds.
+    """
 
     follower: Follower
     at_once: int
     repositories: Collection[str]
     sync_s: float
     clock: Callable[[], float] = time.time
+    looked: Callable[[str, float], None] = lambda outcome, duration_s: None
     failed: dict[PullId, str] = field(default_factory=dict, init=False)
     _wake: threading.Event = field(default_factory=threading.Event, init=False)
     _looks: dict[PullId, Future[None]] = field(default_factory=dict, init=False)
@@ -100,6 +104,7 @@ class Workers:
     def _work(self, ticket: Ticket, running: dict[PullId, Future[None]], may_deploy: bool) -> None:
         """One look, and what the queue hears of it. Whatever goes wrong with one pull request stays with it."""
         pull, queue = ticket.pull, self.follower.queue
+        began, outcome = time.monotonic(), "failed"
         with logs.about(pull=str(pull), delivery=ticket.delivery):
             try:
                 turn = self._compare(pull) if pull.number == 0 else self.follower.look(ticket, may_deploy=may_deploy)
@@ -114,8 +119,10 @@ class Workers:
             else:
                 self._failures.pop(pull, None)
                 self.failed.pop(pull, None)
+                outcome = "parked" if turn.parked else "done" if turn.again_s is None else "again"
                 if turn.again_s and turn.why:
                     self.failed[pull] = turn.why
+        self.looked(outcome, time.monotonic() - began)
         with self._lock:
             running.pop(pull, None)
             if turn.parked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,6 +36,9 @@ class Following(Protocol):
     def wake(self) -> None:
         """Something new is in the queue. Returns at once."""
 
+    def measure(self, looked: Callable[[str, float], None]) -> None:
+        """`looked` is told of each look from now on: a word for its outcome, and its seconds."""
+
     def problems(self) -> Sequence[str]:
         """Why what is in the queue is not being worked on, in words; empty when all is well."""
 
@@ -52,6 +55,8 @@ class Runs(Protocol):
     def run(self, stop: threading.Event) -> None: ...
 
     def wake(self) -> None: ...
+
+    def measure(self, looked: Callable[[str, float], None]) -> None: ...
 
     def drain(self) -> Sequence[str]: ...
 
@@ -82,6 +87,9 @@ class Hands:
 
     def wake(self) -> None:
         self.work.wake()
+
+    def measure(self, looked: Callable[[str, float], None]) -> None:
+        self.work.measure(looked)
 
     def problems(self) -> Sequence[str]:
         return [] if self._thread and self._thread.is_alive() else ["nobody works on what is stored"]
@@ -127,9 +135,7 @@ def place(host: str, port: int, secrets: Sequence[Secret], *, insecure: bool, si
     return Place(host, port, revealed, size_max)
 
 
-def assembled(
-    at: Place, box: Deliveries, following: Following, routes: Sequence[BaseRoute] = ()
-) -> tuple[Starlette, Metrics]:
+def assembled(at: Place, box: Deliveries, following: Following, routes: Sequence[BaseRoute] = ()) -> Starlette:
     """The app over the queue `box` and who works it."""
     metrics = Metrics(lambda: (len(box.waiting()), len(box.running())))
 
@@ -141,7 +147,8 @@ def assembled(
         return list(following.problems())
 
     webhook = Webhook(box, at.secrets, following.repositories, metrics, following.wake, size_max=at.size_max)
-    return make_app(webhook, metrics, missing, routes), metrics
+    following.measure(metrics.looked)
+    return make_app(webhook, metrics, missing, routes)
 
 
 def listen(at: Place, box: Deliveries, following: Following, routes: Sequence[BaseRoute] = ()) -> None:
@@ -151,7 +158,7 @@ def listen(at: Place, box: Deliveries, following: Following, routes: Sequence[Ba
     """
     socket = bound(at.host, at.port)
     left = box.recover()
-    app, _ = assembled(at, box, following, routes)
+    app = assembled(at, box, following, routes)
     following.start()
     host, port = socket.getsockname()[:2]
     logs.info(

@@ -39,6 +39,9 @@ class Rehearsal:
     def wake(self) -> None:
         self._news.set()
 
+    def measure(self, looked: Callable[[str, float], None]) -> None:
+        """Plans are not looks."""
+
     def problems(self) -> Sequence[str]:
         return [] if self._thread and self._thread.is_alive() else ["nobody plans"]
 

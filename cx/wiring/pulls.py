@@ -73,6 +73,10 @@ class Following:
     def wake(self) -> None:
         self.workers.wake()
 
+    def measure(self, looked: Callable[[str, float], None]) -> None:
+        """`looked` is told of each look, as Workers says."""
+        self.workers.looked = looked
+
     def plan(self, pull: PullId) -> str:
         """What a look at it would do, in words. Number 0: of all that a comparison finds. Nothing is written."""
         if pull.number:

@@ -37,6 +37,9 @@ class Hands:
     def wake(self) -> None:
         self.said.append("wake")
 
+    def measure(self, looked: Callable[[str, float], None]) -> None:
+        looked("done", 0.5)
+
     def problems(self) -> list[str]:
         return self.wrong
 
@@ -158,6 +161,7 @@ def test_a_delivery_wakes_who_works(box: Deliveries) -> None:
 
     def do(listener: Listener) -> None:
         assert listener.send("pull_request", pull_request()).status == 202
+        assert b'cx_looks_total{outcome="done"} 1.0' in listener.ask("GET", "/metrics").body
 
     until_signal(box, hands, do)
     assert hands.said == ["start", "wake", "stop"]
