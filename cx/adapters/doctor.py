@@ -132,12 +132,6 @@ class Doctor:
             yield Check("disk", "broken", f"{free >> 30} GiB are free at {root}", "`cx prune`, `docker system df`")
         else:
             yield Check("disk", "ok", f"{free >> 30} GiB are free at {root}")
-        if _reflinks(root):
-            yield Check("reflinks", "ok", "clones of databases share their blocks")
-        else:
-            yield Check(
-                "reflinks", "advice", "the file system copies each clone in full", "put Docker's data on XFS or btrfs"
-            )
 
     def _clock(self, version: dict[str, Any], info: dict[str, Any]) -> Iterator[Check]:
         with translated("ask the engine"):
@@ -174,6 +168,7 @@ class Doctor:
                 yield Check(f"port {port}", "broken", "the router does not listen", "cx up")
 
     def _postgres(self) -> Iterator[Check]:
+        from cx.adapters.postgres import volume
         from cx.adapters.postgres.server import session
 
         with session(self.server) as connection:
@@ -181,8 +176,30 @@ class Doctor:
                 "SELECT current_setting('server_version'), count(*), current_setting('max_connections')::int"
                 " FROM pg_stat_activity"
             ).fetchone()
+            place, version = volume.look(connection), connection.info.server_version
         assert row is not None  # noqa: S101 - an aggregate always gives a row
         yield Check("databases", "ok", f"PostgreSQL {row[0]}, {row[1]} of {row[2]} connections")
+        free = f"{place.free_bytes >> 30} GiB are free"
+        if place.reflink and version >= 180000:
+            yield Check("clones", "ok", f"share their blocks with the golden ({place.filesystem}); {free}")
+            return
+        gain = "by reflink, 1 GB takes 0.1 s and no disk instead of 0.5 s and 1 GB"
+        if place.reflink:
+            yield Check("clones", "advice", f"this PostgreSQL copies in full; {gain}", "take postgres:18 or newer")
+        elif self.settings.postgres.volume_size:
+            yield Check("clones", "broken", f"{place.filesystem} shares no blocks; {free}", "cx down, then cx up")
+        else:
+            remedy = "put postgres.path on XFS or btrfs"
+            if self._may_mount():
+                remedy = "set postgres.volume_size: this host can mount an XFS file"
+            yield Check("clones", "advice", f"{place.filesystem} copies each in full; {gain}; {free}", remedy)
+
+    def _may_mount(self) -> bool:
+        """Whether containers of the engine may mount a file system for the host."""
+        with translated("ask the engine"):
+            info = self.engine.api.info()
+        options = " ".join(info.get("SecurityOptions") or ())
+        return info.get("OSType") == "linux" and not any(word in options for word in ("rootless", "userns"))
 
     def _domain(self) -> Iterator[Check]:
         host = f"preview-0-app.{self.settings.domain}"
@@ -226,19 +243,3 @@ def _host_routes() -> Iterator[ipaddress.IPv4Network]:
         prefix = int.from_bytes(bytes.fromhex(mask), "little").bit_count()
         if prefix:
             yield ipaddress.IPv4Network((address, prefix))
-
-
-def _reflinks(folder: str) -> bool:
-    """Whether a file can share its blocks with a copy, tried with FICLONE on two files."""
-    import fcntl
-    import tempfile
-
-    ficlone = 0x40049409  # linux/fs.h
-    try:
-        with tempfile.TemporaryFile(dir=folder) as source, tempfile.TemporaryFile(dir=folder) as copy:
-            source.write(b"x" * 4096)
-            source.flush()
-            fcntl.ioctl(copy.fileno(), ficlone, source.fileno())
-    except OSError:
-        return False
-    return True

@@ -7,6 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cx.errors import Retryable, Terminal
 from cx.model.names import Names
 from cx.resources import folder, template
 from cx.settings import Settings
+from cx.settings.rules import disk_bytes
 
 TIMEOUT_S = 900
 READY_S = 90
@@ -48,7 +50,10 @@ class Stack:
     def up(self, say: Callable[[str], None]) -> None:
         """The stack runs as the settings say, and answers. Safe to repeat."""
         self._check_ports()
-        self._pooler_image(say)
+        self._check_place()
+        self._image(self.settings.pooler.image, "pgbouncer", say)
+        if self.settings.postgres.volume_size:
+            self._image(self.settings.postgres.volume_image, "volume", say)
         prefix = data_subnet(self.networks.pool).prefixlen
         self._data_network(prefix)
         say("start the router and the database server")
@@ -61,12 +66,14 @@ class Stack:
         Its network goes with them, unless poolers of namespaces that still run are members of it.
         """
         self._compose(["down", "--timeout", "60", *(["--volumes"] if volumes else [])], say)
+        self._leave_place(volumes=volumes)
         if not self.networks.members(self.names.data_network()):
             self.networks.remove(self.names.data_network())
 
     def parts(self) -> list[Part]:
         found = []
-        for name in ("router", "postgres"):
+        own = ("volume",) if self.settings.postgres.volume_size else ()
+        for name in ("router", *own, "postgres"):
             with translated("look at the stack"):
                 try:
                     state = self.engine.api.inspect_container(f"{self.names.instance}-{name}")["State"]
@@ -98,6 +105,8 @@ class Stack:
             tls=tls,
             acme_ca=content(router.acme_ca) if tls == "acme" else "",
             certificate=content(router.certificate) if tls == "files" else "",
+            data_path=self._data_path,
+            volume_bytes=self._volume_bytes,
             server_address=server_address(self.networks.pool),
             labels=labels,
             logging=json.dumps({"driver": "json-file", "options": options}),
@@ -144,8 +153,59 @@ class Stack:
                     remedy=f"stop it (`ss -ltnp 'sport = :{port}'` names it), or set router.{key}",
                 )
 
-    def _pooler_image(self, say: Callable[[str], None]) -> None:
-        image = self.settings.pooler.image
+    @property
+    def _volume_bytes(self) -> int:
+        size = self.settings.postgres.volume_size
+        return disk_bytes(size) if size else 0
+
+    @property
+    def _data_path(self) -> str:
+        """The folder of the engine's host with the server's data; "" for a volume of the engine's own."""
+        given = self.settings.postgres
+        if given.path:
+            return str(given.path)
+        return f"/var/lib/cx/{self.names.instance}-postgres" if given.volume_size else ""
+
+    def _check_place(self) -> None:
+        """The server's data lies where the settings say, or there is none yet: it is not left behind unseen."""
+        wanted = f"{self.names.instance}_postgres"
+        if self._data_path:
+            wanted = self._data_path + ("/mounted" if self._volume_bytes else "")
+        with translated("look at the database server's data"):
+            try:
+                mounts = self.engine.api.inspect_container(f"{self.names.instance}-postgres")["Mounts"]
+            except NotFound:
+                kept = f"{self.names.instance}_postgres"
+                mounts = self.engine.api.volumes(filters={"name": f"^{kept}$"})["Volumes"] or []
+                mounts = [{"Name": one["Name"], "Destination": "/var/lib/postgresql"} for one in mounts]
+        for one in mounts:
+            is_at = one.get("Name") or one.get("Source")
+            if one["Destination"] == "/var/lib/postgresql" and is_at != wanted:
+                raise Terminal(
+                    f"the database server's data is at {is_at}, and is to be at {wanted} (postgres.path, volume_size)",
+                    remedy="`cx down --volumes` gives it up; then `cx up`, `cx db refresh`, and deploy again",
+                )
+
+    def _leave_place(self, *, volumes: bool) -> None:
+        with translated("remove the database server's data"):
+            if volumes:
+                with suppress(NotFound):  # also that of settings of before
+                    self.engine.api.remove_volume(f"{self.names.instance}_postgres")
+            if not self._volume_bytes:
+                return
+            path = self._data_path
+            self.engine.client.containers.run(
+                self.settings.postgres.volume_image,
+                ["detach", path, *(["remove"] if volumes else [])],
+                privileged=True,
+                pid_mode="host",
+                network_mode="none",
+                volumes=[f"{path}:/volume"],
+                labels=self.names.labels(None, "volume"),
+                remove=True,
+            )
+
+    def _image(self, image: str, recipe: str, say: Callable[[str], None]) -> None:
         with translated(f"look for image {image}"):
             try:
                 self.engine.api.inspect_image(image)
@@ -153,7 +213,7 @@ class Stack:
             except ImageNotFound:
                 pass
         say(f"build {image}")
-        context = str(folder("compose") / "images" / "pgbouncer")
+        context = str(folder("compose") / "images" / recipe)
         argv = [*plugin("buildx"), "build", "--builder=default", "--progress", "plain", "--load", "--provenance=false"]
         try:
             run([*argv, "--tag", image, context], timeout_s=TIMEOUT_S)

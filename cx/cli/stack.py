@@ -14,11 +14,15 @@ config = typer.Typer(help="The host configuration.", no_args_is_help=True, rich_
 def up() -> None:
     """Start the host's stack: the router and the database server."""
     from cx import wiring
-    from cx.adapters.postgres.server import prepare
+    from cx.adapters.postgres import volume
+    from cx.adapters.postgres.server import prepare, session
 
     with wiring.open_host() as host, host.lock("stack", "start the stack", wait_s=60):
         host.stack.up(lambda text: print(f"{text} ...", flush=True))
         prepare(host.server)
+        with session(host.server) as connection:
+            volume.tune(connection)
+        host.refill_later()
         url = host.settings.base_url(f"NAMESPACE-SERVICE.{host.settings.domain}")
         print(f"the host's stack is up: previews answer at {url}")
 

@@ -18,10 +18,12 @@ from cx.settings.github import GitHub, is_repository
 from cx.settings.listen import Listen
 from cx.settings.rules import (
     is_address,
+    is_disk,
     is_domain,
     is_email,
     is_extension,
     is_grant,
+    is_host_path,
     is_hostname,
     is_https_url,
     is_log_size,
@@ -92,6 +94,25 @@ class Postgres(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_connections: Annotated[int, Meta(ge=20, le=20000, description="Connections to the whole server.")] = 500
     shared_buffers: Annotated[str, Meta(description="Memory for cached pages."), Rule(is_pg_size)] = "256MB"
     memory: Annotated[str, Meta(description="Limit of the server's container."), Rule(is_memory)] = "4g"
+    path: Annotated[
+        str | None,
+        Meta(
+            description="Folder of the engine's host for the server's data, on XFS or btrfs for clones that share "
+            "their blocks. Default: a volume of the engine's; with `volume_size`, `/var/lib/cx/INSTANCE-postgres`."
+        ),
+        Rule(is_host_path),
+    ] = None
+    volume_size: Annotated[
+        str | None,
+        Meta(
+            description="Such as `50g`: `cx up` makes a file of this size in `path`, with an XFS file system in which "
+            "clones share their blocks, and mounts it. For Linux hosts where Docker runs as root."
+        ),
+        Rule(is_disk),
+    ] = None
+    volume_image: Annotated[
+        Image, Meta(description="Image that mounts that file; built by `cx up` where it is not there.")
+    ] = "cx/volume:1"
     connection_limit: Annotated[
         int, Meta(ge=1, le=1000, description="Connections that one namespace's clone takes at most.")
     ] = 20

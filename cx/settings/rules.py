@@ -81,9 +81,27 @@ def is_memory(text: str) -> None:
         raise ValueError(f"should be at least 16m, is {shown(text)}")
 
 
+def is_disk(text: str) -> None:
+    if disk_bytes(text) < 1 << 30:
+        raise ValueError(f"should be at least 1g, is {shown(text)}")
+
+
+def disk_bytes(text: str) -> int:
+    """`text` such as 50g or 2t in bytes. Raises ValueError."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})([gt])b?", text.lower())
+    if not match:
+        raise ValueError(f"should be a size such as 50g or 2t, is {shown(text)}")
+    return int(match[1]) << {"g": 30, "t": 40}[match[2]]
+
+
 def is_log_size(text: str) -> None:
     if not re.fullmatch(r"[1-9][0-9]{0,5}[kmg]", text):
         raise ValueError(f"should be a size such as 10m, is {shown(text)}")
+
+
+def is_host_path(text: str) -> None:
+    if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", text) or "/../" in f"{text}/":
+        raise ValueError(f"should be an absolute path of letters, digits, '.', '_' and '-', is {shown(text)}")
 
 
 def is_pg_size(text: str) -> None:

@@ -1,0 +1,148 @@
+"""A volume whose files share their blocks, made by `cx up` on a host with root: there again after a reboot."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import psycopg
+import pytest
+from live import EXAMPLES, Cx, free_pool, free_port, sweep
+
+from cx import settings as host_settings
+from cx.adapters.postgres import volume
+from cx.adapters.postgres.server import session
+from cx.adapters.postgres.values import Clone, Terms
+from cx.model.names import Namespace
+from cx.wiring import Host
+
+if os.geteuid() != 0 or platform.system() != "Linux" or "xfs" not in Path("/proc/filesystems").read_text():
+    modules = Path(f"/lib/modules/{platform.release()}/modules.builtin")
+    if os.geteuid() != 0 or not modules.exists() or "xfs" not in modules.read_text():
+        pytest.skip("a loop-mounted XFS needs root and a kernel with XFS", allow_module_level=True)
+
+ONE, TWO = Namespace("preview-1"), Namespace("preview-2")
+
+
+@pytest.fixture(scope="module")
+def reflinked(tmp_path_factory: pytest.TempPathFactory, production: str) -> Iterator[Cx]:
+    folder = tmp_path_factory.mktemp("reflinked")
+    instance = f"t{secrets.token_hex(3)}"
+    port = free_port()
+    config = folder / "host.toml"
+    config.write_text(
+        f"""
+instance = "{instance}"
+state_dir = "{folder / "state"}"
+[router]
+http_port = {port}
+admin_port = {free_port()}
+[network]
+pool = "{free_pool()}"
+[postgres]
+path = "{folder / "data"}"
+volume_size = "3g"
+spares = 0
+[databases.app]
+source = "{production}"
+sanitise = "{EXAMPLES / "mask.sql"}"
+"""
+    )
+    cx = Cx(config, port, instance)
+    try:
+        cx("up")
+        cx("db", "refresh", "app")
+        yield cx
+        cx("down", "--volumes", "--force")
+        assert list((folder / "data").iterdir()) == []
+        assert str(folder) not in Path("/proc/mounts").read_text()
+    finally:
+        sweep(instance)
+        subprocess.run(["umount", str(folder / "data" / "mounted")], check=False, capture_output=True)
+
+
+@pytest.fixture
+def host(reflinked: Cx) -> Iterator[Host]:
+    host = Host(host_settings.load(reflinked.config, {}))
+    yield host
+    for clone in host.clones.observe_all():
+        host.clones.drop(clone.namespace, clone.source)
+    host.close()
+
+
+def rows(host: Host, clone: Clone, query: str) -> list[tuple[object, ...]]:
+    to = host.clones.connection(clone)
+    with psycopg.connect(
+        host=to.host, port=to.port, dbname=to.database, user=to.user, password=to.password, autocommit=True
+    ) as app:
+        cursor = app.execute(query)
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_cx_knows_what_the_volume_can_do(reflinked: Cx, host: Host) -> None:
+    (golden,) = host.goldens.list()
+    assert (golden.strategy, golden.filesystem) == ("reflink", "xfs")
+    listed = reflinked.json("db", "list")
+    assert isinstance(listed, dict)
+    assert listed["goldens"][0]["strategy"] == "reflink"
+    found = {one["name"]: one for one in json.loads(reflinked("doctor", "--json", check=False).stdout)}
+    assert (found["clones"]["state"], "xfs" in found["clones"]["finding"]) == ("ok", True)
+
+
+def test_clones_share_their_blocks(host: Host) -> None:
+    """A table of 50 MB: ten copies of it take less than one. The one golden's clone is branched to the others."""
+    rows(
+        host,
+        host.clones.clone(ONE, "app"),
+        "CREATE TABLE big AS SELECT g, repeat('x', 500) FROM generate_series(1, 100000) g",
+    )
+    with session(host.server) as connection:
+        connection.execute("CHECKPOINT")
+        before = volume.look(connection).free_bytes
+        for number in range(10):
+            host.clones.branch(Namespace(f"copy-{number}"), "app", ONE)
+        connection.execute("CHECKPOINT")
+        taken = before - volume.look(connection).free_bytes
+    assert taken < 50e6
+    last = host.clones.branch(TWO, "app", ONE)
+    rows(host, last, "UPDATE big SET g = -g WHERE g % 1000 = 0")
+    first = host.clones.clone(ONE, "app")
+    assert rows(host, first, "SELECT count(*) FROM big WHERE g < 0") == [(0,)]
+    assert rows(host, last, "SELECT count(*) FROM big WHERE g < 0") == [(100,)]
+
+
+def test_a_source_can_override_the_strategy(host: Host) -> None:
+    assert host.clones.clone(ONE, "app").made == "reflink"
+    assert host.clones.clone(TWO, "app", Terms(strategy="wal_log")).made == "wal_log"
+
+
+def test_the_volume_is_there_again_after_a_reboot(reflinked: Cx, host: Host) -> None:
+    """Everything is killed, the mount is gone as after a reboot; the server comes up before its volume does."""
+    clone = host.clones.clone(ONE, "app")
+    rows(host, clone, "CREATE TABLE kept AS SELECT 1")
+    engine = docker.from_env()
+    server, mount = (engine.containers.get(f"{reflinked.instance}-{name}") for name in ("postgres", "volume"))
+    for one in (server, mount):
+        one.kill()
+    place = next(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if "/reflinked" in line)
+    subprocess.run(["umount", place], check=True)
+    server.start()
+    mount.start()
+    reflinked("up")
+    assert rows(host, host.clones.clone(ONE, "app"), "SELECT count(*) FROM kept") == [(1,)]
+    assert [one for one in os.listdir(place) if not one.startswith(".")] == ["18"]
+    engine.close()
+
+
+def test_data_is_not_left_behind_unseen(reflinked: Cx, tmp_path: Path) -> None:
+    other = tmp_path / "host.toml"
+    other.write_text(reflinked.config.read_text().replace('volume_size = "3g"', ""))
+    done = reflinked("up", check=False, CX_CONFIG=str(other))
+    assert done.returncode == 1
+    assert "cx down --volumes" in done.stderr
