@@ -26,6 +26,7 @@ class Databases:
     postgres: PostgresClones
     terms: Mapping[str, Terms]
     password_key: bytes
+    pool_mode: str = "session"
 
     def observe(self, namespace: Namespace) -> tuple[Clone, ...]:
         return tuple(
@@ -57,7 +58,9 @@ class Databases:
         if password is None:
             password = role_password(self.password_key, f"app of {found.database}")
         connection = self.postgres.connection(found)
-        files = pooler_files(use, connection, pool_size=self._terms(use.name).connection_limit, password=password)
+        files = pooler_files(
+            use, connection, pool_size=self._terms(use.name).connection_limit, password=password, mode=self.pool_mode
+        )
         return Pooler(use, files, variables(use, password))
 
     def _terms(self, source: str) -> Terms:

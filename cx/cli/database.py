@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, size, table
+from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, printable, size, table
 from cx.errors import CxError, Invalid, NotFound, Terminal
 from cx.model.names import Namespace
 
@@ -23,6 +23,8 @@ db = typer.Typer(help="Goldens and clones of databases.", no_args_is_help=True, 
 
 NamespaceArgument = Annotated[str, typer.Argument(metavar="NAMESPACE", autocompletion=lambda: _complete())]
 NameArgument = Annotated[str, typer.Argument(metavar="[DATABASE]", help="Where a namespace has several.")]
+
+SnapshotArgument = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Its name.")]
 
 
 def _complete() -> list[str]:
@@ -184,6 +186,105 @@ def reset(namespace: NamespaceArgument, database: NameArgument = "", force: Forc
 
 
 @db.command()
+def snapshot(
+    namespace: NamespaceArgument,
+    name: SnapshotArgument,
+    database: NameArgument = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Remove it instead.")] = False,
+) -> None:
+    """Keep what a namespace's database holds now, under a name. Its connections are cut for a moment."""
+    from cx import wiring
+
+    space = Namespace(namespace)
+    with wiring.open_host() as host, host.lock(space.name, "take a snapshot", wait_s=60):
+        source = _source(host, space, database)
+        if remove:
+            host.clones.forget(space, source, name)
+            print(f"{namespace}: snapshot {name} of {source} is gone")
+            return
+        host.clones.snapshot(space, source, name)
+        print(f"{namespace}: snapshot {name} of {source} is kept; `cx db restore {namespace} {name}` brings it back")
+
+
+@db.command()
+def restore(
+    namespace: NamespaceArgument, name: SnapshotArgument, database: NameArgument = "", force: ForceOption = False
+) -> None:
+    """Bring a snapshot's data back; then the release command runs on it."""
+    from cx import wiring
+    from cx.cli.namespaces import settle
+
+    space = Namespace(namespace)
+    with wiring.open_host() as host:
+        source = _source(host, space, database)
+        confirm(f"Throw away the data of {namespace} for its snapshot {name}?", force=force)
+        with host.lock(space.name, "restore a snapshot", wait_s=60):
+            host.clones.restore(space, source, name, host.terms[source])
+        settle(host, space, f"restore {name}", as_json=False)
+
+
+@db.command()
+def branch(
+    namespace: NamespaceArgument,
+    other: Annotated[str, typer.Option("--from", metavar="NAMESPACE", help="Whose data it gets a copy of.")],
+    database: NameArgument = "",
+    force: ForceOption = False,
+) -> None:
+    """Give a namespace a copy of another's data; then the release command runs on it."""
+    from cx import wiring
+    from cx.cli.namespaces import settle
+
+    space, of = Namespace(namespace), Namespace(other)
+    if space == of:
+        raise Invalid("--from", other, "is the namespace itself")
+    with wiring.open_host() as host:
+        source = _source(host, space, database)
+        confirm(f"Throw away the data of {namespace} for a copy of that of {other}?", force=force)
+        with host.lock(space.name, f"branch from {other}", wait_s=60):
+            host.clones.branch(space, source, of, host.terms[source])
+        settle(host, space, f"branch from {other}", as_json=False)
+
+
+@db.command()
+def diff(namespace: NamespaceArgument, database: NameArgument = "", json: JsonOption = False) -> None:
+    """Show how a namespace's schema and row counts differ from the newest golden's."""
+    from cx import wiring
+
+    space = Namespace(namespace)
+    with wiring.open_host() as host:
+        source = _source(host, space, database)
+        clone = next(one for one in host.clones.observe(space) if one.source == source)
+        with host.spares.borrowed(source, host.terms[source]) as golden:
+            found = host.comparing.compare(golden, host.names.golden_owner(source), host.clones.connection(clone))
+    if json:
+        as_json(found)
+        return
+    for line in found.schema:
+        print(printable(line))
+    if found.schema and found.rows:
+        print()
+    table(
+        ["table", "rows in golden", f"in {namespace}"],
+        [[one.table, *("-" if n is None else str(n) for n in (one.golden, one.clone))] for one in found.rows],
+        "" if found.schema else "no difference",
+    )
+
+
+@db.command()
+def dump(namespace: NamespaceArgument, database: NameArgument = "") -> None:
+    """Write a dump of a namespace's database, as of pg_dump --format=custom, to standard output."""
+    from cx import wiring
+
+    if os.isatty(1):
+        raise Invalid("standard output", "", "is a terminal", remedy=f"cx db dump {namespace} > FILE")
+    with wiring.open_host() as host:
+        clone = _one(host, Namespace(namespace), database)
+        container = f"{host.names.instance}-postgres"
+    argv = ["pg_dump", "--format=custom", "--no-owner", "--no-acl", "--username", clone, "--dbname", clone]
+    os.execvp("docker", ["docker", "exec", container, *argv])  # noqa: S606
+
+
+@db.command()
 def psql(namespace: NamespaceArgument, database: NameArgument = "") -> None:
     """Open psql on a namespace's clone, as the role that the app has."""
     from cx import wiring
@@ -224,6 +325,15 @@ def _one(host: Host, namespace: Namespace, database: str) -> str:
         error: CxError = NotFound(f"{namespace} has no database {database}", remedy=f"it has {', '.join(clones)}")
         raise error
     return found
+
+
+def _source(host: Host, namespace: Namespace, database: str) -> str:
+    """The source of the one clone that is meant. Raises NotFound, Invalid."""
+    clone = _one(host, namespace, database)
+    source = next(one.source for one in host.clones.observe(namespace) if one.database == clone)
+    if source not in host.terms:
+        raise NotFound(f"database {source} is not in the host configuration", remedy=f"add [databases.{source}]")
+    return source
 
 
 def register(app: typer.Typer) -> None:

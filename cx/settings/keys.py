@@ -130,6 +130,13 @@ class Pooler(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     image: Annotated[Image, Meta(description="Image of the pooler; built by `cx up` where it is not there.")] = (
         "cx/pgbouncer:1"
     )
+    mode: Annotated[
+        Literal["session", "transaction"],
+        Meta(
+            description="A connection to the clone is an app's for its session, or for one transaction at a time: "
+            "fewer connections, but what an app sets for its session (SET, LISTEN, advisory locks) does not hold."
+        ),
+    ] = "session"
 
 
 class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cx.adapters.docker.workloads import Workloads
     from cx.adapters.doctor import Doctor
     from cx.adapters.postgres.clones import PostgresClones
+    from cx.adapters.postgres.comparing import Comparing
     from cx.adapters.postgres.goldens import PostgresGoldens
     from cx.adapters.postgres.spares import PostgresSpares
     from cx.adapters.postgres.values import Server, Terms
@@ -165,7 +166,7 @@ class Host:
     def databases(self) -> Databases:
         from cx.adapters.databases import Databases
 
-        return Databases(self.clones, self.terms, self._secret("clones").encode())
+        return Databases(self.clones, self.terms, self._secret("clones").encode(), self.settings.pooler.mode)
 
     @property
     def terms(self) -> dict[str, Terms]:
@@ -190,6 +191,12 @@ class Host:
         from cx.adapters.postgres.spares import PostgresSpares
 
         return PostgresSpares(self.server, self.names, checkpoint=self.fault)
+
+    @property
+    def comparing(self) -> Comparing:
+        from cx.adapters.postgres.comparing import Comparing
+
+        return Comparing(self.engine.client, f"{self.names.instance}-postgres", self.server)
 
     @cached_property
     def goldens(self) -> PostgresGoldens:

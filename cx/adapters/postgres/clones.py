@@ -199,7 +199,7 @@ class PostgresClones:
             if snapshot is None:
                 known = ", ".join(sorted(one.name for one in self._snapshots(held))) or "none"
                 raise SnapshotMissing(
-                    f"{namespace} has no snapshot {name} of {source}; it has {known}", remedy="`cx db snapshots`"
+                    f"{namespace} has no snapshot {name} of {source}; it has {known}", remedy="`cx db list`"
                 )
             mark = held.found.databases[snapshot.database]
             kept = mark.facts.get("settings") if mark else None
@@ -391,6 +391,8 @@ class PostgresClones:
                 script(
                     statement("REASSIGN OWNED BY {role} TO {owner}", **parts),
                     statement("DROP OWNED BY {role}", **parts),
+                    # That took what is granted to it everywhere, its own database among it.
+                    statement("GRANT CONNECT ON DATABASE {role} TO {role}", **parts),
                 )
             )
         held.connection.execute(

@@ -30,13 +30,14 @@ _RESET = (
 
 
 def pooler_files(
-    use: DatabaseUse, connection: Connection, *, pool_size: int = 20, password: str = ""
+    use: DatabaseUse, connection: Connection, *, pool_size: int = 20, password: str = "", mode: str = "session"
 ) -> Mapping[str, bytes]:
     """The pooler's configuration by absolute path; secret, for the pooler's container only.
 
     `password` is what the app logs in with where `use.password` is None. `pool_size` bounds the connections
-    to the clone; up to ten times as many clients wait for one. The app's sessions see the clone's database
-    name, and `current_user` as the owner of all objects; they are nobody's superuser, whatever `use.user` is.
+    to the clone, of which a client has one for its session or, by `mode`, for one transaction; up to ten times as
+    many clients wait. The app's sessions see the clone's database name, and `current_user` as the owner of all
+    objects; they are nobody's superuser, whatever `use.user` is.
     Raises Invalid for credentials that PgBouncer cannot hold.
     """
     expected = password if use.password is None else use.password
@@ -49,7 +50,8 @@ def pooler_files(
         "auth_file": USERS,
         "admin_users": "",
         "stats_users": "",
-        "pool_mode": "session",
+        "pool_mode": mode,
+        "max_prepared_statements": 200,  # a client's prepared ones are followed to whatever connection it gets
         "default_pool_size": pool_size,
         "max_db_connections": pool_size,
         "max_client_conn": max(100, 10 * pool_size),

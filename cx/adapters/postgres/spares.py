@@ -6,16 +6,18 @@ when somebody died, and goes. Only the holder of the source's lock makes or drop
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from psycopg import errors, sql
 
 from cx.adapters.postgres import marks, naming, observing, opening, volume
 from cx.adapters.postgres.copying import copy
-from cx.adapters.postgres.dropping import drop_database
-from cx.adapters.postgres.errors import NoSpace
+from cx.adapters.postgres.dropping import allow, drop_database
+from cx.adapters.postgres.errors import GoldenMissing, NoSpace
 from cx.adapters.postgres.observing import Found
-from cx.adapters.postgres.server import Session, script, session, statement, tried_lock
+from cx.adapters.postgres.server import Session, locked, revoke_all, script, session, statement, tried_lock
 from cx.adapters.postgres.strategy import room_needed
 from cx.adapters.postgres.values import Checkpoint, Golden, Server, Spare, Terms, nowhere
 from cx.model.names import Names
@@ -61,6 +63,27 @@ class PostgresSpares:
                 except errors.InvalidCatalogName:  # a refresh has replaced the golden just now
                     continue
                 made += 1
+
+    @contextmanager
+    def borrowed(self, source: str, terms: Terms) -> Iterator[str]:
+        """A copy of the newest golden that the superuser can connect to, gone afterwards. Raises GoldenMissing."""
+        with session(self._server) as connection:
+            locked(connection, f"spares {self._names.instance} {source}")  # without a mark, a refill would drop it
+            found = observing.look(connection, self._names, self._names.golden_prefix(source))
+            golden = observing.newest(observing.goldens(self._names, found), source)
+            if golden is None:
+                raise GoldenMissing(source)
+            database = naming.spare(self._names, source)
+            by = terms.strategy or golden.strategy
+            owner = self._server.user
+            try:
+                copy(connection, golden.database, database, by=by, filesystem=golden.filesystem, owner=owner)
+                connection.execute(script(revoke_all(database), allow(database)))
+                self._checkpoint("borrow:copied")
+                yield database
+            finally:
+                if not connection.closed:
+                    drop_database(self._server, connection, database)
 
     def _make(self, connection: Session, golden: Golden, terms: Terms) -> None:
         by = terms.strategy or golden.strategy

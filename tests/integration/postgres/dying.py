@@ -34,6 +34,12 @@ def main() -> None:
         goldens.refresh(Source("shop", url=told["url"], sanitise=script))
     elif told["operation"] == "spares":
         PostgresSpares(server, names, checkpoint=checkpoint).refill("shop", Terms(spares=2))
+    elif told["operation"] == "snapshot":
+        clones.snapshot(namespace, "shop", "x")
+    elif told["operation"] == "restore":
+        clones.restore(namespace, "shop", "full")
+    elif told["operation"] == "branch":
+        clones.branch(Namespace("preview-2"), "shop", namespace)
     else:
         getattr(clones, told["operation"])(namespace, "shop")
 
