@@ -98,7 +98,7 @@ def main() -> int:
         say("clean up")
         bench.sweep()
         shutil.rmtree(folder, ignore_errors=True)
-    if report.figures:
+    if report.figures or report.facts:
         print(report.table())
         given.json.write_text(report.document())
         say(f"written to {given.json}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import psycopg
 from figures import Figure, Report, Step
 from host import Bench, Failed, source_of
+from pulls import burst, webhook
 
 from cx.model.names import Namespace
 from cx.wiring import Host
@@ -241,12 +242,14 @@ GROUPS: dict[str, Callable[[Bench, Report, bool], None]] = {
     "deploy": deploy,
     "clone": clone,
     "scale": scale,
+    "burst": burst,
+    "webhook": webhook,
 }
 
 
 def sources(groups: Sequence[str], *, quick: bool, free_gb: float) -> tuple[str, ...]:
     """The goldens that `groups` need. 4 GB are cloned only where there is room for several of it."""
-    wanted = ["8mb"] if {"start", "scale"} & {*groups} else []
+    wanted = ["8mb"] if {"start", "scale", "burst", "webhook"} & {*groups} else []
     if {"deploy", "clone"} & {*groups}:
         wanted += ["100mb"] if "clone" in groups else []
         wanted += ["1gb"]

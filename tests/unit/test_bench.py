@@ -26,6 +26,7 @@ def _loaded(name: str) -> ModuleType:
 
 figures = _loaded("figures")
 _loaded("host")
+_loaded("pulls")
 rows = _loaded("rows")
 bench = _loaded("main")
 
