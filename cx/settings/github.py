@@ -101,6 +101,9 @@ class Repository(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[Annotated[str, Rule(is_variable)], Secret],
         Meta(description="Variables for every service, such as keys of a test account. A fork never gets them."),
     ] = {}
+    comment_template: Annotated[
+        Path | None, Meta(description="A Jinja template for the comment, instead of `templates/comment.md.j2`.")
+    ] = None
     url: Annotated[
         str | None,
         Meta(description="Where to fetch it from instead of GitHub. A path or `file://` needs `allow_local`."),

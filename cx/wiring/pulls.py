@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 import time
@@ -116,10 +115,9 @@ def open_following(
 
 
 def _github(host: Host) -> tuple[Forge, Announcer]:
-    found: tuple[Forge, Announcer] = importlib.import_module("cx.adapters.github").open_github(
-        host.settings.github, os.environ
-    )
-    return found
+    from cx.adapters.github import open_github
+
+    return open_github(host.settings.github, os.environ)
 
 
 def job_environment(environ: Mapping[str, str]) -> dict[str, str]:

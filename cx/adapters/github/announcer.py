@@ -1,0 +1,308 @@
+"""A report, made to be what GitHub shows: one comment, a deployment with its status, a commit status.
+
+Level-triggered: what GitHub shows is read where it is not known, and only a difference is written. What was seen is
+remembered for this process alone; after an error it is read again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from cx import logs
+from cx.adapters.github import comment
+from cx.adapters.github.connection import Connection, Forbidden
+from cx.errors import CxError, NotFound, Terminal
+from cx.model.pulls import Phase, PullId, Report
+from cx.settings.github import GitHub
+
+CONTEXT = "cx/preview"
+QUIET_S = 3.0  # between two edits of one comment that only tell of progress
+FINAL = frozenset({Phase.HELD, Phase.READY, Phase.FAILED, Phase.SLEEPING, Phase.REMOVED})
+DEPLOYMENT_STATES = {
+    Phase.QUEUED: "queued",
+    Phase.BUILDING: "in_progress",
+    Phase.CLONING: "in_progress",
+    Phase.STARTING: "in_progress",
+    Phase.READY: "success",
+    Phase.SLEEPING: "success",
+    Phase.FAILED: "failure",
+}
+COMMIT_STATES = {
+    Phase.HELD: "pending",
+    Phase.QUEUED: "pending",
+    Phase.BUILDING: "pending",
+    Phase.CLONING: "pending",
+    Phase.STARTING: "pending",
+    Phase.READY: "success",
+    Phase.SLEEPING: "success",
+    Phase.FAILED: "failure",
+}
+SEEN_MAX = 2000  # pull requests that are remembered
+
+
+@dataclass
+class _Seen:
+    """What GitHub showed of a pull request when it was looked at or written last."""
+
+    comment: int = 0
+    digest: str = ""
+    url: str = ""
+    edited_at: float = -QUIET_S
+    deployment: tuple[str, int] = ("", 0)  # commit, id
+    state: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    others_inactive: str = ""  # the commit since which all other deployments are inactive
+    removed: bool = False
+
+
+@dataclass
+class GitHubAnnouncer:
+    """`clock` is monotonic, in seconds."""
+
+    connection: Connection
+    settings: GitHub
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _seen: dict[PullId, _Seen] = field(default_factory=dict, init=False)
+    _turns: dict[PullId, threading.Lock] = field(default_factory=dict, init=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _logins: dict[str, str] = field(default_factory=dict, init=False)
+
+    def announce(self, report: Report) -> None:
+        with self._alone(report.pull) as seen:
+            failed: list[CxError] = []
+            for wanted, tell in (
+                (self.settings.comment, self._comment),
+                (self.settings.deployments, self._deployment),
+                (self.settings.status, self._status),
+            ):
+                try:
+                    if wanted:
+                        tell(report, seen)
+                except Terminal as exc:  # trying again changes nothing: the preview is not held up by it
+                    logs.warning("not shown on GitHub", pull=report.pull, why=exc)
+                    self._forget(report.pull)
+                except CxError as exc:
+                    self._forget(report.pull)
+                    failed.append(exc)
+            if failed:
+                raise max(failed, key=lambda exc: getattr(exc, "retry_after_s", None) or 0.0)
+
+    def react(self, repository: str, comment: int, reaction: str) -> None:
+        self.connection.write("POST", repository, f"/issues/comments/{comment}/reactions", {"content": reaction})
+
+    # --- the comment
+    def _comment(self, report: Report, seen: _Seen) -> None:
+        rules = self.settings.rules.get(report.pull.repository)
+        said = comment.body(report, rules.comment_template if rules else None)
+        digest = comment.marked(said)[1]
+        if seen.comment and seen.digest == digest:
+            return
+        if report.phase not in FINAL:
+            # Progress waits its turn: GitHub counts writes, and nobody reads faster.
+            self.sleep(max(0.0, seen.edited_at + QUIET_S - self.clock()))
+        if not seen.comment:
+            self._find(report, seen)
+        if seen.comment and seen.digest != digest:
+            try:
+                answer = self.connection.write(
+                    "PATCH", report.pull.repository, f"/issues/comments/{seen.comment}", {"body": said}
+                )
+            except NotFound:  # somebody has deleted it
+                seen.comment, seen.digest = 0, ""
+        if not seen.comment:
+            answer = self.connection.write(
+                "POST", report.pull.repository, f"/issues/{report.pull.number}/comments", {"body": said}
+            )
+            seen.comment = int(answer["id"])
+            self._one_only(report, seen)
+        elif seen.digest == digest:
+            return
+        seen.digest, seen.url, seen.edited_at = digest, str(answer.get("html_url", "")), self.clock()
+
+    def _find(self, report: Report, seen: _Seen) -> None:
+        """The oldest of ours, of all pages; another one of ours, which two processes made at once, goes."""
+        ours = self._ours(report)
+        if not ours:
+            return
+        first, *others = ours
+        seen.comment, seen.url = int(first["id"]), str(first.get("html_url", ""))
+        seen.digest = comment.marked(str(first["body"]))[1]
+        for other in others:
+            self._delete(report, int(other["id"]))
+
+    def _one_only(self, report: Report, seen: _Seen) -> None:
+        """After a post: whoever else posted at the same time sees the same two, and keeps the same one."""
+        ours = self._ours(report)
+        for other in ours[1:]:
+            self._delete(report, int(other["id"]))
+        if ours and int(ours[0]["id"]) != seen.comment:
+            seen.comment = int(ours[0]["id"])
+            seen.digest = comment.marked(str(ours[0]["body"]))[1]
+
+    def _ours(self, report: Report) -> list[Mapping[str, Any]]:
+        """Comments with our marker that we wrote: anyone can write a marker, and edit what he wrote."""
+        me = self._me(report.pull.repository)
+        found = [
+            one
+            for one in self.connection.pages(report.pull.repository, f"/issues/{report.pull.number}/comments")
+            if comment.marked(str(one.get("body") or ""))[0] == report.namespace and _written_by(one, me)
+        ]
+        return sorted(found, key=lambda one: int(one["id"]))
+
+    def _delete(self, report: Report, identity: int) -> None:
+        try:
+            self.connection.write("DELETE", report.pull.repository, f"/issues/comments/{identity}")
+        except NotFound:
+            return
+
+    def _me(self, repository: str) -> str:
+        """How GitHub calls who writes here; `app:NUMBER` for a GitHub App, "" for one that may not ask (Actions)."""
+        if self.settings.app_id is not None:
+            return f"app:{self.settings.app_id}"
+        if repository not in self._logins:
+            try:
+                self._logins[repository] = str(self.connection.get_root(repository, "/user")["login"])
+            except Forbidden:
+                self._logins[repository] = ""
+        return self._logins[repository]
+
+    # --- deployments
+    def _deployment(self, report: Report, seen: _Seen) -> None:
+        if report.phase is Phase.REMOVED:
+            self._undeployed(report, seen)
+            return
+        state = DEPLOYMENT_STATES.get(report.phase)
+        if state is None or not report.head:
+            return
+        seen.removed = False
+        repository = report.pull.repository
+        if seen.deployment[0] != report.head:
+            seen.deployment, seen.state = (report.head, self._made(report)), ()
+        url = next((one.url for one in report.services if one.url), "")
+        wanted = (state, url if state == "success" else "")
+        path = f"/deployments/{seen.deployment[1]}/statuses"
+        if seen.state != wanted and self._state_of(repository, seen.deployment[1]) != wanted:
+            body = {"state": state, "description": _described(report), "auto_inactive": False}
+            body |= {"environment_url": wanted[1]} if wanted[1] else {}
+            body |= {"log_url": seen.url} if seen.url else {}
+            self.connection.write("POST", repository, path, body)
+        seen.state = wanted
+        if state == "success" and seen.others_inactive != report.head:
+            self._inactive(report, but=seen.deployment[1])
+            seen.others_inactive = report.head
+
+    def _made(self, report: Report) -> int:
+        """The deployment of this commit: found, so that none is made twice; else made."""
+        for one in self._deployments(report):
+            if one["sha"] == report.head:
+                return int(one["id"])
+        body = {
+            "ref": report.head,
+            "environment": report.namespace,
+            "description": "Preview of a pull request",
+            "auto_merge": False,
+            "required_contexts": [],
+            "transient_environment": True,
+            "production_environment": False,
+        }
+        answer = self.connection.write("POST", report.pull.repository, "/deployments", body)
+        return int(answer["id"])
+
+    def _deployments(self, report: Report) -> list[Mapping[str, Any]]:
+        return self.connection.pages(report.pull.repository, "/deployments", environment=report.namespace)
+
+    def _state_of(self, repository: str, deployment: int) -> tuple[str, str]:
+        """State and URL that GitHub shows of it; the newest status comes first."""
+        newest = self.connection.get(repository, f"/deployments/{deployment}/statuses", per_page=1)
+        if not newest:
+            return "", ""
+        state = str(newest[0]["state"])
+        return state, str(newest[0].get("environment_url") or "") if state == "success" else ""
+
+    def _inactive(self, report: Report, but: int = 0) -> None:
+        for one in self._deployments(report):
+            if one["id"] == but or self._state_of(report.pull.repository, int(one["id"]))[0] == "inactive":
+                continue
+            path = f"/deployments/{one['id']}/statuses"
+            self.connection.write("POST", report.pull.repository, path, {"state": "inactive"})
+
+    def _undeployed(self, report: Report, seen: _Seen) -> None:
+        if seen.removed:
+            return
+        self._inactive(report)
+        try:
+            self.connection.write("DELETE", report.pull.repository, f"/environments/{report.namespace}")
+        except (Forbidden, NotFound) as exc:  # needs a right that few tokens have
+            logs.info("the environment stays", environment=report.namespace, why=exc)
+        seen.removed, seen.deployment, seen.state, seen.others_inactive = True, ("", 0), (), ""
+
+    # --- the commit's status
+    def _status(self, report: Report, seen: _Seen) -> None:
+        state = COMMIT_STATES.get(report.phase)
+        if state is None or not report.head:
+            return
+        url = next((one.url for one in report.services if one.url), "") if state == "success" else seen.url
+        wanted = (report.head, state, _described(report), url)
+        if seen.status == wanted:
+            return
+        if not seen.status and self._status_of(report) == wanted[1:]:
+            seen.status = wanted
+            return
+        body = {"state": state, "context": CONTEXT, "description": wanted[2]} | ({"target_url": url} if url else {})
+        self.connection.write("POST", report.pull.repository, f"/statuses/{report.head}", body)
+        seen.status = wanted
+
+    def _status_of(self, report: Report) -> tuple[str, str, str]:
+        """What GitHub shows of the commit; the newest comes first."""
+        for one in self.connection.pages(report.pull.repository, f"/commits/{report.head}/statuses"):
+            if one["context"] == CONTEXT:
+                return str(one["state"]), str(one.get("description") or ""), str(one.get("target_url") or "")
+        return "", "", ""
+
+    # --- parts
+    @contextmanager
+    def _alone(self, pull: PullId) -> Iterator[_Seen]:
+        """What was seen of the pull request, for one thread at a time."""
+        with self._turn:
+            turn = self._turns.setdefault(pull, threading.Lock())
+        with turn:
+            with self._turn:
+                if len(self._seen) > SEEN_MAX:
+                    self._seen.clear()
+                seen = self._seen.setdefault(pull, _Seen())
+            yield seen
+
+    def _forget(self, pull: PullId) -> None:
+        """What was seen may be wrong: the next time looks."""
+        with self._turn:
+            if before := self._seen.pop(pull, None):
+                self._seen[pull] = _Seen(edited_at=before.edited_at)
+
+
+def _written_by(one: Mapping[str, Any], me: str) -> bool:
+    if me.startswith("app:"):
+        return str((one.get("performed_via_github_app") or {}).get("id")) == me.removeprefix("app:")
+    user = one.get("user") or {}
+    return user.get("login") == me if me else user.get("type") == "Bot"
+
+
+def _described(report: Report) -> str:
+    """At most 140 characters."""
+    match report.phase:
+        case Phase.QUEUED:
+            said = f"Queued, position {report.position}" if report.position > 1 else "Queued"
+        case Phase.READY:
+            said = "Ready" + (f" in {report.took_s:.0f} s" if report.took_s is not None else "")
+        case Phase.FAILED:
+            said = "Failed" + (f" at step {comment.text(report.step)}" if report.step else "")
+        case Phase.HELD:
+            said = "Waiting for approval: /cx approve"
+        case _:
+            said = report.phase.value.capitalize()
+    return said[:140]

@@ -1,0 +1,234 @@
+"""One way of asking GitHub, over PyGithub with its own retries off.
+
+Reads are tried again at once a few times; what writes is not: whoever wrote looks first what is there (a 502 may come
+after the effect). When GitHub names a time, nobody of this process asks before it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from github import Auth, Github, GithubException, GithubIntegration
+from github.GithubException import BadCredentialsException, UnknownObjectException
+
+from cx.errors import Invalid, NotFound, Retryable, Terminal
+from cx.settings.github import GitHub
+
+TIMEOUT_S = 30
+READS = 3
+PAUSES_S = (0.5, 2.0)
+PAGES_MAX = 1000
+LIMITED_S = 60.0  # when GitHub limits, and does not say for how long
+LONGEST_S = 3600.0
+
+
+class Unavailable(Retryable):
+    """GitHub did not answer, or said that it cannot now. `retry_after_s` is None when it named no time."""
+
+    def __init__(self, what: str, retry_after_s: float | None = None) -> None:
+        super().__init__(what, remedy="it is tried again")
+        self.retry_after_s = retry_after_s
+
+
+class Forbidden(Terminal):
+    """GitHub will not do it for who asks."""
+
+
+@dataclass
+class Connection:
+    """`login(repository)` gives PyGithub's Auth for it. Threads may share a connection: each has its own sockets."""
+
+    base_url: str
+    login: Callable[[str], Auth.Auth]
+    sleep: Callable[[float], None] = time.sleep
+    _own: threading.local = field(default_factory=threading.local, init=False, repr=False)
+    _not_before: float = field(default=0.0, init=False)
+
+    @classmethod
+    def of(cls, settings: GitHub, environ: Mapping[str, str]) -> Connection:
+        return cls(settings.base_url, _logins(settings, environ))
+
+    # --- asking
+    def get(self, repository: str, path: str, **parameters: str | int) -> Any:
+        """`path` is below the repository: `/pulls/3`. Raises NotFound, Forbidden, Unavailable."""
+        return self._read(repository, self._url(repository, path), parameters)[1]
+
+    def pages(self, repository: str, path: str, **parameters: str | int) -> list[Any]:
+        """The items of every page, or an error."""
+        return list(self._pages(repository, path, parameters))
+
+    def write(self, verb: str, repository: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Once. After Unavailable it is not known whether it was done."""
+        return self._asked(repository, verb, self._url(repository, path), {}, body)[1]
+
+    def get_root(self, repository: str, path: str) -> Any:
+        """What is not below a repository: `/user`. With what logs in for `repository`."""
+        return self._read(repository, path, {})[1]
+
+    def token(self, repository: str) -> str:
+        """What the repository is fetched with."""
+        with _translated(f"log in for {repository}"):
+            return str(self.login(repository).token)
+
+    # --- parts
+    @staticmethod
+    def _url(repository: str, path: str) -> str:
+        return f"/repos/{repository}{path}"
+
+    def _pages(self, repository: str, path: str, parameters: Mapping[str, str | int]) -> Iterator[Any]:
+        url, asked = self._url(repository, path), dict(parameters) | {"per_page": 100}
+        for number in range(1, PAGES_MAX + 1):
+            headers, items = self._read(repository, url, asked | {"page": number})
+            if not isinstance(items, list):
+                raise Unavailable(f"GitHub's answer about {path} of {repository} is not a list")
+            yield from items
+            if 'rel="next"' not in headers.get("link", ""):
+                return
+        raise Unavailable(f"{path} of {repository} has more than {PAGES_MAX} pages")
+
+    def _read(self, repository: str, url: str, parameters: Mapping[str, str | int]) -> tuple[Mapping[str, str], Any]:
+        for pause in (*PAUSES_S[: READS - 1], None):
+            try:
+                return self._asked(repository, "GET", url, parameters, None)
+            except Unavailable as exc:
+                if pause is None or exc.retry_after_s is not None:
+                    raise
+                self.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _asked(
+        self,
+        repository: str,
+        verb: str,
+        url: str,
+        parameters: Mapping[str, str | int],
+        body: Mapping[str, Any] | None,
+    ) -> tuple[Mapping[str, str], Any]:
+        wait_s = self._not_before - time.monotonic()
+        if wait_s > 0:
+            raise Unavailable("GitHub asked to be left alone for a while", wait_s)
+        try:
+            with _translated(f"{verb} {url}"):
+                client = self._client(repository)
+                headers, answer = client.requester.requestJsonAndCheck(
+                    verb, url, parameters=dict(parameters) or None, input=body
+                )
+        except Unavailable as exc:
+            if exc.retry_after_s is not None:
+                self._not_before = max(self._not_before, time.monotonic() + exc.retry_after_s)
+            raise
+        return {str(key).lower(): str(value) for key, value in headers.items()}, answer
+
+    def _client(self, repository: str) -> Github:
+        """PyGithub's, for this thread and repository."""
+        clients: dict[str, Github] = self._own.__dict__.setdefault("clients", {})
+        if repository not in clients:
+            clients[repository] = _github(self.base_url, self.login(repository))
+        return clients[repository]
+
+
+def _github(base_url: str, auth: Auth.Auth) -> Github:
+    return Github(
+        auth=auth,
+        base_url=base_url,
+        timeout=TIMEOUT_S,
+        user_agent="cx",
+        retry=None,
+        seconds_between_requests=0,
+        seconds_between_writes=0,
+    )
+
+
+def _logins(settings: GitHub, environ: Mapping[str, str]) -> Callable[[str], Auth.Auth]:
+    if settings.app_id is not None and settings.private_key is not None:
+        return _app(settings.app_id, settings.private_key.read_text(), settings.base_url)
+    token = settings.token.reveal() if settings.token else environ.get("GITHUB_TOKEN", "")
+    if not token:
+        raise Invalid("github", "token", "is missing", remedy="set GITHUB_TOKEN, or github.app_id and private_key")
+    auth = Auth.Token(token)
+    return lambda repository: auth
+
+
+def _app(app_id: int, key: str, base_url: str) -> Callable[[str], Auth.Auth]:
+    """For each repository the App's installation; its tokens last an hour and are renewed by PyGithub."""
+    app = Auth.AppAuth(app_id, key)
+    known: dict[str, Auth.Auth] = {}
+    turn = threading.Lock()
+
+    def login(repository: str) -> Auth.Auth:
+        with turn:
+            if repository not in known:
+                owner, _, name = repository.partition("/")
+                integration = GithubIntegration(
+                    auth=app, base_url=base_url, retry=None, seconds_between_requests=0, seconds_between_writes=0
+                )
+                installation = integration.get_repo_installation(owner, name)
+                auth = app.get_installation_auth(installation.id, requester=integration.requester)
+                known[repository] = auth
+            return known[repository]
+
+    return login
+
+
+class _translated:
+    """Errors of PyGithub and of the network inside the block become ours; `doing` says what was tried."""
+
+    def __init__(self, doing: str) -> None:
+        self.doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, GithubException):
+            raise _translation(self.doing, exc) from exc
+        if isinstance(exc, requests.RequestException | ConnectionError | TimeoutError):
+            raise Unavailable(f"GitHub does not answer ({self.doing}: {type(exc).__name__})") from exc
+
+
+def _translation(doing: str, exc: GithubException) -> Retryable | Terminal:
+    headers = {str(key).lower(): str(value) for key, value in (exc.headers or {}).items()}
+    said = exc.data.get("message", "") if isinstance(exc.data, dict) else ""
+    said = " ".join(str(said).split())[:200]
+    after = _retry_after(headers)
+    limited = after is not None or headers.get("x-ratelimit-remaining") == "0" or "rate limit" in said.lower()
+    if exc.status == 429 or (exc.status == 403 and limited):
+        return Unavailable(f"GitHub limits how often it is asked: {said}", min(after or LIMITED_S, LONGEST_S))
+    if exc.status >= 500 or exc.status == 0:
+        return Unavailable(f"GitHub answers {exc.status} ({doing})", after)
+    if isinstance(exc, BadCredentialsException) or exc.status == 401:
+        return Forbidden(f"GitHub refuses the token: {said}", remedy="renew GITHUB_TOKEN; see `cx doctor`")
+    if isinstance(exc, UnknownObjectException) or exc.status in (404, 410):
+        return NotFound(f"GitHub knows nothing of it ({doing})", remedy="may the token see the repository?")
+    if exc.status == 403:
+        return Forbidden(f"GitHub does not allow it ({doing}): {said}", remedy="docs/github.md lists the permissions")
+    return Terminal(f"GitHub does not take it ({doing}): {exc.status} {said}")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, of `Retry-After` or, when nothing is left, of `X-RateLimit-Reset`."""
+    if text := headers.get("retry-after"):
+        if text.strip().isdigit():
+            return float(text)
+        try:
+            return max(1.0, parsedate_to_datetime(text).timestamp() - time.time())
+        except ValueError:
+            return LIMITED_S
+    if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
+        return max(1.0, float(headers["x-ratelimit-reset"]) - time.time())
+    return None
+
+
+def web_url(base_url: str) -> str:
+    """Where people see what the API at `base_url` speaks of."""
+    parts = urlsplit(base_url)
+    if parts.hostname == "api.github.com":
+        return "https://github.com"
+    return f"{parts.scheme}://{parts.netloc}"

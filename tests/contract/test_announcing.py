@@ -1,0 +1,300 @@
+"""What GitHub shows of a preview: one comment, deployments and a status, whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from forge.fake import TOKEN, FakeGitHub
+
+from cx.adapters.github import GitHubAnnouncer, GitHubForge, open_github
+from cx.adapters.github.connection import Forbidden, Unavailable
+from cx.errors import CxError, Invalid
+from cx.model.pulls import DatabaseShown, Phase, PullId, Report, ServiceShown
+from cx.schema import Secret
+from cx.settings.github import GitHub
+from cx.settings.github import Repository as Rules
+
+Opened = Callable[..., tuple[GitHubForge, GitHubAnnouncer]]
+REPOSITORY = "acme/shop"
+PULL = PullId(REPOSITORY, 7)
+ONE, TWO = "1" * 40, "2" * 40
+SERVICES = (
+    ServiceShown("app", "http://preview-7-app.localhost:8080", "healthy"),
+    ServiceShown("worker", "", "running"),
+)
+READY = Report(
+    PULL, "preview-7", ONE, Phase.READY, serving=ONE, services=SERVICES,
+    databases=(DatabaseShown("app", "2026-11-20T03:00:00Z"),), took_s=4.2,
+)  # fmt: skip
+BUILDING = Report(PULL, "preview-7", ONE, Phase.BUILDING)
+
+
+@pytest.fixture
+def url(github: FakeGitHub) -> str:
+    return github.url
+
+
+@pytest.fixture
+def opened(url: str) -> Opened:
+    def open_(**given: object) -> tuple[GitHubForge, GitHubAnnouncer]:
+        settings = GitHub(base_url=url, repositories={REPOSITORY: Rules()}, **given)  # type: ignore[arg-type]
+        forge, announcer = open_github(settings, {"GITHUB_TOKEN": TOKEN})
+        announcer.sleep = forge.connection.sleep = lambda seconds: None
+        return forge, announcer
+
+    return open_
+
+
+@pytest.fixture
+def announcer(github: FakeGitHub, opened: Opened) -> GitHubAnnouncer:
+    github.open(REPOSITORY, 7, ONE)
+    return opened()[1]
+
+
+def test_one_comment_is_edited_in_place(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    for report in (replace(BUILDING, phase=Phase.QUEUED, position=3), BUILDING, READY):
+        announcer.announce(report)
+    (said,) = github.comments_on(REPOSITORY, 7)
+    assert "http://preview-7-app.localhost:8080" in said
+    assert "2026-11-20 03:00 UTC" in said
+    assert "4.2 s" in said
+    assert [verb for verb, path in github.writes() if "/comments" in path] == ["POST", "PATCH", "PATCH"]
+
+
+def test_what_is_shown_already_is_not_written(github: FakeGitHub, announcer: GitHubAnnouncer, opened: Opened) -> None:
+    announcer.announce(READY)
+    before = github.writes()
+    announcer.announce(READY)
+    opened()[1].announce(READY)  # another process, which remembers nothing
+    assert github.writes() == before
+
+
+def test_the_comment_is_found_behind_hundreds_of_others(
+    github: FakeGitHub, announcer: GitHubAnnouncer, opened: Opened
+) -> None:
+    for _ in range(230):
+        github.comment(REPOSITORY, 7, "ada", "what a fine change")
+    announcer.announce(BUILDING)
+    opened()[1].announce(READY)
+    assert len(github.comments_on(REPOSITORY, 7)) == 1
+
+
+def test_two_processes_at_once_leave_one_comment(
+    github: FakeGitHub, announcer: GitHubAnnouncer, opened: Opened
+) -> None:
+    both = [announcer, *(opened()[1] for _ in range(3))]
+    threads = [threading.Thread(target=one.announce, args=[READY]) for one in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    announcer.announce(replace(READY, took_s=5.0))
+    assert len(github.comments_on(REPOSITORY, 7)) == 1
+
+
+def test_a_comment_of_somebody_else_with_our_marker_is_left_alone(
+    github: FakeGitHub, announcer: GitHubAnnouncer
+) -> None:
+    announcer.announce(READY)
+    (ours,) = github.comments_on(REPOSITORY, 7)
+    github.repository(REPOSITORY).comments.clear()
+    github.comment(REPOSITORY, 7, "mallory", ours)
+    announcer.announce(replace(READY, took_s=9.0))
+    assert github.comments_on(REPOSITORY, 7, "mallory") == [ours]
+    assert "9.0 s" in github.comments_on(REPOSITORY, 7)[0]
+
+
+def test_a_deleted_comment_is_written_anew(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    announcer.announce(BUILDING)
+    github.repository(REPOSITORY).comments.clear()
+    announcer.announce(READY)
+    assert len(github.comments_on(REPOSITORY, 7)) == 1
+
+
+@pytest.mark.parametrize("path", ["/issues/7/comments$", "/deployments$", "/statuses/"])
+@pytest.mark.parametrize("cut", [False, True])
+def test_an_answer_that_is_lost_after_the_effect_makes_nothing_twice(
+    github: FakeGitHub, announcer: GitHubAnnouncer, path: str, cut: bool
+) -> None:
+    github.fail("POST", path, status=502, after=True, cut=cut)
+    with pytest.raises(Unavailable):
+        announcer.announce(READY)
+    announcer.announce(READY)
+    repository = github.repository(REPOSITORY)
+    assert len(github.comments_on(REPOSITORY, 7)) == 1
+    assert [one["sha"] for one in repository.deployments.values()] == [ONE]
+    assert len(repository.statuses[ONE]) <= 2  # its target is the comment's address, which is known only later
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "message", "wait_s"),
+    [
+        (403, {"Retry-After": "42"}, "You have exceeded a secondary rate limit", 42),
+        (429, {"Retry-After": "7"}, "Too many requests", 7),
+        (403, {}, "You have exceeded a secondary rate limit", 60),
+        (503, {"Retry-After": "5"}, "down", 5),
+    ],
+)
+def test_nobody_asks_before_the_time_that_github_named(
+    github: FakeGitHub, announcer: GitHubAnnouncer, status: int, headers: dict[str, str], message: str, wait_s: float
+) -> None:
+    github.fail("GET", "/comments$", status=status, headers=headers, message=message)
+    with pytest.raises(Unavailable) as limited:
+        announcer.announce(READY)
+    assert limited.value.retry_after_s == pytest.approx(wait_s, abs=1)
+    before = len(github.requests)
+    with pytest.raises(Unavailable) as again:
+        announcer.announce(READY)
+    assert again.value.retry_after_s == pytest.approx(wait_s, abs=1)
+    assert len(github.requests) == before
+
+
+def test_the_primary_limit_says_when(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    import time
+
+    reset = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 90)}
+    github.fail("GET", "/comments$", status=403, headers=reset, message="API rate limit exceeded")
+    with pytest.raises(Unavailable) as limited:
+        announcer.announce(READY)
+    assert limited.value.retry_after_s == pytest.approx(90, abs=3)
+
+
+def test_a_locked_conversation_stops_neither_deployment_nor_status(
+    github: FakeGitHub, announcer: GitHubAnnouncer
+) -> None:
+    github.locked.add(7)
+    announcer.announce(READY)
+    assert github.comments_on(REPOSITORY, 7) == []
+    assert github.states(REPOSITORY, "preview-7") == {ONE: "success"}
+    assert github.repository(REPOSITORY).statuses[ONE][-1]["state"] == "success"
+
+
+def test_a_token_without_rights_fails_no_preview(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    github.rights.clear()
+    announcer.announce(READY)
+    announcer.announce(replace(READY, phase=Phase.REMOVED))
+    assert github.repository(REPOSITORY).deployments == {}
+
+
+def test_deployments_follow_the_commits(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    announcer.announce(BUILDING)
+    assert github.states(REPOSITORY, "preview-7") == {ONE: "in_progress"}
+    announcer.announce(READY)
+    (document,) = github.repository(REPOSITORY).deployment_statuses.values()
+    assert document[-1]["environment_url"] == "http://preview-7-app.localhost:8080"
+    assert document[-1]["log_url"].startswith("https://github.com/acme/shop/pull/7#issuecomment-")
+    announcer.announce(replace(BUILDING, head=TWO, serving=ONE))
+    assert github.states(REPOSITORY, "preview-7") == {ONE: "success", TWO: "in_progress"}
+    announcer.announce(replace(READY, head=TWO, serving=TWO))
+    assert github.states(REPOSITORY, "preview-7") == {ONE: "inactive", TWO: "success"}
+    announcer.announce(Report(PULL, "preview-7", TWO, Phase.REMOVED))
+    assert github.states(REPOSITORY, "preview-7") == {ONE: "inactive", TWO: "inactive"}
+    assert github.repository(REPOSITORY).environments == set()
+    assert "removed" in github.comments_on(REPOSITORY, 7)[0]
+
+
+@pytest.mark.parametrize("off", ["comment", "deployments", "status"])
+def test_each_can_be_turned_off(github: FakeGitHub, opened: Opened, off: str) -> None:
+    github.open(REPOSITORY, 7, ONE)
+    opened(**{off: False})[1].announce(READY)
+    repository = github.repository(REPOSITORY)
+    there = {"comment": repository.comments, "deployments": repository.deployments, "status": repository.statuses}
+    assert {name for name, made in there.items() if not made} == {off}
+
+
+def test_progress_is_told_every_few_seconds_and_the_end_at_once(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    slept: list[float] = []
+    now = [100.0]
+    announcer.clock, announcer.sleep = (lambda: now[0]), slept.append
+    announcer.announce(BUILDING)
+    now[0] += 1
+    announcer.announce(replace(BUILDING, phase=Phase.STARTING))
+    announcer.announce(READY)
+    assert [one for one in slept if one] == [pytest.approx(2.0)]
+
+
+def test_reactions(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    said = github.comment(REPOSITORY, 7, "ada", "/cx deploy")
+    announcer.react(REPOSITORY, said, "rocket")
+    announcer.react(REPOSITORY, said, "rocket")
+    assert github.repository(REPOSITORY).reactions[said] == ["rocket"]
+
+
+# --- reading
+def test_a_pull_request_is_read(github: FakeGitHub, opened: Opened) -> None:
+    forge, _ = opened()
+    github.open(REPOSITORY, 7, ONE, labels=("preview",), draft=True)
+    github.open(REPOSITORY, 8, TWO, fork=True)
+    github.open(REPOSITORY, 9, TWO, gone=True)
+    seven, eight, nine = (forge.pull(PullId(REPOSITORY, number)) for number in (7, 8, 9))
+    assert seven
+    assert (seven.head, seven.open, seven.draft, seven.labels, seven.fork) == (ONE, True, True, {"preview"}, False)
+    assert eight and eight.fork  # noqa: PT018
+    assert nine and nine.fork and nine.head_repository_id is None  # noqa: PT018
+    assert forge.pull(PullId(REPOSITORY, 99)) is None
+
+
+def test_a_repository_that_cannot_be_seen_is_no_pull_request_that_is_gone(github: FakeGitHub, opened: Opened) -> None:
+    github.open(REPOSITORY, 7, ONE)
+    github.repositories.clear()
+    with pytest.raises(CxError):
+        opened()[0].pull(PULL)
+
+
+def test_open_pull_requests_are_listed_from_every_page(github: FakeGitHub, opened: Opened) -> None:
+    for number in range(1, 251):
+        github.open(REPOSITORY, number, ONE)
+    github.close(REPOSITORY, 17)
+    forge, _ = opened()
+    assert {one.id.number for one in forge.open_pulls(REPOSITORY)} == {*range(1, 251)} - {17}
+    github.fail("GET", "/pulls$", times=3)
+    with pytest.raises(Unavailable):
+        forge.open_pulls(REPOSITORY)
+
+
+def test_a_page_that_fails_once_is_read_again(github: FakeGitHub, opened: Opened) -> None:
+    github.open(REPOSITORY, 7, ONE)
+    github.fail("GET", "/pulls$", cut=True)
+    assert len(opened()[0].open_pulls(REPOSITORY)) == 1
+
+
+def test_who_may_write_is_asked_of_the_api(github: FakeGitHub, opened: Opened) -> None:
+    forge, _ = opened()
+    github.repository(REPOSITORY).people |= {"ada": "admin", "bob": "write", "eve": "read"}
+    assert [forge.may_write(REPOSITORY, one) for one in ("ada", "bob", "eve", "nobody")] == [True, True, False, False]
+
+
+def test_changed_paths(github: FakeGitHub, opened: Opened) -> None:
+    github.open(REPOSITORY, 7, ONE, files=tuple(f"docs/{number}.md" for number in range(130)))
+    assert len(opened()[0].changed_paths(PULL)) == 130
+
+
+def test_a_refused_token_is_said_plainly(github: FakeGitHub, opened: Opened) -> None:
+    github.tokens.clear()
+    with pytest.raises(Forbidden, match="refuses the token"):
+        opened()[0].pull(PULL)
+
+
+def test_without_a_token_it_says_what_to_set() -> None:
+    with pytest.raises(Invalid, match="GITHUB_TOKEN"):
+        open_github(GitHub(), {})
+
+
+def test_the_token_is_shown_nowhere(url: str) -> None:
+    forge, announcer = open_github(GitHub(base_url=url, token=Secret(TOKEN)), {})
+    assert TOKEN not in repr(forge) + repr(announcer) + repr(forge.credentials(REPOSITORY))
+
+
+@pytest.mark.parametrize(
+    ("base_url", "expected"),
+    [
+        ("https://api.github.com", "https://github.com/acme/shop.git"),
+        ("https://git.example.com/api/v3", "https://git.example.com/acme/shop.git"),
+    ],
+)
+def test_where_to_fetch_from(base_url: str, expected: str) -> None:
+    forge, _ = open_github(GitHub(base_url=base_url), {"GITHUB_TOKEN": TOKEN})
+    assert forge.fetch_url("acme/shop") == expected

@@ -1,0 +1,1 @@
+"""A GitHub of the tests' own: stateful, over HTTP, its answers built on GitHub's published examples."""

@@ -1,0 +1,482 @@
+"""`FakeGitHub`: as much of GitHub's REST API as cx uses, with what its description lacks: pages, limits, answers that
+come after the effect or not at all, rights. tests/contract holds it to GitHub's own description."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+EXAMPLES: dict[str, Any] = json.loads((Path(__file__).parent / "examples.json").read_text())
+TOKEN = "ghp_" + "a" * 36
+Document = dict[str, Any]
+
+
+@dataclass
+class Fault:
+    """What happens in the place of a right answer, `times` times. `after`: only when the effect is there already;
+    `cut`: the connection ends without an answer."""
+
+    method: str
+    path: str
+    status: int = 500
+    headers: dict[str, str] = field(default_factory=dict)
+    message: str = "Server Error"
+    times: int = 1
+    after: bool = False
+    cut: bool = False
+
+
+@dataclass
+class Repository:
+    """`people` maps a login to its permission: admin, write, read, none."""
+
+    id: int
+    full_name: str
+    people: dict[str, str] = field(default_factory=dict)
+    pulls: dict[int, Document] = field(default_factory=dict)
+    files: dict[int, list[str]] = field(default_factory=dict)
+    comments: dict[int, Document] = field(default_factory=dict)
+    reactions: dict[int, list[str]] = field(default_factory=dict)
+    deployments: dict[int, Document] = field(default_factory=dict)
+    deployment_statuses: dict[int, list[Document]] = field(default_factory=dict)
+    environments: set[str] = field(default_factory=set)
+    statuses: dict[str, list[Document]] = field(default_factory=dict)
+
+
+class FakeGitHub:
+    """In a thread of its own between `start` and `stop`. Tests change it by its methods, and read its fields."""
+
+    def __init__(self, login: str = "cx-bot", page: int = 100) -> None:
+        self.login, self.page = login, page
+        self.tokens = {TOKEN}
+        self.rights = {"comment", "deployment", "status", "environment"}  # what the token may write
+        self.locked: set[int] = set()  # conversations
+        self.repositories: dict[str, Repository] = {}
+        self.faults: list[Fault] = []
+        self.requests: list[tuple[str, str]] = []
+        self.installation_tokens = 0
+        self.app: int | None = None  # the number of the App that asks, instead of a token
+        self.public_url = ""
+        self._ids = 1000
+        self._turn = threading.RLock()
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    # --- running
+    def start(self) -> str:
+        """Its base URL, on loopback."""
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(256)
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self.public_url = self.public_url or self.url
+        config = uvicorn.Config(_Faulty(self, self._app()), log_level="critical", lifespan="off", ws="none")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
+        self._thread.start()
+        until = time.monotonic() + 10
+        while not self._server.started:
+            assert time.monotonic() < until, "the fake did not start"
+            time.sleep(0.005)
+        return self.url
+
+    def stop(self) -> None:
+        if self._server and self._thread:
+            self._server.should_exit = True
+            self._thread.join(10)
+
+    # --- what people do
+    def repository(self, full_name: str) -> Repository:
+        key = full_name.lower()
+        if key not in self.repositories:
+            self.repositories[key] = Repository(self.next_id(), full_name, {self.login: "write"})
+        return self.repositories[key]
+
+    def open(
+        self,
+        full_name: str,
+        number: int,
+        sha: str,
+        *,
+        fork: bool = False,
+        gone: bool = False,
+        base: str = "main",
+        draft: bool = False,
+        labels: tuple[str, ...] = (),
+        files: tuple[str, ...] = ("app.py",),
+    ) -> Document:
+        """A pull request; `fork` from another repository, `gone` from one that is not there any more."""
+        with self._turn:
+            repository = self.repository(full_name)
+            pull = _example("pull")
+            own = self._repository(repository)
+            pull |= {"number": number, "id": self.next_id(), "state": "open", "merged": False, "merged_at": None}
+            pull |= {"draft": draft, "labels": [self._label(name) for name in labels], "closed_at": None}
+            head_repository = None if gone else self._repository(repository)
+            if fork and head_repository:
+                head_repository |= {"id": self.next_id(), "fork": True, "full_name": "mallory/" + own["name"]}
+            pull["head"] |= {"sha": sha, "ref": "topic", "repo": head_repository}
+            pull["base"] |= {"ref": base, "repo": own}
+            repository.pulls[number] = pull
+            repository.files[number] = list(files)
+            return pull
+
+    def push(self, full_name: str, number: int, sha: str) -> None:
+        with self._turn:
+            self.repository(full_name).pulls[number]["head"]["sha"] = sha
+
+    def close(self, full_name: str, number: int) -> None:
+        with self._turn:
+            self.repository(full_name).pulls[number]["state"] = "closed"
+
+    def reopen(self, full_name: str, number: int) -> None:
+        with self._turn:
+            self.repository(full_name).pulls[number]["state"] = "open"
+
+    def label(self, full_name: str, number: int, *names: str) -> None:
+        with self._turn:
+            self.repository(full_name).pulls[number]["labels"] = [self._label(name) for name in names]
+
+    def comment(self, full_name: str, number: int, login: str, body: str) -> int:
+        """Somebody writes a comment; its id."""
+        with self._turn:
+            return int(self._comment(self.repository(full_name), number, login, body)["id"])
+
+    def fail(self, method: str, path: str, **given: Any) -> None:
+        """The next request whose path matches the regular expression meets a Fault."""
+        self.faults.append(Fault(method, path, **given))
+
+    def comments_on(self, full_name: str, number: int, login: str | None = None) -> list[str]:
+        """Bodies of the comments of `login` (default: who asks), oldest first."""
+        with self._turn:
+            found = [one for one in self.repository(full_name).comments.values() if one["_number"] == number]
+            return [one["body"] for one in found if one["user"]["login"] == (login or self.login)]
+
+    def states(self, full_name: str, environment: str) -> dict[str, str]:
+        """Commit -> state of its deployment's newest status."""
+        with self._turn:
+            repository = self.repository(full_name)
+            return {
+                one["sha"]: (repository.deployment_statuses.get(identity) or [{"state": ""}])[-1]["state"]
+                for identity, one in repository.deployments.items()
+                if one["environment"] == environment
+            }
+
+    def writes(self) -> list[tuple[str, str]]:
+        return [one for one in self.requests if one[0] != "GET"]
+
+    def next_id(self) -> int:
+        with self._turn:
+            self._ids += 1
+            return self._ids
+
+    # --- documents
+    def _url(self, document: Any) -> Any:
+        text = json.dumps(document).replace("https://api.github.com", self.public_url)
+        return json.loads(text)
+
+    def _user(self, login: str) -> Document:
+        user: Document = copy.deepcopy(EXAMPLES["comment"]["user"])
+        kind = "Bot" if login.endswith("[bot]") else "User"
+        return user | {"login": login, "id": 1 + sum(map(ord, login)), "type": kind}
+
+    def _label(self, name: str) -> Document:
+        return copy.deepcopy(EXAMPLES["pull"]["labels"][0]) | {"name": name}
+
+    def _repository(self, repository: Repository) -> Document:
+        document: Document = copy.deepcopy(EXAMPLES["pull"]["base"]["repo"])
+        name = repository.full_name.partition("/")[2]
+        return document | {
+            "id": repository.id,
+            "name": name,
+            "full_name": repository.full_name,
+            "default_branch": "main",
+        }
+
+    def _comment(self, repository: Repository, number: int, login: str, body: str) -> Document:
+        identity = self.next_id()
+        document = _example("comment") | {"id": identity, "body": body, "user": self._user(login), "_number": number}
+        document["url"] = f"{self.public_url}/repos/{repository.full_name}/issues/comments/{identity}"
+        document["html_url"] = f"https://github.com/{repository.full_name}/pull/{number}#issuecomment-{identity}"
+        document["created_at"] = document["updated_at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if self.app and login == self.login:
+            document["performed_via_github_app"] = copy.deepcopy(EXAMPLES["inst"].get("app") or {}) or None
+        repository.comments[identity] = document
+        return document
+
+    # --- answers
+    def _app(self) -> Starlette:
+        at = "/repos/{owner}/{name}"
+        routes = [
+            ("/user", "GET", self._get_user),
+            (at, "GET", self._get_repository),
+            (f"{at}/pulls", "GET", self._get_pulls),
+            (f"{at}/pulls/{{number:int}}", "GET", self._get_pull),
+            (f"{at}/pulls/{{number:int}}/files", "GET", self._get_files),
+            (f"{at}/collaborators/{{login}}/permission", "GET", self._get_permission),
+            (f"{at}/issues/{{number:int}}/comments", "GET", self._get_comments),
+            (f"{at}/issues/{{number:int}}/comments", "POST", self._post_comment),
+            (f"{at}/issues/comments/{{id:int}}", "PATCH", self._patch_comment),
+            (f"{at}/issues/comments/{{id:int}}", "DELETE", self._delete_comment),
+            (f"{at}/issues/comments/{{id:int}}/reactions", "POST", self._post_reaction),
+            (f"{at}/deployments", "GET", self._get_deployments),
+            (f"{at}/deployments", "POST", self._post_deployment),
+            (f"{at}/deployments/{{id:int}}/statuses", "GET", self._get_deployment_statuses),
+            (f"{at}/deployments/{{id:int}}/statuses", "POST", self._post_deployment_status),
+            (f"{at}/environments/{{environment}}", "DELETE", self._delete_environment),
+            (f"{at}/statuses/{{sha}}", "POST", self._post_status),
+            (f"{at}/commits/{{sha}}/statuses", "GET", self._get_statuses),
+            (f"{at}/installation", "GET", self._get_installation),
+            ("/app/installations/{id:int}/access_tokens", "POST", self._post_token),
+        ]
+
+        def route(path: str, method: str, answer: Any) -> Route:
+            async def endpoint(request: Request) -> Response:
+                body = await request.body()
+                with self._turn:
+                    if refused := self._refused(request):
+                        return refused
+                    given: Document = json.loads(body) if body else {}
+                    found: Response = answer(request, given)
+                    return found
+
+            return Route(path, endpoint, methods=[method])
+
+        return Starlette(routes=[route(*one) for one in routes])
+
+    def _refused(self, request: Request) -> Response | None:
+        word, _, token = request.headers.get("authorization", "").partition(" ")
+        if request.url.path.endswith("/installation") or request.url.path.startswith("/app/"):
+            return None if self.app and word == "Bearer" else _problem(401, "A JSON web token could not be decoded")
+        if token not in self.tokens:
+            return _problem(401, "Bad credentials")
+        if "name" in request.path_params and self._key(request) not in self.repositories:
+            return _problem(404, "Not Found")
+        return None
+
+    @staticmethod
+    def _key(request: Request) -> str:
+        return f"{request.path_params['owner']}/{request.path_params['name']}".lower()
+
+    def _of(self, request: Request) -> Repository:
+        return self.repositories[self._key(request)]
+
+    def _answer(self, document: Any, status: int = 200) -> Response:
+        return JSONResponse(self._url(_public(document)), status)
+
+    def _page(self, request: Request, items: list[Any]) -> Response:
+        size = min(int(request.query_params.get("per_page", 30)), self.page)
+        number = int(request.query_params.get("page", 1))
+        answer = self._answer(items[(number - 1) * size : number * size])
+        if number * size < len(items):
+            following = request.url.include_query_params(page=number + 1)
+            answer.headers["Link"] = f'<{self.public_url}{following.path}?{following.query}>; rel="next"'
+        return answer
+
+    def _get_user(self, request: Request, given: Document) -> Response:
+        if self.app:
+            return _problem(403, "Resource not accessible by integration")
+        return self._answer(_example("user") | {"login": self.login})
+
+    def _get_repository(self, request: Request, given: Document) -> Response:
+        repository = self._of(request)
+        name = repository.full_name.partition("/")[2]
+        own = {"id": repository.id, "name": name, "full_name": repository.full_name, "default_branch": "main"}
+        return self._answer(_example("repo") | own)
+
+    def _get_pulls(self, request: Request, given: Document) -> Response:
+        state = request.query_params.get("state", "open")
+        found = [one for _, one in sorted(self._of(request).pulls.items()) if state in (one["state"], "all")]
+        simple = EXAMPLES["pulls"][0].keys()
+        return self._page(request, [{key: one[key] for key in one if key in simple} for one in found])
+
+    def _get_pull(self, request: Request, given: Document) -> Response:
+        found = self._of(request).pulls.get(request.path_params["number"])
+        return self._answer(found) if found else _problem(404, "Not Found")
+
+    def _get_files(self, request: Request, given: Document) -> Response:
+        names = self._of(request).files[request.path_params["number"]]
+        return self._page(request, [EXAMPLES["files"][0] | {"filename": name} for name in names])
+
+    def _get_permission(self, request: Request, given: Document) -> Response:
+        login = request.path_params["login"]
+        permission = self._of(request).people.get(login)
+        if permission is None:
+            return _problem(404, f"{login} is not a user")
+        document = _example("permission") | {"permission": permission, "role_name": permission}
+        document["user"] |= {"login": login}
+        return self._answer(document)
+
+    def _get_comments(self, request: Request, given: Document) -> Response:
+        number = request.path_params["number"]
+        return self._page(request, [one for one in self._of(request).comments.values() if one["_number"] == number])
+
+    def _post_comment(self, request: Request, given: Document) -> Response:
+        number = request.path_params["number"]
+        if "comment" not in self.rights:
+            return _problem(403, "Resource not accessible by personal access token")
+        if number in self.locked:
+            return _problem(403, "Unable to create comment because issue is locked.")
+        return self._answer(self._comment(self._of(request), number, self.login, given["body"]), 201)
+
+    def _patch_comment(self, request: Request, given: Document) -> Response:
+        found = self._of(request).comments.get(request.path_params["id"])
+        if found is None:
+            return _problem(404, "Not Found")
+        if "comment" not in self.rights:
+            return _problem(403, "Resource not accessible by personal access token")
+        found["body"] = given["body"]
+        return self._answer(found)
+
+    def _delete_comment(self, request: Request, given: Document) -> Response:
+        if self._of(request).comments.pop(request.path_params["id"], None) is None:
+            return _problem(404, "Not Found")
+        return Response(status_code=204)
+
+    def _post_reaction(self, request: Request, given: Document) -> Response:
+        repository, identity = self._of(request), request.path_params["id"]
+        if identity not in repository.comments:
+            return _problem(404, "Not Found")
+        there = repository.reactions.setdefault(identity, [])
+        fresh = given["content"] not in there
+        there += [given["content"]] if fresh else []
+        document = _example("reaction") | {"content": given["content"], "user": self._user(self.login)}
+        return self._answer(document, 201 if fresh else 200)
+
+    def _get_deployments(self, request: Request, given: Document) -> Response:
+        wanted = request.query_params.get("environment")
+        found = [one for one in self._of(request).deployments.values() if wanted in (None, one["environment"])]
+        return self._page(request, found[::-1])
+
+    def _post_deployment(self, request: Request, given: Document) -> Response:
+        if "deployment" not in self.rights:
+            return _problem(403, "Resource not accessible by personal access token")
+        repository, identity = self._of(request), self.next_id()
+        document = _example("deployment") | {"id": identity, "sha": given["ref"], "ref": given["ref"]}
+        document |= {"environment": given["environment"], "original_environment": given["environment"]}
+        document |= {"description": given.get("description"), "transient_environment": True}
+        document["statuses_url"] = f"{self.public_url}/repos/{repository.full_name}/deployments/{identity}/statuses"
+        repository.deployments[identity] = document
+        repository.environments.add(given["environment"])
+        return self._answer(document, 201)
+
+    def _get_deployment_statuses(self, request: Request, given: Document) -> Response:
+        return self._page(request, self._of(request).deployment_statuses.get(request.path_params["id"], [])[::-1])
+
+    def _post_deployment_status(self, request: Request, given: Document) -> Response:
+        if "deployment" not in self.rights:
+            return _problem(403, "Resource not accessible by personal access token")
+        repository, deployment = self._of(request), request.path_params["id"]
+        if deployment not in repository.deployments:
+            return _problem(404, "Not Found")
+        document = _example("dstatus") | {"id": self.next_id(), "state": given["state"]}
+        document |= {"description": given.get("description", ""), "log_url": given.get("log_url", "")}
+        document |= {"environment_url": given.get("environment_url", "")}
+        repository.deployment_statuses.setdefault(deployment, []).append(document)
+        return self._answer(document, 201)
+
+    def _delete_environment(self, request: Request, given: Document) -> Response:
+        if "environment" not in self.rights:
+            return _problem(403, "Resource not accessible by personal access token")
+        there = self._of(request).environments
+        if request.path_params["environment"] not in there:
+            return _problem(404, "Not Found")
+        there.discard(request.path_params["environment"])
+        return Response(status_code=204)
+
+    def _post_status(self, request: Request, given: Document) -> Response:
+        if "status" not in self.rights:
+            return _problem(403, "Resource not accessible by personal access token")
+        document = _example("status") | {"id": self.next_id(), "state": given["state"], "context": given["context"]}
+        document |= {"description": given.get("description"), "target_url": given.get("target_url")}
+        self._of(request).statuses.setdefault(request.path_params["sha"], []).append(document)
+        return self._answer(document, 201)
+
+    def _get_statuses(self, request: Request, given: Document) -> Response:
+        return self._page(request, self._of(request).statuses.get(request.path_params["sha"], [])[::-1])
+
+    def _get_installation(self, request: Request, given: Document) -> Response:
+        return self._answer(_example("inst") | {"id": 7, "app_id": self.app})
+
+    def _post_token(self, request: Request, given: Document) -> Response:
+        self.installation_tokens += 1
+        token = f"ghs_{self.installation_tokens:036d}"
+        self.tokens.add(token)
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+        return self._answer(_example("token") | {"token": token, "expires_at": until}, 201)
+
+
+@contextmanager
+def fake_github(login: str = "cx-bot", page: int = 100) -> Iterator[FakeGitHub]:
+    fake = FakeGitHub(login, page)
+    fake.start()
+    try:
+        yield fake
+    finally:
+        fake.stop()
+
+
+class _Faulty:
+    """Notes every request, and puts the planned faults before or behind the right answers."""
+
+    def __init__(self, fake: FakeGitHub, app: ASGIApp) -> None:
+        self.fake, self.app = fake, app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        self.fake.requests.append((method, path))
+        fault = self._fault(method, path)
+        if fault is None:
+            await self.app(scope, receive, send)
+            return
+        if fault.after:
+
+            async def swallowed(message: Message) -> None:
+                pass
+
+            await self.app(scope, receive, swallowed)
+        if fault.cut:  # a body is announced that does not come: the server ends the connection
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"99")]})
+            return
+        await _problem(fault.status, fault.message, fault.headers)(scope, receive, send)
+
+    def _fault(self, method: str, path: str) -> Fault | None:
+        for one in self.fake.faults:
+            if one.method == method and re.search(one.path, path):
+                one.times -= 1
+                if one.times <= 0:
+                    self.fake.faults.remove(one)
+                return one
+        return None
+
+
+def _example(name: str) -> Document:
+    document: Document = copy.deepcopy(EXAMPLES[name])
+    return document
+
+
+def _public(document: Any) -> Any:
+    if isinstance(document, list):
+        return [_public(one) for one in document]
+    return {key: value for key, value in document.items() if not key.startswith("_")}
+
+
+def _problem(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    url = "https://docs.github.com/rest"
+    return JSONResponse({"message": message, "documentation_url": url, "status": str(status)}, status, headers)
