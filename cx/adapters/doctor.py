@@ -179,7 +179,7 @@ class Doctor:
             place, version = volume.look(connection), connection.info.server_version
         assert row is not None  # noqa: S101 - an aggregate always gives a row
         yield Check("databases", "ok", f"PostgreSQL {row[0]}, {row[1]} of {row[2]} connections")
-        free = f"{place.free_bytes >> 30} GiB are free"
+        free = f"{(place.free_bytes or 0) >> 30} GiB are free"
         if place.reflink and version >= 180000:
             yield Check("clones", "ok", f"share their blocks with the golden ({place.filesystem}); {free}")
             return

@@ -44,7 +44,13 @@ start_interval = "200ms"
 
 [databases.{database}]
 """
-SCALES = {"8mb": 0, "100mb": 6, "1gb": 67, "4gb": 270}  # pgbench's: 15 MB each, above 8 MB of an empty database
+SCALES = {
+    "8mb": 0,
+    "100mb": 6,
+    "1gb": 67,
+    "4gb": 270,
+    "8gb": 540,
+}  # pgbench's: 15 MB each, above 8 MB of an empty database
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,10 @@ class Bench:
     sources: Sequence[str]
     port: int
     say: Callable[[str], None]
+    instance: str = INSTANCE
+    pool: str = POOL
+    postgres: str = ""  # more lines of the host configuration's [postgres]
+    sizes: Sequence[str] = ()  # goldens of the group `data`
 
     # --- from nothing to a host, and back
     def up(self) -> None:
@@ -102,10 +112,11 @@ class Bench:
         """Nothing of the host's owner's holds here but what this file says."""
         admin = free_port()
         lines = [
-            f'instance = "{INSTANCE}"',
+            f'instance = "{self.instance}"',
             f'state_dir = "{self.folder / "state"}"',
             f"[router]\nhttp_port = {self.port}\nadmin_port = {self._admin(admin)}",
-            f'[network]\npool = "{POOL}"',
+            f'[network]\npool = "{self.pool}"',
+            f"[postgres]\n{self.postgres}",
             *(f'[databases.{source_of(name)}]\nsource = "{url}"' for name, url in sources.items()),
         ]
         self.config.touch(mode=0o600)
@@ -125,7 +136,7 @@ class Bench:
         """Nothing of the benchmark is left on the engine, of this run or of one that was killed. Safe to repeat."""
         client = docker.from_env(timeout=120)
         api = client.api
-        labels = [f"{LABEL_INSTANCE}={INSTANCE}", LABEL]
+        labels = [f"{LABEL_INSTANCE}={self.instance}", LABEL]
 
         def each(gone: Callable[[str], Any], things: Iterable[str]) -> None:
             def one(thing: str) -> None:
@@ -144,7 +155,7 @@ class Bench:
                     each(api.remove_network, [one["Id"] for one in api.networks(filters=mine)])
                     volumes = [one["Name"] for one in api.volumes(filters=mine)["Volumes"] or ()]
                     each(lambda one: api.remove_volume(one, force=True), volumes)
-            images = api.images(filters={"reference": f"{INSTANCE}/*/*"})
+            images = api.images(filters={"reference": f"{self.instance}/*/*"})
             each(lambda one: api.remove_image(one, force=True), [one["Id"] for one in images])
         except APIError as exc:
             self.say(f"could not clean up: {exc.explanation}")
@@ -250,7 +261,7 @@ class Bench:
 
     # --- the database server
     def _server(self, *argv: str) -> Ran:
-        return self.run(["docker", "exec", "--env", "PGUSER=cx", f"{INSTANCE}-postgres", *argv])
+        return self.run(["docker", "exec", "--env", "PGUSER=cx", f"{self.instance}-postgres", *argv])
 
     def shell(self, script: str) -> Ran:
         return self._server("sh", "-ec", script)

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import docker
+from data import data
 from figures import Report
-from host import Bench, Failed, free_port
+from host import SCALES, Bench, Failed, free_port
 from rows import GROUPS, sources
+
+GROUPS = {**GROUPS, "data": data}
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -28,6 +31,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("name", nargs="*", help=f"only these of: {', '.join(GROUPS)}")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and namespaces: under 5 minutes, not 30")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="FILE", help="default: %(default)s")
+    parser.add_argument(
+        "--size", action="append", choices=list(SCALES), help="goldens of `data`; default: 1gb and 4gb, quick: 1gb"
+    )
     given = parser.parse_args(argv)
     if unknown := [name for name in given.name if name not in GROUPS]:
         parser.error(f"there is no {unknown[0]}; choose of {', '.join(GROUPS)}")
@@ -73,11 +79,13 @@ def main() -> int:
     report = Report(machine())
     free_gb = shutil.disk_usage("/").free / 1e9
     bench = Bench(folder, sources(names, quick=given.quick, free_gb=free_gb), free_port(), say)
+    bench.sizes = given.size or (["1gb"] if given.quick else ["1gb", "4gb"])
     if "clone" in names and "4gb" not in bench.sources:
         report.skipped["clone of 4GB"] = "--quick" if given.quick else f"{free_gb:.0f} GB of disk are free, not 25"
     status = 0
     try:
-        bench.up()
+        if bench.sources or names != ["data"]:
+            bench.up()
         for name in names:
             say(name)
             try:

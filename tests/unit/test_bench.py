@@ -28,6 +28,7 @@ figures = _loaded("figures")
 _loaded("host")
 _loaded("pulls")
 rows = _loaded("rows")
+_loaded("data")
 bench = _loaded("main")
 
 

@@ -21,6 +21,7 @@ from cx.adapters.postgres.archive import Locale
 from cx.adapters.postgres.dropping import drop_database
 from cx.adapters.postgres.dump import Dump, dump_kind, examined, from_file
 from cx.adapters.postgres.errors import ServerBusy
+from cx.adapters.postgres.isolating import own_activity_only
 from cx.adapters.postgres.restore import Query, Restore
 from cx.adapters.postgres.scratch import Scratch, create_database, script_of
 from cx.adapters.postgres.server import Session, script, session, statement, tried_lock, verifier
@@ -268,6 +269,7 @@ class _Refresh:
                 )
             )
             inside.execute(statement("DROP ROLE {loader}", **parts))
+            own_activity_only(inside)
             catalog = inside.execute(
                 "SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace"
                 " AND relkind = 'r' AND NOT relisshared ORDER BY relname"

@@ -88,7 +88,7 @@ class PostgresSpares:
     def _make(self, connection: Session, golden: Golden, terms: Terms) -> None:
         by = terms.strategy or golden.strategy
         free = volume.look(connection).free_bytes
-        if free < room_needed(golden.size_bytes, by):
+        if free is not None and free < room_needed(golden.size_bytes, by):
             raise NoSpace(
                 f"the database server has {free / 1e9:.1f} GB free, too few for a spare of {golden.source}",
                 remedy=f"give its volume more disk, or set databases.{golden.source}.spares = 0",

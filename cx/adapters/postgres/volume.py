@@ -15,10 +15,11 @@ from cx.adapters.postgres.server import Session, script
 
 # FICLONE on two files beside the databases; the type of the file system; bytes that are free.
 _PROBE = """
-cd base && trap 'rm -f pgsql_tmp_cx_$$.*' EXIT && head -c 8192 /dev/zero > pgsql_tmp_cx_$$.a || exit
-if cp --reflink=always pgsql_tmp_cx_$$.a pgsql_tmp_cx_$$.b 2> /dev/null; then echo yes; else echo no; fi
+cd base && trap 'rm -f pgsql_tmp_cx_$$.*' EXIT || exit
+if head -c 8192 /dev/zero > pgsql_tmp_cx_$$.a && cp --reflink=always pgsql_tmp_cx_$$.a pgsql_tmp_cx_$$.b
+then echo yes; else echo no; fi 2> /dev/null
 stat -f -c %T .
-df -B1 --output=avail . | tail -n 1
+df -Pk . | tail -n 1 | awk '{ print $4 }'
 """
 
 # What a file takes for itself when a part of it that it shares is written to: XFS's default of 128 KB made 885 MB
@@ -34,9 +35,9 @@ perl -e 'open(my $d, "<", "base") or die; my $x = "\\0" x 28;
 class Volume:
     """`reflink`: a copy of a file shares its blocks. `filesystem` as stat(1) calls it: ext2/ext3, xfs, btrfs."""
 
-    filesystem: str
-    reflink: bool
-    free_bytes: int
+    filesystem: str = ""
+    reflink: bool = False
+    free_bytes: int | None = None
 
 
 def look(connection: Session) -> Volume:
@@ -46,9 +47,9 @@ def look(connection: Session) -> Volume:
     except errors.ExternalRoutineException:
         lines = []
     if len(lines) != 3:
-        return Volume("", False, 0)
+        return Volume()
     reflink, filesystem, free = (line.strip() for line in lines)
-    return Volume(filesystem, reflink == "yes", int(free) if free.isdigit() else 0)
+    return Volume(filesystem, reflink == "yes", int(free) << 10 if free.isdigit() else None)
 
 
 def tune(connection: Session) -> Volume:

@@ -68,6 +68,7 @@ FORBIDDEN = {
     "load a library": "LOAD 'auto_explain'",
     "write C": "CREATE FUNCTION x() RETURNS int LANGUAGE c AS 'libc', 'getpid'",
     "call home": "CREATE EXTENSION dblink",
+    "call a sibling": "CREATE EXTENSION dblink; SELECT * FROM dblink('dbname={sibling}', 'SELECT 1') AS t (n int)",
     "call home by wrapper": "CREATE EXTENSION postgres_fdw",
     "subscribe": "CREATE SUBSCRIPTION s CONNECTION 'host=x' PUBLICATION p WITH (connect = false)",
     "watch everything": "CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION f()",
@@ -107,12 +108,22 @@ def fresh_pair(world: World, refreshed: None) -> tuple[World, Clone, Clone]:
     return world, world.clones.clone(ONE, "shop"), world.clones.clone(TWO, "shop")
 
 
+def test_only_sessions_of_its_own_are_listed(fresh: World, siblings: tuple[Clone, Clone]) -> None:
+    one, two = siblings
+    with fresh.as_preview(one) as mine, fresh.as_preview(one), fresh.as_preview(two):
+        listed = mine.execute("SELECT datname, usename, query FROM pg_stat_activity").fetchall()
+        assert [row[:2] for row in listed] == [(one.database, one.database)] * 2
+        assert mine.execute("SELECT count(*) FROM pg_stat_database WHERE datname = %s", [one.database]).fetchone()
+
+
 def test_nobody_ends_or_sees_a_siblings_session(fresh: World, siblings: tuple[Clone, Clone]) -> None:
     one, two = siblings
     with fresh.as_preview(one) as mine, fresh.as_preview(two) as theirs:
         theirs.execute("SELECT 'their secret'")
         seen = mine.execute("SELECT query FROM pg_stat_activity WHERE datname = %s", [two.database]).fetchall()
-        assert seen == [("<insufficient privilege>",)]
+        assert seen == []
+        beneath = mine.execute("SELECT query FROM pg_stat_get_activity(%s)", [theirs.info.backend_pid]).fetchall()
+        assert beneath == [("<insufficient privilege>",)]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             mine.execute("SELECT pg_terminate_backend(%s)", [theirs.info.backend_pid])
         assert theirs.execute("SELECT 1").fetchone() == (1,)

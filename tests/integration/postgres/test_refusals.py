@@ -19,7 +19,8 @@ from cx.adapters.postgres import errors
 from cx.adapters.postgres.clones import PostgresClones
 from cx.adapters.postgres.goldens import PostgresGoldens
 from cx.adapters.postgres.server import prepare
-from cx.adapters.postgres.values import Clone, Server, Source
+from cx.adapters.postgres.spares import PostgresSpares
+from cx.adapters.postgres.values import Clone, Server, Source, Terms
 from cx.errors import CxError, Invalid, Retryable, Terminal
 from cx.model.names import Names, Namespace
 
@@ -305,8 +306,20 @@ def test_no_space_left(start: Callable[..., Machine], fresh: World, shop: Source
         fill()
     assert isinstance(caught.value, Terminal)
     assert len(made) > 2
+    assert small.is_ready()
+    again: dict[str, Callable[[], object]] = {
+        "reset": lambda: clones.reset(made[0].namespace, "shop"),
+        "snapshot": lambda: clones.snapshot(made[0].namespace, "shop", "full"),
+        "branch": lambda: clones.branch(made[0].namespace, "shop", made[1].namespace),
+        "spares": lambda: PostgresSpares(server, names).refill("shop", Terms(spares=1)),
+    }
+    for attempt in again.values():
+        with pytest.raises(errors.NoSpace):
+            attempt()
     seen = clones.observe_all()
     assert [clone.complete for clone in seen].count(True) == len(made)
+    assert clones.snapshots() == ()
+    assert PostgresSpares(server, names).sources() == frozenset()
     for clone in seen:
         clones.drop(clone.namespace, clone.source)
     assert clones.observe_all() == ()
