@@ -320,7 +320,7 @@ class FakeGitHub:
         if permission is None:
             return _problem(404, f"{login} is not a user")
         document = _example("permission") | {"permission": permission, "role_name": permission}
-        document["user"] |= {"login": login}
+        document["user"] |= {"login": login, "role_name": permission}
         return self._answer(document)
 
     def _get_comments(self, request: Request, given: Document) -> Response:
@@ -386,8 +386,10 @@ class FakeGitHub:
         if deployment not in repository.deployments:
             return _problem(404, "Not Found")
         document = _example("dstatus") | {"id": self.next_id(), "state": given["state"]}
-        document |= {"description": given.get("description", ""), "log_url": given.get("log_url", "")}
-        document |= {"environment_url": given.get("environment_url", "")}
+        document |= {"description": given.get("description", "")}
+        for name in ("log_url", "environment_url"):
+            document.pop(name, None)
+            document |= {name: given[name]} if name in given else {}
         repository.deployment_statuses.setdefault(deployment, []).append(document)
         return self._answer(document, 201)
 
@@ -474,7 +476,7 @@ def _example(name: str) -> Document:
 def _public(document: Any) -> Any:
     if isinstance(document, list):
         return [_public(one) for one in document]
-    return {key: value for key, value in document.items() if not key.startswith("_")}
+    return {key: value for key, value in document.items() if key != "_number"}
 
 
 def _problem(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
