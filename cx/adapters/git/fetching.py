@@ -88,8 +88,7 @@ class Fetching:
         said = run("ls-remote", "--quiet", remote.url, there).split()
         if said[:1] != [sha]:
             raise Moved(f"{remote.repository}#{number} is at {said[0][:12] if said else 'no commit'}, not {sha[:12]}")
-        for left in (mirror / "objects" / "pack").glob("tmp_*"):
-            left.unlink(missing_ok=True)  # of a fetch that was ended
+        _tidy(mirror)
         run(
             "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-auto-gc",
             "--no-write-fetch-head", "--force", remote.url, f"{sha}:refs/cx/pulls/{number}",
@@ -138,18 +137,22 @@ class _Run:
                     raise Retryable(f"{self.what}: git {argv[0]} took more than {self.limits.timeout_s:.0f} s")
                 if self.cancelled():
                     raise Cancelled(f"{self.what}: not wanted any more")
-                if argv[0] == "fetch" and time.monotonic() - checked > 4 * POLL_S:
+                if time.monotonic() - checked > 4 * POLL_S:
                     checked = time.monotonic()
-                    if _size(self.mirror) - before > self.limits.size_bytes:
-                        raise Terminal(
-                            f"{self.what}: fetching it brings more than {self.limits.size_bytes >> 20} MiB",
-                            remedy="make it smaller, or set github.fetch_size_mb",
-                        )
+                    self._small(before)
             if process.returncode:
                 raise self._failed(argv[0], errors)
+            self._small(before)
             assert process.stdout  # noqa: S101 - it is a file of ours
             process.stdout.seek(0)
             return process.stdout.read().decode(errors="surrogateescape")
+
+    def _small(self, before: int) -> None:
+        if _size(self.mirror) - before > self.limits.size_bytes:
+            raise Terminal(
+                f"{self.what}: fetching it brings more than {self.limits.size_bytes >> 20} MiB",
+                remedy="make it smaller, or set github.fetch_size_mb",
+            )
 
     def records(self, *argv: str) -> Iterator[bytes]:
         """What git prints, record by record (NUL), as it comes."""
@@ -242,6 +245,14 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _tidy(mirror: Path) -> None:
+    """What a fetch that was killed has left is gone: only one fetches at a time."""
+    for left in (mirror / "objects" / "pack").glob("tmp_*"):
+        left.unlink(missing_ok=True)
+    for left in (mirror / "shallow.lock", *(mirror / "refs" / "cx" / "pulls").glob("*.lock")):
+        left.unlink(missing_ok=True)
 
 
 def _size(mirror: Path) -> int:

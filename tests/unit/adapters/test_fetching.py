@@ -1,0 +1,256 @@
+"""Fetching pull requests with the real git: that one commit, within limits, and no secret anywhere it could be read."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from gitserver import HttpOrigin, Origin
+
+from cx.adapters.git import Sources
+from cx.adapters.git.fetching import Fetching, Limits, Remote
+from cx.errors import Refused, Retryable, Terminal
+from cx.follow import Cancelled, Credentials, Moved
+from cx.model.names import Namespace
+
+PASSWORD = "ghs_0123456789abcdef"
+LIMITS = Limits(timeout_s=20, size_bytes=8 << 20, files=100)
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Origin:
+    return Origin(tmp_path)
+
+
+@pytest.fixture
+def remote(origin: Origin) -> Remote:
+    return Remote("acme/shop", f"file://{origin.bare}", local=True)
+
+
+@pytest.fixture
+def fetching(tmp_path: Path) -> Fetching:
+    return Fetching(Sources(tmp_path / "state"), LIMITS)
+
+
+def mirror(fetching: Fetching, remote: Remote) -> Path:
+    return fetching.sources.mirror(remote.project)
+
+
+def objects(fetching: Fetching, remote: Remote) -> set[str]:
+    argv = ["git", "--git-dir", str(mirror(fetching, remote)), "cat-file", "--batch-all-objects", "--batch-check"]
+    return {line.split()[0] for line in subprocess.check_output(argv, text=True).splitlines()}
+
+
+def test_the_commit_is_there_and_nothing_older(fetching, remote, origin):
+    old = origin.push(7, {"app.py": "old\n"})
+    head = origin.push(7, {"app.py": "new\n"})
+    tree = fetching.fetch(remote, 7, head)
+    with fetching.sources.checkout(Namespace("preview-7"), remote.project, tree) as checkout:
+        assert (checkout / "app.py").read_text() == "new\n"
+    assert head in objects(fetching, remote)
+    assert old not in objects(fetching, remote)
+    assert fetching.fetch(remote, 7, head) == tree
+
+
+def test_a_second_fetch_brings_only_what_is_new(fetching, remote, origin):
+    big = os.urandom(1 << 20)
+    fetching.fetch(remote, 7, origin.push(7, {"big": big}))
+    before = objects(fetching, remote)
+    fetching.fetch(remote, 8, origin.push(8, {"app.py": "small\n"}))
+    packs = sorted((mirror(fetching, remote) / "objects" / "pack").glob("*.pack"), key=lambda one: one.stat().st_mtime)
+    assert len(objects(fetching, remote) - before) == 3  # a commit, a tree, a file
+    assert packs[-1].stat().st_size < 10_000
+
+
+@pytest.mark.parametrize("sha", ["0" * 40, "old"])
+def test_another_commit_than_the_head_is_not_fetched(fetching, remote, origin, sha):
+    old = origin.push(7, {"app.py": "old\n"})
+    origin.push(7, {"app.py": "new\n"})
+    with pytest.raises(Moved):
+        fetching.fetch(remote, 7, old if sha == "old" else sha)
+    with pytest.raises(Moved):
+        fetching.fetch(remote, 9, old)
+    assert objects(fetching, remote) == set()
+
+
+@pytest.mark.parametrize("sha", ["main", "A" * 40, "a" * 39, "--upload-pack=touch x", "a" * 40 + "\n"])
+def test_only_a_full_commit_id_will_do(fetching, remote, sha):
+    with pytest.raises(Terminal, match="is not a commit"):
+        fetching.fetch(remote, 7, sha)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///srv/x.git", "/srv/x.git", "http://example.com/x.git", "ssh://git@example.com/x", "ext::sh -c id",
+        "git@example.com:x", "https://user:pw@example.com/x", "-oProxyCommand=id",
+    ],
+)  # fmt: skip
+def test_other_ways_than_https_are_refused(fetching, url):
+    with pytest.raises(Refused):
+        fetching.fetch(Remote("acme/shop", url), 7, "a" * 40)
+
+
+def test_too_much_to_fetch_is_ended(fetching, remote, origin):
+    head = origin.push(7, {"big": os.urandom(6 << 20)})
+    small = Fetching(fetching.sources, replace(LIMITS, size_bytes=1 << 20))
+    with pytest.raises(Terminal, match="1 MiB"):
+        small.fetch(remote, 7, head)
+    fetching.fetch(remote, 8, origin.push(8, sha="HEAD~1"))
+
+
+@pytest.mark.parametrize("left", ["shallow.lock", "refs/cx/pulls/7.lock", "objects/pack/tmp_pack_x"])
+def test_what_a_killed_fetch_has_left_is_in_nobodys_way(fetching, remote, origin, left):
+    fetching.fetch(remote, 8, origin.push(8, {"app.py": "x"}))
+    (mirror(fetching, remote) / left).write_text("")
+    fetching.fetch(remote, 7, origin.push(7, {"app.py": "y"}))
+    assert not (mirror(fetching, remote) / left).exists()
+
+
+def test_too_many_files_are_refused(fetching, remote, origin):
+    with pytest.raises(Terminal, match="more than 100 files"):
+        fetching.fetch(remote, 7, origin.push(7, {f"f{n}": "" for n in range(120)}))
+
+
+def test_a_tree_that_holds_itself_a_billion_times(fetching, remote, origin):
+    def tree(*lines: str) -> str:
+        argv = ["git", "-C", str(origin.work), "mktree", "--missing"]
+        return subprocess.run(
+            argv, input="".join(f"{one}\n" for one in lines), text=True, capture_output=True, check=True
+        ).stdout[:40]
+
+    inner = tree()
+    for _ in range(10):
+        inner = tree(*(f"040000 tree {inner}\t{name}" for name in "abcdefgh"))
+    sha = origin.git("commit-tree", "-m", "x", inner)
+    origin.push(7, sha=sha)
+    began = time.monotonic()
+    with pytest.raises(Terminal):
+        fetching.fetch(remote, 7, sha)
+    assert time.monotonic() - began < 5
+
+
+def test_it_is_ended_when_nobody_wants_it_any_more(fetching, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        remote = Remote("acme/shop", f"http://127.0.0.1:{deaf.getsockname()[1]}/x.git")
+        began = time.monotonic()
+        with pytest.raises(Cancelled):
+            fetching.fetch(remote, 7, "a" * 40, lambda: time.monotonic() - began > 0.2)
+        with pytest.raises(Retryable, match="more than 0 s"):
+            Fetching(fetching.sources, replace(LIMITS, timeout_s=0.3)).fetch(remote, 7, "a" * 40)
+    assert time.monotonic() - began < 5
+    assert children() == []
+
+
+def children() -> list[str]:
+    """git processes of this one that still run."""
+    found = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True, check=False
+    )
+    return [line for line in found.stdout.splitlines() if line.startswith("git ")]
+
+
+# --- with a password
+
+
+@pytest.fixture
+def served(origin: Origin, tmp_path: Path) -> Iterator[HttpOrigin]:
+    server = HttpOrigin(tmp_path, "x-access-token", PASSWORD, lambda: leaked.extend(where_it_shows()))
+    leaked.clear()
+    yield server
+    server.close()
+
+
+leaked: list[str] = []
+
+
+def where_it_shows() -> list[str]:
+    """Arguments and environments of all processes that hold the password."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        for part in ("cmdline", "environ"):
+            try:
+                if folder.name.isdigit() and PASSWORD.encode() in (folder / part).read_bytes():
+                    found.append(f"{folder.name}/{part}")
+            except OSError:
+                continue
+    return found
+
+
+def test_the_password_shows_nowhere(fetching, served, origin, tmp_path):
+    head = origin.push(7, {"app.py": "new\n"})
+    remote = Remote("acme/shop", f"{served.url}/origin.git", Credentials("x-access-token", PASSWORD))
+    fetching.fetch(remote, 7, head)
+    fetching.fetch(remote, 8, origin.push(8, {"app.py": "newer\n"}))
+    assert [given for path, given in served.requests if given]
+    assert leaked == []
+    for file in (tmp_path / "state").rglob("*"):
+        assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file
+    assert PASSWORD not in repr(remote)
+
+
+def test_the_leak_test_would_see_one(served):
+    process = subprocess.Popen(["sleep", "5"], env={"X": PASSWORD})
+    try:
+        assert where_it_shows() == [f"{process.pid}/environ"]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_wrong_password_is_told_without_it(fetching, served, origin):
+    head = origin.push(7, {})
+    with pytest.raises(Retryable) as caught:
+        fetching.fetch(Remote("acme/shop", f"{served.url}/origin.git", Credentials("u", "wrong-secret")), 7, head)
+    assert "wrong-secret" not in str(caught.value)
+    assert "Authentication failed" in str(caught.value)
+
+
+def test_a_redirect_is_not_followed(fetching, served, origin, tmp_path):
+    head = origin.push(7, {})
+    other = HttpOrigin(tmp_path, "x-access-token", PASSWORD)
+    served.elsewhere = other.url
+    try:
+        remote = Remote("acme/shop", f"{served.url}/origin.git", Credentials("x-access-token", PASSWORD))
+        with pytest.raises(Retryable):
+            fetching.fetch(remote, 7, head)
+        assert other.requests == []
+    finally:
+        other.close()
+
+
+def test_large_file_pointers_and_submodules_stay_what_they_are(fetching, remote, origin):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1\n"
+    origin.commit({".gitattributes": "*.bin filter=lfs\n", "a.bin": pointer})
+    head = origin.git("rev-parse", "HEAD")
+    origin.git("update-index", "--add", "--cacheinfo", f"160000,{head},lib")
+    (origin.work / ".gitmodules").write_text('[submodule "lib"]\npath = lib\nurl = file:///etc\n')
+    origin.git("add", ".gitmodules")
+    origin.git("commit", "--quiet", "-m", "x")
+    tree = fetching.fetch(remote, 7, origin.push(7))
+    with fetching.sources.checkout(Namespace("preview-7"), remote.project, tree) as checkout:
+        assert (checkout / "a.bin").read_text() == pointer
+        assert list((checkout / "lib").iterdir()) == []
+
+
+def test_a_link_out_of_the_repository_is_refused(fetching, remote, origin):
+    (origin.work / "out").symlink_to("../../../etc")
+    tree = fetching.fetch(remote, 7, origin.push(7, {}))
+    checkout = fetching.sources.checkout(Namespace("preview-7"), remote.project, tree)
+    with pytest.raises(Terminal, match="symbolic link"), checkout:
+        pass
+
+
+def test_what_is_forgotten_may_be_cleaned_up(fetching, remote, origin):
+    head = origin.push(7, {"app.py": "x"})
+    fetching.fetch(remote, 7, head)
+    fetching.forget(remote, 7)
+    fetching.forget(remote, 7)
+    refs = subprocess.check_output(["git", "--git-dir", str(mirror(fetching, remote)), "for-each-ref"], text=True)
+    assert refs == ""
