@@ -139,6 +139,8 @@ class _Look:
         known = before or Known(pull_id, of.name(pull_id))
         if pull is None:
             if before is None:
+                for command in of.commands.unanswered(pull_id):
+                    of.commands.answered(command, "refused")
                 return DONE
             pull = Pull(pull_id, 0, 0, known.head, "", open=False)
         said = of.commands.unanswered(pull_id)
