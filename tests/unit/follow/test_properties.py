@@ -30,6 +30,7 @@ class Histories(RuleBasedStateMachine):
         self.pending: list[Delivery] = []
         self.pushes = 0
         self.count = 0
+        self.slow = False
         self.approved: set[str] = set()
 
     def teardown(self) -> None:
@@ -64,7 +65,7 @@ class Histories(RuleBasedStateMachine):
         login=st.sampled_from(["owner", "stranger"]),
     )
     def says(self, number: int, verb: Verb, login: str) -> None:
-        self.pending.append(self.world.say(number, verb, login=login))
+        self.under_way(self.world.say(number, verb, login=login))
 
     @rule(number=NUMBERS, named=st.booleans(), login=st.sampled_from(["owner", "owner", "stranger"]))
     def approves(self, number: int, named: bool, login: str) -> None:
@@ -76,7 +77,7 @@ class Histories(RuleBasedStateMachine):
             self.approved.add(pull.head)
         elif login == "owner" and shown:
             self.approved.add(shown.head)  # what the one who approves has before the eyes
-        self.pending.append(self.world.say(number, Verb.APPROVE, pull.head if named else "", login))
+        self.under_way(self.world.say(number, Verb.APPROVE, pull.head if named else "", login))
 
     def changed(self, number: int, **facts: object) -> None:
         if pr(number) in self.world.hub.pulls:
@@ -85,9 +86,19 @@ class Histories(RuleBasedStateMachine):
 
     def delivered(self, number: int) -> None:
         self.count += 1
-        self.pending.append(Delivery(f"d{self.count}", "pull_request", "changed", (pr(number),)))
+        self.under_way(Delivery(f"d{self.count}", "pull_request", "changed", (pr(number),)))
+
+    def under_way(self, delivery: Delivery) -> None:
+        """Most arrive at once. All may arrive later, again."""
+        self.pending.append(delivery)
+        if not self.slow:
+            self.world.box.accept(delivery)
 
     # --- what the network does
+    @rule(slow=st.booleans())
+    def the_network_changes(self, slow: bool) -> None:
+        self.slow = slow
+
     @rule(data=st.data())
     def a_delivery_arrives(self, data: st.DataObject) -> None:
         if self.pending:
@@ -113,6 +124,13 @@ class Histories(RuleBasedStateMachine):
             raise Died
 
         self.world.computer.at[self.world.computer.effects + effect] = die
+        self.works()
+
+    @rule(number=NUMBERS)
+    def a_fork_is_opened_looked_at_and_approved(self, number: int) -> None:
+        self.pushes_to(number, True, False)
+        self.works()
+        self.approves(number, False, "owner")
         self.works()
 
     @rule(effect=st.integers(1, 6), number=NUMBERS, push=st.booleans(), arrives=st.booleans())
@@ -146,6 +164,7 @@ class Histories(RuleBasedStateMachine):
             self.world.process()
         finally:
             self.world.computer.at.clear()
+            self.world.hub.mute = self.world.hub.deaf = False
 
     # --- what holds always
     @invariant()
@@ -198,7 +217,7 @@ class Histories(RuleBasedStateMachine):
         assert world.computer.builds == built  # what is well is left alone
 
 
-EXAMPLES = max(200, settings.default.max_examples)  # a history is a cheap example
+EXAMPLES = max(100, settings.default.max_examples)  # a history is a cheap example
 Histories.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)
 TestHistories = Histories.TestCase
 
