@@ -43,8 +43,11 @@ def _run(order: dict[str, Any]) -> Any:
         if order["action"] == "delete":
             host.store.want_absent(namespace, time.time())
             return host.settle(namespace, reporter(host.store, as_json=True), "delete")
+        if order["action"] in ("sleep", "wake"):
+            host.want_asleep(namespace, order["action"] == "sleep")
+            return host.settle(namespace, reporter(host.store, as_json=True), order["action"])
         if order["action"] not in ("deploy", "reset"):
-            raise Invalid("job", "action", "should be deploy, reset or delete")
+            raise Invalid("job", "action", "should be deploy, reset, sleep, wake or delete")
         host.make_ready()
         source = Source(order["project"], order["origin"], order["commit"], order["tree"], dirty=False)
         host.want(

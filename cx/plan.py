@@ -15,6 +15,19 @@ def settled(wish: Desired, seen: Observed) -> bool:
     """
     if not wish.present:
         return not seen.leftovers()
+    if wish.asleep:
+        return _rests(seen)
+    return not seen.asleep and all(one.well for one in seen.containers) and _whole(wish, seen)
+
+
+def _rests(seen: Observed) -> bool:
+    """Nothing runs, and who asks is told so. Whatever else there is stays as it is until it wakes."""
+    quiet = all(one.stopped for one in seen.containers) and not seen.candidate and not seen.checkouts
+    return quiet and (seen.asleep or not seen.route)
+
+
+def _whole(wish: Desired, seen: Observed) -> bool:
+    """All that the wanted revision consists of is there, and nothing else; whether or not it runs."""
     mine = seen.of(wish.revision)
     return (
         seen.route == wish.revision
@@ -22,7 +35,6 @@ def settled(wish: Desired, seen: Observed) -> bool:
         and not wish.reset_data
         and not seen.checkouts
         and any(one.role == "service" for one in mine)
-        and all(one.well for one in seen.containers)
         and all(one.complete for one in seen.clones)
         and len(seen.clones) == sum(one.role == "pooler" for one in mine)
         and all(one.data == seen.data for one in mine if one.role == "release")
@@ -41,8 +53,12 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
         return _absent(seen)
     if settled(wish, seen):
         return []
+    if wish.asleep:
+        return _asleep(seen)
     if blueprint is None:
         raise ValueError("a namespace that is to be present needs a blueprint")
+    if _only_sleeps(wish, seen, names, blueprint):
+        return [(Step(Do.WAKE),), (Step(Do.AWAIT),), (Step(Do.PUBLISH),)]
     stages = [
         _parts(wish, seen, names, blueprint),
         *([(Step(Do.PIN),)] if blueprint.pinned else []),
@@ -106,6 +122,27 @@ def _unused(seen: Observed, wish: Desired, names: Names, blueprint: Blueprint) -
         *(Step(Do.UNTAG, image) for image in seen.images if image not in used),
         *(Step(Do.DROP, one.source) for one in seen.clones if one.source not in wanted),
     )
+
+
+def _only_sleeps(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) -> bool:
+    """Every container of the wanted revision is there, and was well when it was stopped."""
+    there = {one.service for one in seen.containers if one.role in ("service", "job", "pinned")}
+    return (
+        seen.asleep
+        and _whole(wish, seen)
+        and {*blueprint.services, *blueprint.pinned} <= there
+        and all(one.well for one in seen.containers if one.role in ("job", "release"))
+        and names.network(wish.namespace, wish.revision) in seen.networks
+        and {use.name for use in blueprint.databases} == {one.source for one in seen.clones}
+    )
+
+
+def _asleep(seen: Observed) -> list[Stage]:
+    """Who asks is told first; then all is stopped."""
+    stages: list[Stage] = [(Step(Do.REST),)] if seen.candidate or (seen.route and not seen.asleep) else []
+    if not all(one.stopped for one in seen.containers):
+        stages.append((Step(Do.SLEEP),))
+    return [*stages, *([(Step(Do.REMOVE, "checkouts"),)] if seen.checkouts else [])]
 
 
 def _absent(seen: Observed) -> list[Stage]:

@@ -37,6 +37,8 @@ class Workloads(Protocol):
     def await_well(self, wish: Desired, blueprint: Blueprint) -> None: ...
     def targets(self, wish: Desired, blueprint: Blueprint) -> Mapping[str, Sequence[str]]: ...
     def failure_log(self, namespace: Namespace, revision: str) -> Sequence[str]: ...
+    def sleep(self, namespace: Namespace) -> None: ...
+    def wake(self, namespace: Namespace) -> None: ...
     def retire(self, namespace: Namespace, revision: str) -> None: ...
     def remove(self, namespace: Namespace, what: str) -> None: ...
     def untag(self, image: str) -> None: ...
@@ -56,6 +58,7 @@ class Router(Protocol):
     def publish(
         self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]
     ) -> Callable[[], None]: ...
+    def rest(self, namespace: Namespace) -> None: ...
     def withdraw_candidate(self, namespace: Namespace) -> None: ...
     def withdraw(self, namespace: Namespace) -> None: ...
     def probe(self, route: Route, revision: str, *, candidate: bool, timeout_s: float) -> int: ...
@@ -94,7 +97,7 @@ def no_fault(_: str) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`outcome`: ready, unchanged or deleted. `routes` as in the blueprint, empty unless ready."""
+    """`outcome`: ready, awake, asleep, unchanged or deleted. `routes` as in the blueprint, empty unless it answers."""
 
     outcome: str
     routes: tuple[Route, ...] = ()
@@ -128,6 +131,7 @@ class Reconciler:
                 checkouts=self.sources.checkouts(namespace),
                 route=routed.route,
                 candidate=routed.candidate,
+                asleep=routed.asleep,
             )
 
     def reconcile(self, namespace: Namespace, report: Reporter) -> Outcome:
@@ -150,15 +154,20 @@ class Reconciler:
         seen = self.observe(wish.namespace)
         if settled(wish, seen):
             return Outcome("unchanged")
+        if wish.asleep:
+            _Pass(self, wish, None, None, report).apply(plan(wish, seen, self.names, None))
+            return Outcome("asleep")
         with self.sources.checkout(wish.namespace, wish.project, wish.tree) as checkout:
             blueprint = _timed(report, "read the project", lambda: self.read(wish, checkout))
             pass_ = _Pass(self, wish, blueprint, checkout, report)
+            stages = plan(wish, seen, self.names, blueprint)
             try:
-                pass_.apply(plan(wish, seen, self.names, blueprint))
+                pass_.apply(stages)
             except CxError as exc:
                 pass_.abandon(exc)
                 raise
-        return Outcome("ready", blueprint.routes, blueprint.notes)
+        woken = any(step.do is Do.WAKE for stage in stages for step in stage)
+        return Outcome("awake" if woken else "ready", blueprint.routes, blueprint.notes)
 
     # --- absence
     def _absent(self, wish: Desired, report: Reporter) -> Outcome:
@@ -214,7 +223,7 @@ class _Pass:
     def _still_wanted(self) -> None:
         now = self.of.intent.desired(self.wish.namespace)
         current = now or Desired(self.wish.namespace, present=False)
-        if (current.present, current.revision) != (self.wish.present, self.wish.revision) and now is not None:
+        if now is not None and _kind(current) != _kind(self.wish):
             raise Superseded(f"{self.wish.namespace}: something else is wanted of it by now")
 
     def _step(self, step: Step) -> None:
@@ -231,6 +240,12 @@ class _Pass:
         match step.do:
             case Do.WITHDRAW:
                 of.router.withdraw(namespace)
+            case Do.REST:
+                of.router.rest(namespace)
+            case Do.SLEEP:
+                of.workloads.sleep(namespace)
+            case Do.WAKE:
+                of.workloads.wake(namespace)
             case Do.RETIRE:
                 of.workloads.retire(namespace, step.target)
             case Do.UNTAG:
@@ -292,6 +307,10 @@ class _Pass:
 
     def _data(self, blueprint: Blueprint) -> str:
         return data_of(self.of.databases.observe(self.wish.namespace), blueprint)
+
+
+def _kind(wish: Desired) -> tuple[bool, bool, str]:
+    return wish.present, wish.asleep, wish.revision
 
 
 def _timed(report: Reporter, name: str, run: Callable[[], T]) -> T:

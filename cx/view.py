@@ -10,6 +10,7 @@ from cx.adapters.sqlite import Deployment
 from cx.errors import NotFound
 from cx.model.names import Namespace
 from cx.model.state import Container, Desired, Observed
+from cx.plan import settled
 from cx.wiring import Host
 
 
@@ -22,6 +23,7 @@ class Row:
     databases: int
     deployed_at: float | None
     url: str
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,21 @@ class Detail:
     services: list[ServiceUse]
     databases: list[DatabaseUse]
     deployments: list[Deployment]
+    expires_at: float | None = None
 
 
 def state(wish: Desired | None, seen: Observed, last: Deployment | None) -> str:
-    """One word for people: ready, updating, failed, unwell, deleting, orphan."""
+    """One word for people: ready, asleep, updating, failed, unwell, deleting, orphan."""
     if wish is None:
         return "orphan"
     if not wish.present:
         return "deleting"
+    if wish.asleep:
+        return "asleep" if settled(wish, seen) else "falling asleep"
     if last and last.outcome == "failed":
-        return "failed (old one serves)" if seen.route else "failed"
+        return "failed (old one serves)" if seen.route and not seen.asleep else "failed"
+    if seen.asleep:
+        return "waking"
     if seen.route == wish.revision:
         well = all(one.well for one in seen.of(wish.revision))
         return "ready" if well else "unwell"
@@ -90,6 +97,7 @@ def overview(host: Host) -> list[Row]:
                 len(there.clones),
                 last.finished_at if last else None,
                 host.settings.base_url(routes[name].hosts[0]) if name in routes and routes[name].hosts else "",
+                wish.expires_at if wish else None,
             )
         )
     return rows
@@ -122,6 +130,7 @@ def detail(host: Host, namespace: Namespace) -> Detail:
         services,
         clones,
         deployments,
+        wish.expires_at if wish else None,
     )
 
 

@@ -19,7 +19,7 @@ from cx.errors import Retryable
 from cx.follow import Ended, Order
 
 POLL_S = 0.1
-OUTCOMES = ("ready", "unchanged", "deleted")
+OUTCOMES = ("ready", "awake", "asleep", "unchanged", "deleted")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from cx.resources import template
 
 FOLDER = "/routes"
 UNFINISHED = ".part"  # the router reads no file that ends so
-HEAD = re.compile(r"# cx: revision=([0-9a-f]*) candidate=([0-9a-f]*)")
+HEAD = re.compile(r"# cx: revision=([0-9a-f]*) candidate=([0-9a-f]*)( asleep)?")
 POLL_S = 0.02
 
 
@@ -47,11 +47,13 @@ class Published:
 
 @dataclass(frozen=True)
 class Routes:
-    """What a namespace's file says: the revision that serves, the one on trial, and all ways."""
+    """What a namespace's file says: the revision that serves, the one on trial, all ways; and whether it sleeps:
+    then every host of the one that serves answers 503."""
 
     revision: str = ""
     candidate: str = ""
     ways: tuple[Published, ...] = ()
+    asleep: bool = False
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ class Router:
     def observe_into(self, namespace: Namespace, seen: Observed) -> Observed:
         """`seen` with what is routed."""
         routes = self.observe(namespace)
-        return replace(seen, route=routes.revision, candidate=bool(routes.candidate))
+        return replace(seen, route=routes.revision, candidate=bool(routes.candidate), asleep=routes.asleep)
 
     def observe_all(self) -> dict[str, Routes]:
         """The routes of every namespace that has a file of them."""
@@ -121,7 +123,7 @@ class Router:
                 )
         now = self.observe(namespace)
         current = tuple(way for way in now.ways if not way.candidate)
-        self._write(namespace, Routes(now.revision, revision, current + ways(targets, candidate=True)))
+        self._write(namespace, replace(now, candidate=revision, ways=current + ways(targets, candidate=True)))
 
     def publish(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> Callable[[], None]:
         """All requests for the hosts in `targets` go to the revision, and no other host is routed.
@@ -138,7 +140,15 @@ class Router:
         if not now.revision:
             self.withdraw(namespace)
         elif now.candidate:
-            self._write(namespace, Routes(now.revision, "", tuple(way for way in now.ways if not way.candidate)))
+            self._write(namespace, _without_candidate(now))
+
+    def rest(self, namespace: Namespace) -> None:
+        """Who asks for what serves is told that it sleeps, by 503; nothing is routed, when nothing serves."""
+        now = self.observe(namespace)
+        if not now.revision:
+            self.withdraw(namespace)
+        else:
+            self._write(namespace, replace(_without_candidate(now), asleep=True))
 
     def withdraw(self, namespace: Namespace) -> None:
         """Nothing of the namespace is routed, and its file is gone. Safe to repeat."""
@@ -243,6 +253,10 @@ class _Tls(http.client.HTTPSConnection):
         self.sock = self._plain.wrap_socket(self.sock, server_hostname=self._name)
 
 
+def _without_candidate(routes: Routes) -> Routes:
+    return replace(routes, candidate="", ways=tuple(way for way in routes.ways if not way.candidate))
+
+
 def ways(targets: Mapping[str, Sequence[str]], *, candidate: bool = False) -> tuple[Published, ...]:
     return tuple(Published(host, tuple(servers), candidate) for host, servers in sorted(targets.items()))
 
@@ -253,6 +267,7 @@ def rendered(name: str, routes: Routes, *, tls: bool, resolver: str) -> str:
         name=name,
         revision=routes.revision,
         candidate=routes.candidate,
+        asleep=routes.asleep,
         routes=routes.ways,
         tls=tls,
         resolver=resolver,
@@ -267,4 +282,4 @@ def parsed(text: str) -> Routes:
         return Routes()
     data = json.loads(text.rpartition("# ways: ")[2] or "[]")
     found = tuple(Published(host, tuple(servers), candidate) for host, servers, candidate in data)
-    return Routes(head[1], head[2], found)
+    return Routes(head[1], head[2], found, bool(head[3]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, lasting, printable, size, table
+from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, lasting, printable, size, table, until
 from cx.errors import Invalid, NotFound
 from cx.model.names import Namespace, shown
 
@@ -140,7 +140,7 @@ def list_(json: JsonOption = False) -> None:
         as_json(rows)
         return
     table(
-        ["namespace", "state", "version", "services", "databases", "deployed", "url"],
+        ["namespace", "state", "version", "services", "databases", "deployed", "ends", "url"],
         [
             [
                 one.namespace,
@@ -149,6 +149,7 @@ def list_(json: JsonOption = False) -> None:
                 one.services,
                 str(one.databases),
                 ago(one.deployed_at),
+                until(one.expires_at),
                 one.url,
             ]
             for one in rows
@@ -167,7 +168,8 @@ def show(namespace: NamespaceArgument, json: JsonOption = False) -> None:
     if json:
         as_json(found)
         return
-    print(f"{found.namespace}  {found.state}  {found.version}  from {found.origin}")
+    end = f"  ends {until(found.expires_at)}" if found.expires_at is not None else ""
+    print(f"{found.namespace}  {found.state}  {found.version}  from {found.origin}{end}")
     for url in found.urls:
         print(f"  {url}")
     print()
@@ -286,7 +288,59 @@ def open_(namespace: NamespaceArgument) -> None:
     webbrowser.open(url)
 
 
-def prune(force: ForceOption = False) -> None:
+def sleep(namespace: NamespaceArgument, json: JsonOption = False) -> None:
+    """Stop a namespace's containers, and keep all else: data, volumes, network, URL. Until then it answers 503."""
+    from cx import wiring
+
+    name = Namespace(namespace)
+    with wiring.open_host() as host:
+        host.want_asleep(name, True)
+        settle(host, name, "sleep", as_json=json)
+
+
+def wake(namespace: NamespaceArgument, json: JsonOption = False) -> None:
+    """Start what sleeps, as it was, and wait until it answers. A deploy wakes, too."""
+    from cx import wiring
+
+    name = Namespace(namespace)
+    with wiring.open_host() as host:
+        host.want_asleep(name, False)
+        settle(host, name, "wake", as_json=json)
+
+
+def extend(
+    namespace: NamespaceArgument,
+    lasting: Annotated[str, typer.Argument(metavar="TIME", help="From now: 12h, 3d, 2w; or `never`.")],
+    json: JsonOption = False,
+) -> None:
+    """Let a namespace live so long from now, or longer if it does already; `never`: it has no end."""
+    from cx import wiring
+
+    name = Namespace(namespace)
+    with wiring.open_host() as host:
+        at = host.extend(name, lasting_of(lasting))
+    if json:
+        as_json({"namespace": namespace, "expires_at": at})
+    else:
+        print(f"{namespace}: ends {until(at)}")
+
+
+def lasting_of(text: str) -> float | None:
+    """`3d` in seconds, None for `never`. Raises Invalid."""
+    from cx.commands import lasting_s
+
+    if text == "never":
+        return None
+    try:
+        return lasting_s(text)
+    except ValueError as exc:
+        raise Invalid("TIME", shown(text), f"{exc}, or `never`") from exc
+
+
+def prune(
+    force: ForceOption = False,
+    expired: Annotated[bool, typer.Option("--expired", help="Also namespaces whose end has come.")] = False,
+) -> None:
     """Remove what belongs to no namespace that is wanted: of this instance only, and shown first."""
     import time
 
@@ -296,6 +350,8 @@ def prune(force: ForceOption = False) -> None:
     with wiring.open_host() as host:
         orphans = host.orphans()
         rest = host.litter()
+        ended = host.expired(time.time()) if expired else []
+        orphans |= {one.name: ["its end has come"] for one in ended}
         if not orphans and not rest:
             print("nothing to prune")
             return
@@ -305,6 +361,8 @@ def prune(force: ForceOption = False) -> None:
             print(f"{'mirror of a project' if one.suffix == '.git' else 'checkout'} that nothing uses: {one}")
         confirm("Remove all of this?", force=force)
         for name in orphans:
+            if Namespace(name) in ended and Namespace(name) not in host.expired(time.time()):
+                continue  # it was extended, or deployed again, while somebody read the question
             host.store.want_absent(Namespace(name), time.time())
             host.settle(Namespace(name), reporter(host.store, as_json=False), "prune")
         for one in rest:
@@ -313,5 +371,5 @@ def prune(force: ForceOption = False) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (deploy, delete, list_, show, logs, exec_, open_, events, prune):
+    for command in (deploy, delete, list_, show, logs, exec_, open_, events, sleep, wake, extend, prune):
         app.command(command.__name__.rstrip("_"))(command)

@@ -45,6 +45,14 @@ def ago(moment: float | None) -> str:
     return f"{lasting(max(0.0, time.time() - moment))} ago"
 
 
+def until(moment: float | None) -> str:
+    """`in 3 d`; `-` for what has no end."""
+    if moment is None:
+        return "-"
+    left = moment - time.time()
+    return f"in {lasting(left)}" if left > 0 else "now"
+
+
 def lasting(seconds: float) -> str:
     for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
         if seconds < limit:

@@ -26,7 +26,7 @@ class Plain:
 
     def began(self, wish: Desired) -> None:
         self.namespace = wish.namespace.name
-        doing = f"deploy {wish.version}" if wish.present else "delete"
+        doing = f"{doing_to(wish)} {wish.version}" if wish.present else "delete"
         print(f"{self.namespace}: {doing}", flush=True)
 
     def step_began(self, step: str) -> None:
@@ -82,7 +82,7 @@ class Live:
         self._screen = Screen(get_renderable=self._now, console=self._console, refresh_per_second=10, transient=True)
 
     def began(self, wish: Desired) -> None:
-        doing = f"deploy [bold]{wish.version}[/] as" if wish.present else "delete"
+        doing = f"{doing_to(wish)} [bold]{wish.version}[/] as" if wish.present else "delete"
         self._console.print(f"{doing} [bold cyan]{wish.namespace}[/]")
         self._screen.start()
 
@@ -131,7 +131,7 @@ class Recorded:
         self._told.began(wish)
 
     def step_began(self, step: str) -> None:
-        if self._deployment is None and self._wish and self._wish.present:
+        if self._deployment is None and self._wish and self._wish.present and not self._wish.asleep:
             self._deployment = self._store.begin(self._wish, time.time())
         self._told.step_began(step)
 
@@ -148,6 +148,10 @@ class Recorded:
             message, log = (str(error), error.log) if error else ("", ())
             self._store.end(self._deployment, time.time(), outcome, message, log)
         self._told.ended(outcome, error)
+
+
+def doing_to(wish: Desired) -> str:
+    return "sleep" if wish.asleep else "deploy"
 
 
 def reporter(store: Store, *, as_json: bool) -> Reporter:

@@ -16,6 +16,9 @@ Previews:
   exec     run a command in one of its containers
   open     open its URL in the browser
   events   what was done to it, step by step
+  sleep    stop it, and keep its data
+  wake     start it again
+  extend   let it live longer
   prune    remove what belongs to no namespace that is wanted; shown first
 
 Databases:

@@ -19,7 +19,8 @@ class Desired:
     """One row of intent. `tree` is the git tree (40 hex) in cx's mirror of the project; `commit` is the
     commit that it comes from, or "" for a folder that is no repository; `dirty` says that the folder
     had changes on top of it. `host` is a digest of those settings of the host that show in what runs.
-    `present=False` wants the namespace gone (law 3).
+    `present=False` wants the namespace gone (law 3). `asleep` wants its containers stopped, and all else kept;
+    from `expires_at` (Unix seconds; None: never) on it may be deleted. Neither makes another revision.
     """
 
     namespace: Namespace
@@ -33,6 +34,8 @@ class Desired:
     values: Mapping[str, str] = field(default_factory=dict)
     host: str = ""
     reset_data: bool = False
+    asleep: bool = False
+    expires_at: float | None = None
 
     @property
     def revision(self) -> str:
@@ -67,6 +70,11 @@ class Container:
         return self.state == "running"
 
     @property
+    def stopped(self) -> bool:
+        """Does nothing, and will not by itself."""
+        return self.state in ("created", "exited", "dead")
+
+    @property
     def well(self) -> bool:
         """Running and healthy; or a job that is done."""
         if self.role in ("release", "job"):
@@ -89,7 +97,8 @@ class Clone:
 class Observed:
     """All that there is of one namespace. Names as on the engine; networks and volumes map a name to its
     revision ("" for what outlives revisions); `route` is the revision that the router sends requests to
-    ("" when none), `candidate` says that a route for probing is there."""
+    ("" when none), `candidate` says that a route for probing is there, `asleep` that the router answers
+    for it that it sleeps."""
 
     containers: tuple[Container, ...] = ()
     networks: Mapping[str, str] = field(default_factory=dict)
@@ -98,6 +107,7 @@ class Observed:
     clones: tuple[Clone, ...] = ()
     route: str = ""
     candidate: bool = False
+    asleep: bool = False
     checkouts: tuple[str, ...] = ()
 
     def of(self, revision: str) -> tuple[Container, ...]:
@@ -142,6 +152,9 @@ class Do(StrEnum):
     AWAIT = "healthy"
     PROBE = "probe"
     PUBLISH = "publish"
+    REST = "route to sleep"
+    SLEEP = "stop"
+    WAKE = "wake"
     RETIRE = "retire"
     DROP = "drop database"
     WITHDRAW = "withdraw route"

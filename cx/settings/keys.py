@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from cx.commands import lasting_s
 from cx.model.names import Namespace, check_database, check_instance, dns_label
 from cx.schema import Rule, Secret, Wrong
 from cx.settings.github import GitHub, is_repository
@@ -26,6 +27,7 @@ from cx.settings.rules import (
     is_host_path,
     is_hostname,
     is_https_url,
+    is_lifetime,
     is_log_size,
     is_memory,
     is_pg_size,
@@ -252,6 +254,14 @@ class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Path | None,
         Meta(description="Where cx keeps its state. Default: /var/lib/cx as root, else ~/.local/state/cx."),
     ] = None
+    lifetime: Annotated[
+        str | None,
+        Meta(
+            description="How long a namespace lives after its last deployment, such as `12h`, `3d` or `2w`; then "
+            "`cx prune --expired` deletes it. Default: for ever."
+        ),
+        Rule(is_lifetime),
+    ] = None
     router: Router = Router()
     postgres: Postgres = Postgres()
     pooler: Pooler = Pooler()
@@ -283,6 +293,10 @@ class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def local(self) -> bool:
         return self.domain == "localhost" or self.domain.endswith(".localhost")
+
+    @property
+    def lifetime_s(self) -> int | None:
+        return lasting_s(self.lifetime) if self.lifetime else None
 
     @property
     def tls(self) -> str:

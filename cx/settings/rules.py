@@ -7,6 +7,7 @@ import re
 import string
 from urllib.parse import urlsplit
 
+from cx.commands import lasting_s
 from cx.model.names import shown
 from cx.schema import Secret
 
@@ -131,6 +132,10 @@ def is_variable(text: str) -> None:
 def is_extension(text: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", text):
         raise ValueError(f"is not the name of an extension: {shown(text)}")
+
+
+def is_lifetime(text: str) -> None:
+    lasting_s(text)
 
 
 def is_project(text: str) -> None:

@@ -289,7 +289,8 @@ class Host:
         What is wrong with the project is found before: it raises Invalid or Refused, and nothing has changed.
         """
         before = self.store.desired(namespace)
-        pending = bool(before and before.present and before.reset_data)
+        kept = before if before and before.present else None
+        now = time.time()
         wish = Desired(
             namespace,
             True,
@@ -301,15 +302,43 @@ class Host:
             environment,
             dict(values),
             self.settings_digest(),
-            reset_data or pending,
+            reset_data or bool(kept and kept.reset_data),
+            expires_at=self._end(kept, now),
         )
         if before is None or not before.present or before.revision != wish.revision:
             aside = f"check-{os.getpid()}"
             with self.sources.checkout(namespace, wish.project, wish.tree, aside=aside) as checkout:
                 self._read(wish, checkout)
         self.sources.keep(namespace, source)
-        self.store.want(wish, time.time())
+        self.store.want(wish, now)
         return wish
+
+    def _end(self, kept: Desired | None, now: float) -> float | None:
+        """When a namespace that is deployed now may be deleted: a lifetime from now, or later if it was told so."""
+        before = kept.expires_at if kept else None
+        lifetime_s = self.settings.lifetime_s
+        return before if lifetime_s is None else max(before or 0.0, now + lifetime_s)
+
+    def want_asleep(self, namespace: Namespace, asleep: bool) -> None:
+        """Intent only, as `want`. Raises NotFound for what is not there, or is being deleted."""
+        self.wanted(namespace)
+        self.store.want_asleep(namespace, asleep)
+
+    def extend(self, namespace: Namespace, lasting_s: float | None, now: float | None = None) -> float | None:
+        """The namespace ends `lasting_s` from now, or later if it did so already; with None it has no end.
+
+        Gives the end, in Unix seconds. Raises NotFound.
+        """
+        before = self.wanted(namespace).expires_at
+        now = time.time() if now is None else now
+        at = None if lasting_s is None else max(before or 0.0, now + lasting_s)
+        self.store.expire(namespace, at)
+        return at
+
+    def expired(self, now: float) -> list[Namespace]:
+        """Those that are wanted, and whose end has come: for prune, and for whoever has a timer."""
+        wishes = [one for one in self.store.all_desired() if one.present]
+        return [one.namespace for one in wishes if one.expires_at is not None and one.expires_at <= now]
 
     def settings_digest(self) -> str:
         """Changes when the same project would run otherwise under the settings as they are now."""
@@ -384,7 +413,7 @@ class Host:
             seen[one.namespace.name] = replace(before, clones=(*before.clones, clone))
         for name, routes in routed.result().items():
             before = seen.get(name, Observed())
-            seen[name] = replace(before, route=routes.revision, candidate=bool(routes.candidate))
+            seen[name] = replace(before, route=routes.revision, candidate=bool(routes.candidate), asleep=routes.asleep)
         return seen, routed.result()
 
     def orphans(self) -> dict[str, list[str]]:
@@ -428,6 +457,13 @@ class Host:
         wish = self.store.desired(namespace)
         if wish is None:
             raise NotFound(f"{namespace} does not exist", remedy="`cx list` shows what does")
+        return wish
+
+    def wanted(self, namespace: Namespace) -> Desired:
+        """The row of a namespace that is to be there. Raises NotFound."""
+        wish = self.existing(namespace)
+        if not wish.present:
+            raise NotFound(f"{namespace} is being deleted", remedy="deploy it again first")
         return wish
 
     def close(self) -> None:

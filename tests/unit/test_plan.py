@@ -44,9 +44,11 @@ anything = st.builds(
     clones=st.lists(clones, max_size=3, unique_by=lambda one: one.source).map(tuple),
     route=st.sampled_from(REVISIONS),
     candidate=st.booleans(),
+    asleep=st.booleans(),
     checkouts=st.sampled_from([(), ("tree",)]),
 )
 present = st.builds(wish, st.sampled_from("abcd"), reset=st.booleans())
+asleep = present.map(lambda one: replace(one, asleep=True))
 
 
 def planned(wanted: Desired, seen: Observed) -> list[Stage]:
@@ -68,9 +70,16 @@ def test_nothing_is_to_be_done_where_it_is_done(letter: str) -> None:
     assert planned(wish(letter), seen) == []
 
 
-@given(present, anything)
+@given(present | asleep, anything)
 def test_a_plan_is_empty_just_where_all_is_settled(wanted: Desired, seen: Observed) -> None:
     assert (planned(wanted, seen) == []) == settled(wanted, seen)
+
+
+@given(asleep, anything)
+def test_sleeping_takes_nothing_away(wanted: Desired, seen: Observed) -> None:
+    done = steps(planned(wanted, seen))
+    assert {one.do for one in done} <= {Do.REST, Do.SLEEP, Do.REMOVE}
+    assert {one.target for one in done if one.do is Do.REMOVE} <= {"checkouts"}
 
 
 @given(present, anything)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from world import FAILURES, PR_7, PR_8, Died, World, wish
+from world import FAILURES, PR_7, PR_8, Died, Place, World, wish
 
 from cx.errors import CxError, Retryable
 from cx.model.state import Desired
@@ -25,6 +26,14 @@ HISTORIES: dict[str, tuple[list[Desired], Desired]] = {
     "redeploy without any": ([wish("a")], wish("d")),
     "reset": ([wish("a")], wish("a", reset=True)),
     "redeploy with fresh data": ([wish("a")], wish("b", reset=True)),
+    "sleep": ([wish("a")], wish("a", asleep=True)),
+    "sleep with stateful services": ([wish("c")], wish("c", asleep=True)),
+    "sleep before there is anything": ([], wish("a", asleep=True)),
+    "wake": ([wish("a"), wish("a", asleep=True)], wish("a")),
+    "wake with stateful services": ([wish("c"), wish("c", asleep=True)], wish("c")),
+    "redeploy what sleeps": ([wish("a"), wish("a", asleep=True)], wish("c")),
+    "fresh data for what sleeps": ([wish("a"), wish("a", asleep=True)], wish("a", reset=True)),
+    "delete what sleeps": ([wish("c"), wish("c", asleep=True)], wish(None)),
     "delete": ([wish("a"), wish("c")], wish(None)),
     "delete what never was": ([], wish(None)),
 }
@@ -33,7 +42,7 @@ HISTORIES: dict[str, tuple[list[Desired], Desired]] = {
 def prepared(history: str) -> World:
     before, wanted = HISTORIES[history]
     world = World().brought_to(*before)
-    world.guarded = bool(before) and wanted.present
+    world.guarded = bool(before) and wanted.present and not wanted.asleep and not before[-1].asleep
     world.effects.clear()
     world.released.clear()
     world.want(wanted)
@@ -51,8 +60,12 @@ def deaths(*histories: str) -> list[tuple[str, int]]:
 
 
 def reached(world: World, wanted: Desired) -> None:
-    assert world.serving() == (wanted.revision if wanted.present else "")
-    assert world.litter() == []
+    assert world.serving() == (wanted.revision if wanted.present and not wanted.asleep else "")
+    if wanted.asleep:
+        assert all(one.stopped for one in world.observed().containers)
+        assert world.observed().asleep == bool(world.observed().route)
+    else:
+        assert world.litter() == []
     assert world.downtime == []
 
 
@@ -65,7 +78,8 @@ def test_converges_after_dying_between_and_inside_any_two_steps(history: str, di
     reached(world, wanted := HISTORIES[history][1])
     # The release has run once for each revision and data, and on what is there now.
     assert len(world.released) == len(set(world.released))
-    assert ((wanted.revision, world.observed().data) in world.released) == (wanted.tree[:1] in {"a", "b"})
+    if "sleep" not in history and "wake" not in history:
+        assert ((wanted.revision, world.observed().data) in world.released) == (wanted.tree[:1] in {"a", "b"})
 
 
 @pytest.mark.parametrize(("history", "dies_after"), deaths("deploy with stateful services", "reset"))
@@ -91,6 +105,74 @@ def test_a_second_pass_changes_nothing(history: str) -> None:
     else:
         assert world.reconcile().outcome == "deleted"
         assert set(world.effects) == {"forget ref", "forget"}
+
+
+@pytest.mark.parametrize("letter", "acd")
+def test_sleep_and_wake_only_stop_and_start_what_is_there(letter: str) -> None:
+    world = World().brought_to(wish(letter))
+    before = deepcopy(world.place(PR_7))
+    world.effects.clear()
+    world.want(wish(letter, asleep=True))
+    assert world.reconcile().outcome == "asleep"
+    assert set(world.effects) == {"rest", "stop container"}
+    assert world.effects[0] == "rest"  # who asks is told before the first one stops
+    world.effects.clear()
+    world.want(wish(letter))
+    assert world.reconcile().outcome == "awake"
+    assert set(world.effects) == {"check out", "start container", "publish"}
+    assert world.place(PR_7) == before
+
+
+@pytest.mark.parametrize(
+    ("what", "loses"),
+    [
+        ("clone", lambda place: place.clones.clear()),
+        ("network", lambda place: place.networks.clear()),
+        ("container", lambda place: place.containers.pop(next(iter(place.containers)))),
+    ],
+)
+def test_what_was_lost_asleep_is_made_anew_at_waking(what: str, loses: Callable[[Place], object]) -> None:
+    world = World().brought_to(wish("a"), wish("a", asleep=True))
+    loses(world.place(PR_7))
+    world.want(wish("a"))
+    world.reconcile()
+    reached(world, wish("a"))
+
+
+def test_a_failed_deploy_of_what_sleeps_leaves_it_asleep() -> None:
+    old = wish("a")
+    world = World().brought_to(old, replace(old, asleep=True))
+    world.failing = {"well"}
+    world.want(wish("b"))
+    with pytest.raises(CxError):
+        world.reconcile()
+    assert world.observed().asleep
+    assert world.observed().revisions == (old.revision,)
+    world.failing = set()
+    world.want(old)
+    world.reconcile()
+    reached(world, old)
+
+
+def test_a_wake_that_fails_is_tried_again() -> None:
+    world = World().brought_to(wish("a"), wish("a", asleep=True))
+    world.want(wish("a"))
+    world.failing = {"probe"}
+    with pytest.raises(CxError):
+        world.reconcile()
+    world.failing = set()
+    world.reconcile()
+    reached(world, wish("a"))
+
+
+def test_sleep_told_during_a_deploy_ends_it() -> None:
+    world = World()
+    world.want(wish("a"))
+    world.hooks["run release"] = lambda: world.want(wish("a", asleep=True))
+    with pytest.raises(Superseded):
+        world.reconcile()
+    world.reconcile()
+    reached(world, wish("a", asleep=True))
 
 
 @pytest.mark.parametrize("history", HISTORIES)

@@ -67,10 +67,10 @@ def blueprint(letter: str, namespace: Namespace = PR_7) -> Blueprint:
             return Blueprint({"web": {"image": "nginx"}}, {}, routes[:1])
 
 
-def wish(letter: str | None, *, namespace: Namespace = PR_7, reset: bool = False) -> Desired:
+def wish(letter: str | None, *, namespace: Namespace = PR_7, reset: bool = False, asleep: bool = False) -> Desired:
     if letter is None:
         return Desired(namespace, present=False, project=PROJECT)
-    return Desired(namespace, project=PROJECT, commit=tree(letter), tree=tree(letter), reset_data=reset)
+    return Desired(namespace, project=PROJECT, commit=tree(letter), tree=tree(letter), reset_data=reset, asleep=asleep)
 
 
 @dataclass
@@ -85,6 +85,7 @@ class Place:
     clones: dict[str, Clone] = field(default_factory=dict)
     route: str = ""
     candidate: str = ""
+    asleep: bool = False
     checkouts: set[str] = field(default_factory=set)
 
 
@@ -170,7 +171,9 @@ class World:
         """The revision that answers requests; "" when there is no route, or something behind it does not run."""
         place = self.place(namespace)
         mine = [one for one in place.containers.values() if one.revision == place.route and one.role != "release"]
-        answers = place.route in place.networks.values() and mine and all(one.running for one in mine)
+        answers = (
+            not place.asleep and place.route in place.networks.values() and mine and all(one.running for one in mine)
+        )
         return place.route if answers else ""
 
     def leftovers(self, namespace: Namespace = PR_7) -> list[str]:
@@ -302,6 +305,20 @@ class Workloads:
     def failure_log(self, namespace: Namespace, revision: str) -> Sequence[str]:
         return [f"last words of {one.service}" for one in self.observe(namespace).of(revision) if one.role == "service"]
 
+    def sleep(self, namespace: Namespace) -> None:
+        place = self.world.place(namespace)
+        for one in self.observe(namespace).containers:
+            if not one.stopped:
+                with self.world.effect("stop container"):
+                    place.containers[one.name] = replace(one, state="exited", exit_code=143)
+
+    def wake(self, namespace: Namespace) -> None:
+        place = self.world.place(namespace)
+        for one in self.observe(namespace).containers:
+            if one.role in ("service", "pinned", "pooler") and not one.running:
+                with self.world.effect("start container"):
+                    place.containers[one.name] = replace(one, state="running", exit_code=0)
+
     def retire(self, namespace: Namespace, revision: str) -> None:
         place, seen = self.world.place(namespace), self.observe(namespace)
         for one in seen.of(revision):
@@ -414,7 +431,7 @@ class Router:
 
     def observe_into(self, namespace: Namespace, seen: Observed) -> Observed:
         place = self.world.place(namespace)
-        return replace(seen, route=place.route, candidate=bool(place.candidate))
+        return replace(seen, route=place.route, candidate=bool(place.candidate), asleep=place.asleep)
 
     def offer(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None:
         with self.world.effect("offer"):
@@ -422,15 +439,20 @@ class Router:
 
     def publish(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> Callable[[], None]:
         place = self.world.place(namespace)
-        before = place.route, place.candidate
+        before = place.route, place.candidate, place.asleep
 
         def put_back() -> None:
             with self.world.effect("put back"):
-                place.route, place.candidate = before
+                place.route, place.candidate, place.asleep = before
 
         with self.world.effect("publish"):
-            place.route, place.candidate = revision, ""
+            place.route, place.candidate, place.asleep = revision, "", False
         return put_back
+
+    def rest(self, namespace: Namespace) -> None:
+        place = self.world.place(namespace)
+        with self.world.effect("rest"):
+            place.candidate, place.asleep = "", bool(place.route)
 
     def withdraw_candidate(self, namespace: Namespace) -> None:
         if self.world.place(namespace).candidate:
@@ -441,6 +463,7 @@ class Router:
         with self.world.effect("withdraw"):
             place = self.world.place(namespace)
             place.route = place.candidate = ""
+            place.asleep = False
 
     def probe(self, route: Route, revision: str, *, candidate: bool, timeout_s: float) -> int:
         place = self.world.place(route_namespace(route))

@@ -172,6 +172,23 @@ class Workloads:
         subnet = self._subnet(wish)
         return {route.host: model.targets(route, subnet) for route in blueprint.routes}
 
+    # --- rest
+    def sleep(self, namespace: Namespace) -> None:
+        """Nothing of the namespace runs, and the engine starts nothing of it by itself. What others need goes last."""
+        for roles in (("service", "job", "release"), ("pinned", "pooler")):
+            mine = [one for one in self._containers(namespace) if one.role in roles and not one.stopped]
+            self._each(lambda one: self._restart(one, "no"), mine)
+            self._stop(mine)
+            self.fault("inside stop")
+
+    def wake(self, namespace: Namespace) -> None:
+        """The containers that `sleep` stopped are started, as they are. Jobs that are done stay done."""
+        for roles in (("pinned", "pooler"), ("service",)):
+            mine = [one for one in self._containers(namespace) if one.role in roles]
+            self._each(self._start, [one for one in mine if one.stopped])
+            self._each(lambda one: self._restart(one, "always"), mine)
+            self.fault("inside wake")
+
     # --- towards absence
     def retire(self, namespace: Namespace, revision: str) -> None:
         """Nothing is left of the revision; its containers were asked to stop first.
@@ -249,6 +266,13 @@ class Workloads:
                 start=start,
             )
 
+        slept = [
+            one
+            for one in self._containers(namespace)
+            if one.state == "exited"
+            and one.role in ("service", "pinned", "pooler")
+            and one.name.startswith(f"{project}-")
+        ]
         try:
             if placed:
                 compose_up(start=False)
@@ -256,6 +280,7 @@ class Workloads:
                     if one.service in placed and one.name.startswith(f"{project}-") and one.role != "pooler":
                         files.place(self.engine, one.id, checkout, placed[one.service])
             compose_up(start=True)
+            self._each(lambda one: self._restart(one, "always"), slept)
         except CommandFailed as exc:
             raise StartFailed(
                 f"{namespace}: its containers did not start: {exc.what}",
@@ -298,7 +323,19 @@ class Workloads:
                 except NotFound:
                     return
 
-        self._each(stop, [one for one in containers if one.state in ("running", "restarting")])
+        self._each(stop, [one for one in containers if one.state in ("running", "restarting", "paused")])
+
+    def _start(self, one: Container) -> None:
+        with translated(f"start {one.name}"):
+            self.engine.api.start(one.id)
+
+    def _restart(self, one: Container, policy: str) -> None:
+        """Whether the engine starts it again, also when the engine itself comes back."""
+        with translated(f"set the restart policy of {one.name}"):
+            try:
+                self.engine.api.update_container(one.id, restart_policy={"Name": policy})
+            except NotFound:
+                return
 
     def _remove(self, containers: Iterable[Container]) -> None:
         def remove(one: Container) -> None:

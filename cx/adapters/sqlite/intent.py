@@ -48,10 +48,11 @@ class Store:
     def want(self, wish: Desired, now: float) -> None:
         """`wish` is the namespace's row."""
         self.database.run(
-            "INSERT OR REPLACE INTO desired VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO desired VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 wish.namespace.name, int(wish.present), wish.project, wish.origin, wish.commit, wish.tree,
                 int(wish.dirty), wish.environment, json.dumps(dict(wish.values)), wish.host, int(wish.reset_data), now,
+                int(wish.asleep), wish.expires_at,
             ),
         )  # fmt: skip
 
@@ -60,6 +61,15 @@ class Store:
         with self.database.transaction():
             row = self.desired(namespace) or Desired(namespace)
             self.want(Desired(namespace, present=False, project=row.project, origin=row.origin), now)
+
+    def want_asleep(self, namespace: Namespace, asleep: bool) -> None:
+        """No effect on a namespace that has no row, or is to go."""
+        self.database.run(
+            "UPDATE desired SET asleep = ? WHERE namespace = ? AND present = 1", (int(asleep), namespace.name)
+        )
+
+    def expire(self, namespace: Namespace, at: float | None) -> None:
+        self.database.run("UPDATE desired SET expires_at = ? WHERE namespace = ?", (at, namespace.name))
 
     def data_was_reset(self, namespace: Namespace) -> None:
         self.database.run("UPDATE desired SET reset_data = 0 WHERE namespace = ?", (namespace.name,))
@@ -128,10 +138,11 @@ class Store:
 
 
 def _desired(row: Sequence[object]) -> Desired:
-    name, present, project, origin, commit, tree, dirty, environment, values, host, reset, _ = row
+    name, present, project, origin, commit, tree, dirty, environment, values, host, reset, _, asleep, expires = row
     return Desired(
         Namespace(str(name)), bool(present), str(project), str(origin), str(commit), str(tree), bool(dirty),
         str(environment), json.loads(str(values)), str(host), bool(reset),
+        bool(asleep), None if expires is None else float(str(expires)),
     )  # fmt: skip
 
 

@@ -52,4 +52,9 @@ CREATE TABLE pulls (
   PRIMARY KEY (repository, number)
 ) STRICT;
 """,
+    """
+-- Namespaces that sleep, and their end in Unix seconds (NULL: none).
+ALTER TABLE desired ADD COLUMN asleep INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE desired ADD COLUMN expires_at REAL;
+""",
 )
