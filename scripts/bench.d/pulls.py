@@ -14,17 +14,21 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from figures import Figure, Report
-from host import Bench, Failed, free_port
+from host import CX, Bench, Failed, free_port
 
 from cx.web.webhook import signature
 
+HERE = Path(__file__).parent
 REPOSITORY = "bench/app"
+TOKEN = "ghp_" + "a" * 36  # the fake's
 SECRET = secrets.token_hex(16)
 SENDERS = 16
 PAYLOAD_BYTES = 24_000  # what GitHub's own are like
@@ -39,6 +43,7 @@ class Listening:
     process: subprocess.Popen[bytes]
     repository: Path
     state: Path
+    github: str
     taken_s: list[float] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
 
@@ -108,7 +113,22 @@ class Listening:
             raise Failed(f"the burst: {failed[0]}")
         return time.monotonic() - began
 
+    def ready(self) -> bool:
+        try:
+            with contextlib.closing(self.connection()) as connection:
+                connection.request("GET", "/readyz")
+                return connection.getresponse().status == 200
+        except OSError:
+            return False
+
     # --- what came of it
+    def comments(self, number: int) -> int:
+        """How many there are on the pull request, all by cx."""
+        url = f"{self.github}/repos/{REPOSITORY}/issues/{number}/comments"
+        request = urllib.request.Request(url, headers={"Authorization": f"token {TOKEN}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return len(json.load(answer))
+
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         with contextlib.closing(sqlite3.connect(f"file:{self.bench.folder}/state/cx.db?mode=ro", uri=True)) as store:
             return list(store.execute(sql))
@@ -129,50 +149,64 @@ class Listening:
 
 @contextlib.contextmanager
 def listening(bench: Bench, database: str) -> Iterator[Listening]:
-    """A listener on the host of the benchmark; its previews are gone afterwards."""
+    """`cx git listen` on the host of the benchmark, and a GitHub; its previews are gone afterwards."""
     project = Path(bench.project(database))
     repository, state, port = bench.folder / "pulls.git", bench.folder / "open.json", free_port()
-    bench.run(["git", "clone", "--quiet", "--bare", str(project), str(repository)])
+    if not repository.exists():
+        bench.run(["git", "clone", "--quiet", "--bare", str(project), str(repository)])
     state.write_text("{}")
     kept = bench.config.read_text()
-    head, _, rest = kept.partition("[router]")
-    bench.config.write_text(
-        f'{head}[listen]\nport = {port}\nsecrets = ["{SECRET}"]\n[github]\nallow_local = true\n'
-        f'[github.repositories."{REPOSITORY}"]\nurl = "{repository}"\n[router]{rest}'
-    )
-    log = (bench.folder / "listener.log").open("wb")
-    argv = [sys.executable, str(Path(__file__).parent / "listener.py"), str(state)]
-    process = subprocess.Popen(argv, env=bench.environment, stdout=log, stderr=log)
-    listener = Listening(bench, port, process, repository, state)
-    try:
-        _until_ready(listener)
-        yield listener
-        listener.says({})
-        numbers = [int(str(row[0]).rpartition("-")[2]) for row in listener.rows("SELECT namespace FROM desired")]
-        listener.burst([(number, "closed", secrets.token_hex(8)) for number in numbers])
-        listener.settled(300)
-    finally:
+    with contextlib.ExitStack() as stack:
+        stack.callback(bench.config.write_text, kept)
+        log = stack.enter_context((bench.folder / "listener.log").open("wb"))
+        address = bench.folder / "github"
+        address.unlink(missing_ok=True)
+        _start(stack, [sys.executable, str(HERE / "github.py"), str(state), str(address)], bench.environment, log)
+        _until(address.exists, "the fake GitHub did not begin")
+        head, _, rest = kept.partition("[router]")
+        bench.config.write_text(
+            f'{head}[listen]\nport = {port}\nsecrets = ["{SECRET}"]\n'
+            f'[github]\nallow_local = true\ntoken = "{TOKEN}"\nbase_url = "{address.read_text()}"\n'
+            f'[github.repositories."{REPOSITORY}"]\nurl = "{repository}"\n[router]{rest}'
+        )
+        process = _start(stack, [*CX, "git", "listen"], bench.environment, log)
+        listener = Listening(bench, port, process, repository, state, address.read_text())
+        try:
+            _until(listener.ready, "the listener did not begin")
+            yield listener
+            listener.says({})
+            numbers = [int(str(row[0]).rpartition("-")[2]) for row in listener.rows("SELECT namespace FROM desired")]
+            listener.burst([(number, "closed", secrets.token_hex(8)) for number in numbers])
+            listener.settled(300)
+        finally:
+            if os.environ.get("CX_BENCH_LOG"):
+                sys.stderr.write((bench.folder / "listener.log").read_text())
+
+
+def _start(
+    stack: contextlib.ExitStack, argv: Sequence[str], environment: Mapping[str, str], log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """A process that ends with `stack`."""
+    process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
+
+    def end() -> None:
         process.terminate()
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        log.close()
-        if os.environ.get("CX_BENCH_LOG"):
-            sys.stderr.write((bench.folder / "listener.log").read_text())
-        bench.config.write_text(kept)
+
+    stack.callback(end)
+    return process
 
 
-def _until_ready(listener: Listening) -> None:
+def _until(condition: Callable[[], object], otherwise: str) -> None:
     until = time.monotonic() + 60
-    while time.monotonic() < until and listener.process.poll() is None:
-        with contextlib.suppress(OSError), contextlib.closing(listener.connection()) as connection:
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return
-        time.sleep(0.1)
-    raise Failed("the listener did not begin: " + (listener.bench.folder / "listener.log").read_text()[-500:])
+    while not condition():
+        if time.monotonic() > until:
+            raise Failed(f"{otherwise}: see CX_BENCH_LOG=1")
+        time.sleep(0.05)
 
 
 def burst(bench: Bench, report: Report, quick: bool) -> None:
@@ -199,6 +233,9 @@ def burst(bench: Bench, report: Report, quick: bool) -> None:
         serving = [number for number in json.loads(listener.state.read_text()) if bench.get(f"preview-{number}") == 200]
         if len(serving) != still_open:
             raise Failed(f"{len(serving)} of {still_open} open pull requests answer")
+        comments = [listener.comments(int(number)) for number in json.loads(listener.state.read_text())]
+        if set(comments) != {1}:
+            raise Failed(f"there should be one comment on each open pull request: {comments}")
         ordered = sorted(listener.taken_s)
         report.facts |= {
             "burst": f"{len(deliveries)} deliveries for {len(numbers)} pull requests, {still_open} of them open, "

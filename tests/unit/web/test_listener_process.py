@@ -20,8 +20,6 @@ from deliveries import SECRET, Listener, pull_request
 from cx.adapters.sqlite import Database, Deliveries
 from cx.web.serving import bound
 
-pytest.importorskip("cx.adapters.github")
-
 
 def free_port() -> int:
     with bound("127.0.0.1", 0) as probe:
