@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from cx.model.blueprint import Blueprint
 from cx.model.names import Names
@@ -129,7 +130,7 @@ def _only_sleeps(wish: Desired, seen: Observed, names: Names, blueprint: Bluepri
     there = {one.service for one in seen.containers if one.role in ("service", "job", "pinned")}
     return (
         seen.asleep
-        and _whole(wish, seen)
+        and _whole(wish, replace(seen, checkouts=()))  # one that a pass left that died is gone by now
         and {*blueprint.services, *blueprint.pinned} <= there
         and all(one.well for one in seen.containers if one.role in ("job", "release"))
         and names.network(wish.namespace, wish.revision) in seen.networks
