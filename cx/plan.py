@@ -132,7 +132,8 @@ def _only_sleeps(wish: Desired, seen: Observed, names: Names, blueprint: Bluepri
         seen.asleep
         and _whole(wish, replace(seen, checkouts=()))  # one that a pass left that died is gone by now
         and {*blueprint.services, *blueprint.pinned} <= there
-        and all(one.well for one in seen.containers if one.role in ("job", "release"))
+        and all(one.well for one in seen.containers if one.role == "job")
+        and not _release(wish, seen, blueprint)
         and names.network(wish.namespace, wish.revision) in seen.networks
         and {use.name for use in blueprint.databases} == {one.source for one in seen.clones}
     )

@@ -11,8 +11,8 @@ import docker
 import pytest
 from live import EXAMPLES, Cx, Project
 
-SLEEP = [f"{when} {step}" for step in ("route to sleep", "stop") for when in ("before", "after")] + ["inside stop"]
-WAKE = [f"{when} {step}" for step in ("wake", "healthy", "publish") for when in ("before", "after")] + ["inside wake"]
+SLEEP = ("after route to sleep", "inside stop")
+WAKE = ("before wake", "inside wake", "before publish")
 
 
 @pytest.fixture(scope="module")
