@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import signal
 import socket
@@ -10,10 +11,12 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cx.errors import Invalid, Retryable, Terminal
 
 CONNECTIONS_MAX = 1000
+HEADERS_S = 10.0  # for the headers of a request to arrive
 STOP_S = 5  # for requests that are being answered when the signal comes
 
 
@@ -62,6 +65,28 @@ class Server(uvicorn.Server):
                 signal.signal(kind, handler)
 
 
+class Patient(H11Protocol):
+    """A connection. One on which no request begins within HEADERS_S is ended: its place is for others."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look_again()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _look_again(self) -> None:
+        self._timer = self.loop.call_later(HEADERS_S, self._look, self.cycle)
+
+    def _look(self, before: object) -> None:
+        waits = self.cycle is None or self.cycle.response_complete
+        if waits and self.cycle is before:
+            self.transport.close()
+        else:
+            self._look_again()
+
+
 def serve(app: ASGIApp, listener: socket.socket) -> None:
     """Answers until SIGTERM or SIGINT, then finishes what it is answering."""
     Server(config(app)).run(sockets=[listener])
@@ -70,6 +95,7 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
 def config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=Patient,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -282,6 +282,33 @@ def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch
         assert wire.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.parametrize("first", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_headers_that_do_not_come_are_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bytes
+) -> None:
+    """Also when a little of them comes all the time, and behind a request that was answered."""
+    monkeypatch.setattr("cx.web.serving.HEADERS_S", 0.2)
+    with (
+        listening(tmp_path) as listener,
+        socket.create_connection(("127.0.0.1", listener.port), timeout=5) as wire,
+    ):
+        if first:
+            wire.sendall(first)
+            assert wire.recv(1000).startswith(b"HTTP/1.1 200 ")
+        wire.sendall(b"POST /webhook HTTP/1.1\r\nHost: x\r\n")
+        wire.settimeout(0.05)
+        until, ended = time.monotonic() + 5, False
+        while not ended and time.monotonic() < until:
+            try:
+                wire.sendall(b"X: x\r\n")
+                ended = wire.recv(100) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                ended = True
+        assert ended
+
+
 def test_bodies_that_are_held_are_counted_and_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cx.web.webhook.HELD_MAX", 5000)
     with listening(tmp_path) as listener:
