@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -271,16 +272,22 @@ def diff(namespace: NamespaceArgument, database: NameArgument = "", json: JsonOp
 
 
 @db.command()
-def dump(namespace: NamespaceArgument, database: NameArgument = "") -> None:
-    """Write a dump of a namespace's database, as of pg_dump --format=custom, to standard output."""
+def dump(
+    namespace: NamespaceArgument,
+    database: NameArgument = "",
+    file: Annotated[Path | None, typer.Option("--file", help="Where to; else to standard output.")] = None,
+) -> None:
+    """Write a dump of a namespace's database, as of pg_dump --format=custom."""
     from cx import wiring
 
-    if os.isatty(1):
-        raise Invalid("standard output", "", "is a terminal", remedy=f"cx db dump {namespace} > FILE")
+    if file is None and os.isatty(1):
+        raise Invalid("standard output", "", "is a terminal", remedy=f"cx db dump {namespace} --file FILE")
     with wiring.open_host() as host:
         clone = _one(host, Namespace(namespace), database)
         container = f"{host.names.instance}-postgres"
     argv = ["pg_dump", "--format=custom", "--no-owner", "--no-acl", "--username", clone, "--dbname", clone]
+    if file:
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
     os.execvp("docker", ["docker", "exec", container, *argv])  # noqa: S606
 
 

@@ -1,0 +1,75 @@
+"""The commands of data, as a user has them: snapshots, branches, differences, dumps, the schedule, spares."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from live import Cx, Project
+
+
+def test_states_of_the_data(cx: Cx, guestbook: Project, preview: Callable[[], str], tmp_path: Path) -> None:
+    one, two = preview(), preview()
+    for name in (one, two):
+        cx("deploy", guestbook.folder, "--namespace", name)
+    before = cx.get(one)
+    assert "no difference" not in cx("db", "diff", one).stdout  # its release command made a table
+    cx("db", "snapshot", one, "before")
+    cx.get(one, method="POST", body="author=a+new+guest&note=x")
+    after = cx.get(one)
+    assert (after != before, "a new guest" in after) == (True, True)
+
+    cx("db", "branch", two, "--from", one, "--force")
+    assert "a new guest" in cx.get(two)
+    cx("db", "restore", one, "before", "--force")
+    assert "a new guest" not in cx.get(one)
+    listed = cx.json("db", "list")
+    assert isinstance(listed, dict)
+    assert [kept["name"] for kept in listed["snapshots"]] == ["before"]
+
+    difference = cx.json("db", "diff", two)
+    assert isinstance(difference, dict)
+    assert difference["rows"]
+    cx("db", "dump", one, "--file", tmp_path / "one.dump")
+    assert (tmp_path / "one.dump").read_bytes()[:5] == b"PGDMP"
+
+    cx("db", "snapshot", one, "before", "--remove")
+    missing = cx("db", "restore", one, "before", "--force", check=False)
+    assert (missing.returncode, "it has none" in missing.stderr) == (1, True)
+
+
+def test_a_deployment_takes_a_spare_and_another_is_made_behind_it(
+    cx: Cx, guestbook: Project, preview: Callable[[], str]
+) -> None:
+    on = {"CX_POSTGRES_SPARES": "1"}
+
+    def ready() -> list[dict[str, str]]:
+        listed = json.loads(cx("db", "list", "--json").stdout)
+        assert isinstance(listed, dict)
+        return list(listed["spares"])
+
+    cx("db", "spares", **on)
+    (first,) = ready()
+    name = preview()
+    cx("deploy", guestbook.folder, "--namespace", name, **on)
+    listed = json.loads(cx("db", "list", "--json").stdout)
+    assert [one["made"] for one in listed["clones"] if one["namespace"] in (name, {"name": name})] == ["spare"]
+    deadline = time.monotonic() + 60
+    while [one["database"] for one in ready()] in ([], [first["database"]]):
+        assert time.monotonic() < deadline
+    cx("db", "spares")  # of which none are wanted by the file
+    assert ready() == []
+
+
+def test_only_what_is_due_is_refreshed(cx: Cx) -> None:
+    def made() -> str:
+        listed = cx.json("db", "list")
+        assert isinstance(listed, dict)
+        return str(listed["goldens"][0]["database"])
+
+    before = made()
+    assert cx("db", "refresh", "--schedule", CX_DATABASES_APP_REFRESH_EVERY_H="24").stdout == ""
+    assert made() == before
+    assert cx("db", "refresh", check=False).returncode == 2
