@@ -1,5 +1,5 @@
-"""Pull requests end to end: a bare repository with real refs, the listener as a process, signed deliveries, real
-containers. GitHub's REST API alone is files (hub.py)."""
+"""Pull requests end to end: a bare repository with real refs, `cx git listen` as a process, signed deliveries, real
+containers, and the tests' own GitHub (tests/forge)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub import REPOSITORY, Hub
 from live import Cx, Project, free_port
 
 from cx.adapters.sessions import members
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from forge.fake import TOKEN, FakeGitHub, Repository, fake_github
+
+REPOSITORY = "Acme/Shop"
+
 SECRET = "a secret of the webhook"
-TOKEN = "ghs_this_is_for_the_listener_alone"
 GREETING = "good day from the owner"
 SLOW = "RUN sleep 4\n"
 WAIT_S = 90
@@ -39,18 +43,22 @@ class Team:
     folder: Path
     project: Project
     port: int
-    hub: Hub = field(init=False)
+    github: FakeGitHub
     process: subprocess.Popen[bytes] | None = None
     deliveries: int = 0
     sessions: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.hub = Hub(self.folder)
+        self.github.repository(REPOSITORY).people |= {"owner": "write", "stranger": "read"}
         self.bare = self.folder / "origin.git"
         subprocess.run(["git", "init", "--quiet", "--bare", str(self.bare)], check=True)
 
     # --- people
-    def push(self, number: int, version: str, *, slow: bool = False, **facts: Any) -> str:
+    @property
+    def there(self) -> Repository:
+        return self.github.repository(REPOSITORY)
+
+    def push(self, number: int, version: str, *, slow: bool = False, fork: bool = False) -> str:
         """A new head of the pull request that answers with `version`; GitHub knows it."""
         text = (self.project.folder / "app.py").read_text()
         self.project.write("app.py", re.sub(r'VERSION = ".*"', f'VERSION = "{version}"', text))
@@ -59,7 +67,10 @@ class Team:
         sha = self.project.commit()
         ref = f"{sha}:refs/pull/{number}/head"
         subprocess.run(["git", "-C", str(self.project.folder), "push", "-qf", str(self.bare), ref], check=True)
-        self.hub.set(number, head=sha, **facts)
+        if number in self.there.pulls:
+            self.github.push(REPOSITORY, number, sha)
+        else:
+            self.github.open(REPOSITORY, number, sha, fork=fork)
         return sha
 
     def deliver(self, number: int, action: str = "synchronize", event: str = "pull_request", **more: Any) -> None:
@@ -80,16 +91,18 @@ class Team:
         connection.close()
 
     def says(self, number: int, text: str, login: str = "owner") -> None:
+        time.sleep(1.1)  # GitHub tells the time of a comment in whole seconds
+        identity = self.github.comment(REPOSITORY, number, login, text)
         self.deliver(
             number,
             "created",
             "issue_comment",
             issue={"number": number, "pull_request": {"url": "https://api.github.com/x"}},
             comment={
-                "id": 100 + self.deliveries,
+                "id": identity,
                 "body": text,
                 "user": {"login": login},
-                "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2)),
+                "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             },
         )
 
@@ -97,7 +110,7 @@ class Team:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).parent / "hub.py"), str(self.folder)],
+                [sys.executable, "-m", "cx", "git", "listen"],
                 env={**os.environ, "CX_CONFIG": str(self.folder / "host.toml"), "GITHUB_TOKEN": TOKEN, "HOOK": SECRET},
                 stderr=log,
                 stdout=log,
@@ -131,16 +144,29 @@ class Team:
                 raise AssertionError((self.folder / "log").read_text()[-6000:])
             time.sleep(0.05)
 
-    def last(self, number: int) -> dict[str, Any]:
-        told = self.hub.told(number)
-        return told[-1] if told else {"phase": "", "head": ""}
+    def shown(self, number: int) -> str:
+        """The comment of cx. There is one at most."""
+        comments = self.github.comments_on(REPOSITORY, number)
+        assert len(comments) <= 1
+        return comments[0] if comments else ""
 
-    def until_told(self, number: int, phase: str, head: str = "") -> None:
-        def told() -> bool:
-            one = self.last(number)
-            return one["phase"] == phase and (not head or one["head"] == head)
+    def until_shown(self, number: int, phase: str, head: str = "") -> None:
+        title = f"Preview `preview-{number}` {phase}\n"
 
-        self.until(told)
+        def shown() -> bool:
+            said = self.shown(number)
+            return title in said and head[:8] in said
+
+        self.until(shown)
+
+    def deployed(self, number: int) -> dict[str, str]:
+        """Commit -> the last status of its deployment on GitHub."""
+        return self.github.states(REPOSITORY, f"preview-{number}")
+
+    def outcomes(self, number: int) -> dict[str, str]:
+        """Version -> how it ended, by cx's own history."""
+        found = json.loads(self.cx("events", f"preview-{number}", "--json").stdout)["deployments"]
+        return {one["version"]: one["outcome"] for one in reversed(found)}
 
     def answer(self, number: int) -> str:
         return self.cx.get(f"preview-{number}").strip()
@@ -174,113 +200,116 @@ def commands(pid: int) -> str:
 def team(cx: Cx, hello: Project, tmp_path: Path) -> Iterator[Team]:
     folder = tmp_path / "team"
     folder.mkdir()
-    team = Team(cx, folder, hello, free_port())
-    (folder / "host.toml").write_text(
-        cx.config.read_text()
-        + f"""
+    with fake_github() as github:
+        team = Team(cx, folder, hello, free_port(), github)
+        (folder / "host.toml").write_text(
+            cx.config.read_text()
+            + f"""
 [listen]
 port = {team.port}
 secrets = ["env:HOOK"]
 [github]
+base_url = "{github.url}"
 allow_local = true
 sync_s = 3600
-[github.repositories."Acme/Shop"]
+[github.repositories."{REPOSITORY}"]
 url = "file://{team.bare}"
 env = {{ GREETING = "{GREETING}" }}
 """
-    )
-    yield team
-    if team.process:
-        team.stop(signal.SIGKILL)
-    for number in (7, 8, 9):
-        cx("delete", "--namespace", f"preview-{number}", "--force")
+        )
+        yield team
+        if team.process:
+            team.stop(signal.SIGKILL)
+        for number in (7, 8, 9):
+            cx("delete", "--namespace", f"preview-{number}", "--force")
 
 
 def test_a_pull_requests_life(team: Team) -> None:
     team.start()
     one = team.push(7, "one")
     team.deliver(7, "opened")
-    team.until_told(7, "ready", one)
+    team.until_shown(7, "is ready", one)
     assert team.answer(7) == f"one {GREETING}"
-    shown = team.last(7)
-    assert shown["services"] == [
-        {"name": "app", "url": f"http://preview-7-app.localhost:{team.cx.port}", "state": "running"}
-    ]
-    assert shown["took_s"] > 0
+    assert f"http://preview-7-app.localhost:{team.cx.port}" in team.shown(7)
+    team.until(lambda: team.deployed(7) == {one: "success"})
+    team.until(lambda: bool(team.there.statuses[one][-1]["state"] == "success"))
 
     # Pushed twice during a build: the old one is ended with all that it started, and only the newest is built.
     two = team.push(7, "two", slow=True)
     team.deliver(7)
-    team.until_told(7, "building", two)
     team.until(team.builds)
     assert team.answer(7) == f"one {GREETING}"
     team.push(7, "three", slow=True)
     team.deliver(7)
     four = team.push(7, "four")
     team.deliver(7)
-    team.until_told(7, "ready", four)
+    team.until_shown(7, "is ready", four)
     assert team.answer(7) == f"four {GREETING}"
-    assert [told["head"] for told in team.hub.told(7) if told["phase"] == "ready"] == [one, four]
+    team.until(lambda: {sha for sha, state in team.deployed(7).items() if state == "success"} == {four})
+    outcomes = team.outcomes(7)
+    assert {version for version, outcome in outcomes.items() if outcome == "ready"} == {one[:8], four[:8]}
+    assert outcomes[two[:8]] == "died"
 
     # Closed during a build: nothing stays.
-    five = team.push(7, "five", slow=True)
+    team.push(7, "five", slow=True)
     team.deliver(7)
-    team.until_told(7, "building", five)
     team.until(team.builds)
-    team.hub.set(7, open=False)
+    team.github.close(REPOSITORY, 7)
     team.deliver(7, "closed")
-    team.until_told(7, "removed")
+    team.until_shown(7, "is removed")
     assert team.cx.observe("preview-7").leftovers() == []
     assert team.cx.ask("preview-7")[0] == 404
     assert team.jobs() == []
+    team.until(lambda: team.there.environments == set())
+    assert set(team.deployed(7).values()) == {"inactive"}
 
     # Reopened, and killed in the middle of a build: the build ends with the listener; the next one goes on.
-    six = team.push(7, "six", slow=True, open=True)
+    team.github.reopen(REPOSITORY, 7)
+    six = team.push(7, "six", slow=True)
     team.deliver(7, "reopened")
-    team.until_told(7, "building", six)
     team.until(team.builds)
     team.stop(signal.SIGKILL)
     team.until(lambda: team.jobs() == [])
     team.start()
-    team.until_told(7, "ready", six)
+    team.until_shown(7, "is ready", six)
     assert team.answer(7) == f"six {GREETING}"
 
-    # Closed while nobody listens, its delivery lost: the comparison at the start sees it.
+    # Closed while nobody listens, its delivery lost, another one opened: the comparison at the start sees both.
     assert team.stop() == 0
-    team.hub.set(7, open=False)
+    team.github.close(REPOSITORY, 7)
     eight = team.push(8, "eight")
     team.start()
-    team.until_told(7, "removed")
-    team.until_told(8, "ready", eight)
+    team.until_shown(7, "is removed")
+    team.until_shown(8, "is ready", eight)
     assert team.cx.observe("preview-7").leftovers() == []
     assert team.answer(8) == f"eight {GREETING}"
-    team.hub.set(8, open=False)
+    team.github.close(REPOSITORY, 8)
     team.deliver(8, "closed")
-    team.until_told(8, "removed")
+    team.until_shown(8, "is removed")
     assert team.cx.observe("preview-8").leftovers() == []
 
 
 def test_a_fork_waits_for_approval_and_gets_no_secrets(team: Team) -> None:
     team.start()
-    head = team.push(9, "fork", head_repository_id=2)
+    head = team.push(9, "fork", fork=True)
     team.deliver(9, "opened")
-    team.until_told(9, "waiting for approval", head)
+    team.until_shown(9, "waits for approval", head)
     assert not held(team.cx, head)
     team.says(9, "/cx approve", login="stranger")
-    team.until(lambda: bool(team.last(9)["notes"]))
-    assert team.last(9)["phase"] == "waiting for approval"
+    team.until(lambda: "people who may write" in team.shown(9))
+    assert "waits for approval" in team.shown(9)
     assert not held(team.cx, head)
     team.says(9, "/cx approve")
-    team.until_told(9, "ready", head)
+    team.until_shown(9, "is ready", head)
     assert team.answer(9) == "fork"
     newer = team.push(9, "newer")
     team.deliver(9)
-    team.until_told(9, "waiting for approval", newer)
+    team.until_shown(9, "waits for approval", newer)
     assert team.answer(9) == "fork"
     assert not held(team.cx, newer)
-    team.hub.set(9, open=False)
+    team.github.close(REPOSITORY, 9)
     team.deliver(9, "closed")
-    team.until_told(9, "removed")
+    team.until_shown(9, "is removed")
     assert team.cx.observe("preview-9").leftovers() == []
 
 
