@@ -44,10 +44,11 @@ class Verdict:
 @dataclass(frozen=True)
 class Said:
     """What people have said of a pull request: the one commit of a fork that is approved, and whether its preview is
-    to stay away until somebody asks for it."""
+    to stay away until somebody asks for it. `expired` is the commit whose time is over."""
 
     approved: str = ""
     deleted: bool = False
+    expired: str = ""
 
 
 def judge(pull: Pull, rules: Rules, said: Said, changed_paths: Callable[[], Sequence[str]]) -> Verdict:
@@ -56,6 +57,8 @@ def judge(pull: Pull, rules: Rules, said: Said, changed_paths: Callable[[], Sequ
         return Verdict(May.NOT, "the pull request is closed")
     if said.deleted:
         return Verdict(May.NOT, "it was deleted by command; `/cx deploy` brings it back")
+    if said.expired == pull.head:
+        return Verdict(May.NOT, "its time is over; a push or `/cx deploy` brings it back")
     if pull.draft and not rules.drafts:
         return Verdict(May.NOT, "it is a draft")
     if rules.branches and not any(matches(pattern, pull.base) for pattern in rules.branches):

@@ -88,7 +88,7 @@ class Follower:
         return _Look(self, ticket, rules, may_deploy).run()
 
     def judge(self, pull: Pull, rules: Rules, known: Known) -> Verdict:
-        said = Said(known.approved, known.deleted)
+        said = Said(known.approved, known.deleted, known.expired)
         return judge(pull, rules, said, lambda: self.forge.changed_paths(pull.id))
 
     def order(self, pull: Pull, rules: RepositoryRules, namespace: Namespace, action: str) -> Order:
@@ -145,7 +145,7 @@ class _Look:
             pull = Pull(pull_id, 0, 0, known.head, "", open=False)
         said = of.commands.unanswered(pull_id)
         self.heard = hear(said, pull, known, of.forge, of.previews, of.hide)
-        known = self._with_head(self.heard.known, pull)
+        known = self._with_head(self._with_end(self.heard.known, pull), pull)
         verdict = of.judge(pull, self.rules, known)
         logs.info("looked", verdict=verdict.may, why=verdict.why, head=pull.head, namespace=known.namespace)
         if verdict.may is May.NOT and before is None and not said:
@@ -163,6 +163,12 @@ class _Look:
         if known.head == pull.head:
             return known
         return replace(known, head=pull.head, notes=tuple(self.heard.notes))
+
+    def _with_end(self, known: Known, pull: Pull) -> Known:
+        """Its time is over, unless something new came: a push, or somebody who asked for it."""
+        if not self.heard.again and self.of.previews.over(known.namespace, pull.head):
+            return replace(known, expired=pull.head)
+        return known
 
     # --- none
     def _remove(self, pull: Pull, known: Known, verdict: Verdict) -> Turn:
@@ -182,18 +188,17 @@ class _Look:
         report = self._report(pull, known, Phase.REMOVED, message="" if not pull.open else verdict.why)
         turn = self._tell(known, report)
         self._answer("done")
-        if turn is DONE and not (pull.open and (known.deleted or known.approved)):
+        if turn is DONE and not (pull.open and (known.deleted or known.approved or known.expired)):
             of.pulls.forget(pull.id)
         return turn
 
     # --- a fork that nobody has approved: nothing of it is fetched
     def _hold(self, pull: Pull, known: Known, verdict: Verdict) -> Turn:
-        if known.held != pull.head:
-            known = replace(known, held=pull.head, held_at=self.of.clock())
-            self.of.pulls.keep(known)
         report = self._report(pull, known, Phase.HELD, message=verdict.why)
         standing = self.of.previews.standing(self.of.order(pull, self.rules, known.namespace, "deploy"))
         turn = self._tell(known, _with_standing(report, standing))
+        if turn is DONE and known.held != pull.head:  # from now on people see which commit they would approve
+            self.of.pulls.keep(replace(known, held=pull.head, held_at=self.of.clock(), unsaid=False))
         self._answer("done")
         return turn
 
@@ -202,6 +207,8 @@ class _Look:
         of = self.of
         order = of.order(pull, self.rules, known.namespace, "reset" if self.heard.reset else "deploy")
         standing = of.previews.standing(order)
+        if self.heard.rest:
+            return self._rest(pull, known, order)
         if standing.ready and not self.heard.reset:
             return self._ready(pull, replace(known, failure=None), standing)
         failure = known.failure
@@ -213,6 +220,21 @@ class _Look:
             of.pulls.keep(known)
             return Turn(parked=_with_standing(self._report(pull, known, Phase.QUEUED), standing))
         return self._deploy(pull, known, order, standing)
+
+    def _rest(self, pull: Pull, known: Known, order: Order) -> Turn:
+        """What is there falls asleep or wakes. Another look sees to the rest, if the newest commit is not there."""
+        of = self.of
+        ended = of.jobs.run(Order(known.namespace, self.heard.rest), of.stopped, lambda event: None)
+        if ended.outcome == "cancelled":
+            return Turn(0, why="stopped")
+        if ended.outcome == "retry":
+            raise Retryable(f"{known.namespace}: {ended.message}", remedy=ended.remedy, log=ended.log)
+        if ended.outcome == "failed":
+            known = replace(known, notes=(*known.notes, of.hide(ended.message))[-5:])
+        of.pulls.keep(known)
+        self._answer("failed" if ended.outcome == "failed" else "done")
+        standing = of.previews.standing(order)
+        return self._ready(pull, known, standing) if standing.ready else Turn(0, why="it is not at its newest commit")
 
     def _deploy(self, pull: Pull, known: Known, order: Order, standing: Standing) -> Turn:
         of = self.of
@@ -268,7 +290,8 @@ class _Look:
             self.of.telling.soon(_with_standing(self._report(pull, self.heard.known, phase), standing))
 
     def _ready(self, pull: Pull, known: Known, standing: Standing) -> Turn:
-        report = _with_standing(self._report(pull, known, Phase.READY), standing)
+        phase = Phase.SLEEPING if standing.asleep else Phase.READY
+        report = _with_standing(self._report(pull, known, phase), standing)
         turn = self._tell(known, replace(report, took_s=standing.took_s))
         self._answer("done")
         return turn

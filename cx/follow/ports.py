@@ -134,8 +134,9 @@ class Known:
     after it.
 
     `approved` is the one commit of a fork that may be built; `held` the one that people were told waits for it, since
-    `held_at` (Unix seconds). `deleted`: somebody said `/cx delete`. `unsaid`: GitHub may not show yet what is so.
-    `head` is the newest commit that was judged; `notes` answer the commands that were said about it.
+    `held_at` (Unix seconds). `deleted`: somebody said `/cx delete`; `expired`: the commit whose preview has lived long
+    enough. `unsaid`: GitHub may not show yet what is so. `head` is the newest commit that was judged; `notes` answer
+    the commands that were said about it.
     """
 
     pull: PullId
@@ -145,6 +146,7 @@ class Known:
     held: str = ""
     held_at: float = 0.0
     deleted: bool = False
+    expired: str = ""
     removed: bool = False
     unsaid: bool = False
     failure: Failure | None = None
@@ -169,7 +171,7 @@ class Pulls(Protocol):
 @dataclass(frozen=True)
 class Order:
     """What a namespace is to be. `origin` tells a fork's from the repository's own (see `origin_of`); `tree` is ""
-    until the commit was fetched. `action`: deploy, reset (deploy with fresh data) or delete."""
+    until the commit was fetched. `action`: deploy, reset (deploy with fresh data), sleep, wake or delete."""
 
     namespace: Namespace
     action: str
@@ -183,11 +185,12 @@ class Order:
 
 @dataclass(frozen=True)
 class Standing:
-    """What there is of a namespace. `ready`: what was ordered is what answers, and nothing else is there; `serving` is
-    the commit that answers ("": none). `basis` as in Failure."""
+    """What there is of a namespace. `ready`: what was ordered is what answers (or sleeps), and nothing else is there;
+    `serving` is the commit that answers ("": none). `basis` as in Failure."""
 
     ready: bool
     basis: str
+    asleep: bool = False
     serving: str = ""
     services: tuple[ServiceShown, ...] = ()
     databases: tuple[DatabaseShown, ...] = ()
@@ -196,7 +199,8 @@ class Standing:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended: ready, unchanged, deleted, failed, retry (the world may be better in a minute), cancelled."""
+    """How a job ended: ready, awake, asleep, unchanged, deleted, failed, cancelled, or retry: the world may be better
+    in a minute."""
 
     outcome: str
     step: str = ""
@@ -215,6 +219,12 @@ class Previews(Protocol):
 
     def unwell(self, repository: str) -> set[Namespace]:
         """Those of the repository that are wanted, and are not what they should be."""
+
+    def over(self, namespace: Namespace, commit: str) -> bool:
+        """It is wanted at this very commit, and has lived as long as it should."""
+
+    def extend(self, namespace: Namespace, lasting_s: float) -> str:
+        """It lives so long from now, or longer if it did already; until when, for people. Raises NotFound."""
 
     def values(self, repository: str) -> Mapping[str, str]:
         """The variables that the host's owner gives to the repository's own previews."""

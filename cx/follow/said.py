@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from cx.commands import USAGE, Command, Verb
+from cx.commands import USAGE, Command, Verb, lasting_s
 from cx.errors import Terminal
 from cx.follow.ports import Forge, Known, Previews
 from cx.model.pulls import Pull
@@ -17,13 +17,14 @@ LOG_MAX = 6000  # characters of a log in a comment
 @dataclass
 class Heard:
     """`answers` has each command with its outcome as in Commands.answered, or "" where the deployment decides that.
-    `again`: what failed before is tried once more; `reset`: with fresh data."""
+    `again`: what failed before is tried once more; `reset`: with fresh data; `rest`: sleep or wake."""
 
     known: Known
     answers: list[tuple[Command, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     again: bool = False
     reset: bool = False
+    rest: str = ""
 
 
 def hear(
@@ -57,7 +58,7 @@ def _hear(
     match command.verb:
         case Verb.DEPLOY:
             heard.again = True
-            heard.known = replace(known, deleted=False)
+            heard.known = replace(known, deleted=False, expired="")
             return "", ""
         case Verb.DELETE:
             heard.known = replace(known, deleted=True)
@@ -65,6 +66,14 @@ def _hear(
         case Verb.RESET_DB:
             heard.reset = heard.again = True
             return "", ""
+        case Verb.SLEEP | Verb.WAKE:
+            heard.rest = str(command.verb)
+            return "", ""
+        case Verb.EXTEND:
+            try:
+                return f"It lives until {previews.extend(known.namespace, lasting_s(command.argument))}.", "done"
+            except Terminal as exc:
+                return exc.what, "refused"
         case Verb.APPROVE:
             return _approve(command, pull, heard)
         case Verb.LOGS:
@@ -75,8 +84,6 @@ def _hear(
             return _quoted(f"The last lines of `{command.argument}`:", [hide(line) for line in lines]), "done"
         case Verb.HELP:
             return "\n".join(f"- `{usage}`: {what}" for usage, what in USAGE.values()), "done"
-        case _:
-            return f"`/cx {command.verb}` is not there on this host", "refused"
 
 
 def _approve(command: Command, pull: Pull, heard: Heard) -> tuple[str, str]:

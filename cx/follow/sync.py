@@ -33,7 +33,10 @@ def missed(follower: Follower, repository: str) -> Sequence[Missed]:
     unwell = follower.previews.unwell(repository)
     found = []
     for pull_id in sorted({*listed, *known}):
-        why = _why(listed.get(pull_id), known.get(pull_id), rules, unwell)
+        one = known.get(pull_id)
+        why = _why(listed.get(pull_id), one, rules, unwell)
+        if not why and one and not one.removed and follower.previews.over(one.namespace, one.head):
+            why = "its time is over"
         if not why and follower.commands.unanswered(pull_id):
             why = "a command was not answered"
         if why:
@@ -47,8 +50,9 @@ def _why(pull: Pull | None, known: Known | None, rules: Rules, unwell: set[Names
         return "it is closed"
     if known and known.unsaid:
         return "GitHub may not show it yet"
+    said = Said(known.approved, known.deleted, known.expired) if known else Said()
     try:
-        verdict = judge(pull, rules, Said(known.approved, known.deleted) if known else Said(), _unknown_paths)
+        verdict = judge(pull, rules, said, _unknown_paths)
     except _AskGitHub:
         return "" if known and known.head == pull.head and known.namespace not in unwell else "its paths decide"
     if known is None:

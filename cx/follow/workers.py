@@ -105,6 +105,7 @@ class Workers:
         """One look, and what the queue hears of it. Whatever goes wrong with one pull request stays with it."""
         pull, queue = ticket.pull, self.follower.queue
         began, outcome = time.monotonic(), "failed"
+        began, outcome = time.monotonic(), "failed"
         with logs.about(pull=str(pull), delivery=ticket.delivery):
             try:
                 turn = self._compare(pull) if pull.number == 0 else self.follower.look(ticket, may_deploy=may_deploy)
@@ -117,6 +118,7 @@ class Workers:
                 turn = self._later(pull, None)
                 self.failed[pull] = "a defect of cx: see the log"
             else:
+                outcome = "parked" if turn.parked else "done" if turn.again_s is None else "again"
                 self._failures.pop(pull, None)
                 self.failed.pop(pull, None)
                 outcome = "parked" if turn.parked else "done" if turn.again_s is None else "again"

@@ -229,7 +229,8 @@ class HostPreviews:
                 serving, took_s = one.version, one.finished_at - one.started_at
         if wish and wish.present and seen.route == wish.revision:
             serving = wish.commit
-        return Standing(ready, basis, serving, self._services(namespace, seen), _databases(seen), took_s)
+        asleep = bool(wish and wish.asleep)
+        return Standing(ready, basis, asleep, serving, self._services(namespace, seen), _databases(seen), took_s)
 
     def _services(self, namespace: Namespace, seen: Observed) -> tuple[ServiceShown, ...]:
         settings = self.host.settings
@@ -245,6 +246,14 @@ class HostPreviews:
 
     def want_absent(self, namespace: Namespace) -> None:
         self.host.store.want_absent(namespace, time.time())
+
+    def over(self, namespace: Namespace, commit: str) -> bool:
+        wish = self.host.store.desired(namespace)
+        return bool(wish and wish.commit == commit and namespace in self.host.expired(time.time()))
+
+    def extend(self, namespace: Namespace, lasting_s: float) -> str:
+        at = self.host.extend(namespace, lasting_s)
+        return datetime.fromtimestamp(at or 0, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
     def unwell(self, repository: str) -> set[Namespace]:
         mine = [one for one in self.host.store.all_desired() if one.origin.partition(":")[2] == repository]

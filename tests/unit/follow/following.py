@@ -21,6 +21,7 @@ from cx.model.pulls import DatabaseShown, Phase, Pull, PullId, Report, ServiceSh
 from cx.settings.github import GitHub, Repository
 
 SHOP = "acme/shop"
+LIFETIME_S = 30 * 86400
 OWN, OTHER = 1, 2
 
 
@@ -102,6 +103,8 @@ class Place:
     serving: str = ""
     parts: set[str] = field(default_factory=set)
     resets: int = 0
+    asleep: bool = False
+    until: float = float("inf")
 
 
 @dataclass
@@ -109,6 +112,7 @@ class Computer:
     """The host: previews, jobs and the mirror. `broken` commits do not build."""
 
     hub: Hub
+    clock: Callable[[], float]
     places: dict[Namespace, Place] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     fetched: list[tuple[PullId, str]] = field(default_factory=list)
@@ -149,6 +153,13 @@ class Computer:
             return Ended("retry", message="the engine is away")
         if order.action == "delete":
             return self._delete(order)
+        if order.action in ("sleep", "wake"):
+            place = self.places.get(order.namespace)
+            if place is None or not place.present:
+                return Ended("failed", message=f"{order.namespace} does not exist")
+            self.effect()
+            place.asleep = order.action == "sleep"
+            return Ended("asleep" if place.asleep else "awake")
         return self._deploy(order, cancelled, told)
 
     def _delete(self, order: Order) -> Ended:
@@ -165,7 +176,8 @@ class Computer:
 
     def _deploy(self, order: Order, cancelled: Callable[[], bool], told: Callable[[Mapping[str, Any]], None]) -> Ended:
         place = self.places.setdefault(order.namespace, Place())
-        place.present, place.commit, place.origin = True, order.commit, order.origin
+        place.present, place.commit, place.origin, place.asleep = True, order.commit, order.origin, False
+        place.until = self.clock() + LIFETIME_S
         place.values, place.resets = dict(order.values), place.resets + (order.action == "reset")
         for step in ("clone app", "build app", "start", "publish"):
             told({"event": "step_began", "step": step})
@@ -191,7 +203,9 @@ class Computer:
         wanted = (place.commit, place.origin, place.values) == (order.commit, order.origin, dict(order.values))
         ready = place.present and wanted and place.serving == order.commit
         services = (ServiceShown("app", f"http://{order.namespace}-app.test"),) if place.serving else ()
-        return Standing(ready, order.origin, place.serving, services, (DatabaseShown("app"),) if services else (), 1.0)
+        return Standing(
+            ready, order.origin, place.asleep, place.serving, services, (DatabaseShown("app"),) if services else (), 1.0
+        )
 
     def want_absent(self, namespace: Namespace) -> None:
         self.effect()
@@ -199,6 +213,16 @@ class Computer:
 
     def unwell(self, repository: str) -> set[Namespace]:
         return {name for name, one in self.places.items() if not one.present or one.serving != one.commit}
+
+    def over(self, namespace: Namespace, commit: str) -> bool:
+        place = self.places.get(namespace)
+        return bool(place and place.present and place.commit == commit and place.until <= self.clock())
+
+    def extend(self, namespace: Namespace, lasting_s: float) -> str:
+        if namespace not in self.places:
+            raise NotFound(f"{namespace} does not exist")
+        self.places[namespace].until = max(self.places[namespace].until, self.clock() + lasting_s)
+        return "later"
 
     def values(self, repository: str) -> Mapping[str, str]:
         return {"KEY": "very-secret-value"}
@@ -221,7 +245,7 @@ class World:
     said: int = 0
 
     def __post_init__(self) -> None:
-        self.computer = Computer(self.hub)
+        self.computer = Computer(self.hub, lambda: self.now)
         self.database = Database(self.folder / "cx.db")
         self.box = Deliveries(self.database, lambda: self.now)
         self.process()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from following import OTHER, Died, World, pr, sha
+from following import LIFETIME_S, OTHER, Died, World, pr, sha
 
 from cx.commands import Verb
 from cx.model.pulls import Phase
@@ -266,6 +266,16 @@ def test_a_fork_that_is_never_built(tmp_path):
     assert world.serving(7) == ""
 
 
+def test_what_nobody_was_shown_is_not_approved_by_a_bare_word(world):
+    world.push(7, 1, head_repository_id=OTHER)
+    world.hub.deaf = True
+    world.look(7)
+    world.now += 60
+    world.tell(7, Verb.APPROVE)
+    world.work()
+    assert world.computer.fetched == []
+
+
 # --- commands
 
 
@@ -320,6 +330,62 @@ def test_logs_come_without_secrets_and_stay_until_something_else_is_said(world):
     world.push(7, 2)
     world.look(7)
     assert world.hub.shown[pr(7)].notes == ()
+
+
+def test_sleeping_and_waking(world):
+    world.push(7, 1)
+    world.look(7)
+    world.tell(7, Verb.SLEEP)
+    world.work()
+    assert (world.phase(7), world.place(7).asleep) == (Phase.SLEEPING, True)
+    world.settle()
+    assert world.phase(7) is Phase.SLEEPING
+    world.tell(7, Verb.WAKE)
+    world.work()
+    assert (world.phase(7), world.place(7).asleep) == (Phase.READY, False)
+    world.tell(7, Verb.SLEEP)
+    world.work()
+    world.push(7, 2)
+    world.look(7)
+    assert (world.phase(7), world.serving(7)) == (Phase.READY, sha(7, 2))
+
+
+def test_sleep_of_what_is_not_there_says_so(world):
+    world.push(7, 1)
+    world.tell(7, Verb.SLEEP)
+    world.work()
+    assert (world.phase(7), world.serving(7)) == (Phase.READY, sha(7, 1))
+    assert world.hub.shown[pr(7)].notes == ("preview-7 does not exist",)
+    assert world.hub.reactions == {1: 1}
+
+
+def test_its_time_is_over_until_a_push_or_a_word(world):
+    world.push(7, 1)
+    world.look(7)
+    world.now += LIFETIME_S
+    world.settle()
+    assert (world.place(7), world.phase(7)) == (None, Phase.REMOVED)
+    world.settle()
+    assert world.place(7) is None
+    world.tell(7, Verb.DEPLOY)
+    world.work()
+    assert world.serving(7) == sha(7, 1)
+    world.now += LIFETIME_S
+    world.push(7, 2)
+    world.look(7)
+    assert world.serving(7) == sha(7, 2)
+
+
+def test_it_may_live_longer(world):
+    world.push(7, 1)
+    world.look(7)
+    world.now += LIFETIME_S - 86400
+    world.tell(7, Verb.EXTEND, "3d")
+    world.work()
+    assert world.hub.shown[pr(7)].notes == ("It lives until later.",)
+    world.now += 2 * 86400
+    world.settle()
+    assert world.serving(7) == sha(7, 1)
 
 
 # --- comparisons

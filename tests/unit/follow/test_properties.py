@@ -61,7 +61,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(
         number=NUMBERS,
-        verb=st.sampled_from([Verb.DELETE, Verb.DEPLOY, Verb.RESET_DB, Verb.LOGS, Verb.HELP]),
+        verb=st.sampled_from([Verb.DELETE, Verb.DEPLOY, Verb.RESET_DB, Verb.SLEEP, Verb.WAKE, Verb.HELP]),
         login=st.sampled_from(["owner", "stranger"]),
     )
     def says(self, number: int, verb: Verb, login: str) -> None:
@@ -206,8 +206,9 @@ class Histories(RuleBasedStateMachine):
             if pull.head in world.computer.broken:
                 assert world.phase(number) is Phase.FAILED
                 continue
-            assert (world.phase(number), world.serving(number)) == (Phase.READY, pull.head)
             assert place
+            rested = Phase.SLEEPING if place.asleep else Phase.READY
+            assert (world.phase(number), world.serving(number)) == (rested, pull.head)
             assert all(one.endswith(pull.head) for one in place.parts)
         assert world.box.waiting() == []
         assert all(not one.unsaid for one in known.values())
@@ -217,7 +218,7 @@ class Histories(RuleBasedStateMachine):
         assert world.computer.builds == built  # what is well is left alone
 
 
-EXAMPLES = max(100, settings.default.max_examples)  # a history is a cheap example
+EXAMPLES = max(50, settings.default.max_examples)  # a history is a cheap example
 Histories.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)
 TestHistories = Histories.TestCase
 
