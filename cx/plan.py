@@ -37,7 +37,8 @@ def _whole(wish: Desired, seen: Observed) -> bool:
         and not seen.checkouts
         and any(one.role == "service" for one in mine)
         and all(one.complete for one in seen.clones)
-        and len(seen.clones) == sum(one.role == "pooler" for one in mine)
+        and sum(one.way == "pooler" for one in seen.clones) == sum(one.role == "pooler" for one in mine)
+        and sum(one.way == "server" for one in seen.clones) == sum(one.role == "server" for one in seen.containers)
         and all(one.data == seen.data for one in mine if one.role == "release")
         and {*seen.images} <= {one.image for one in seen.containers}
         and set(seen.revisions) == {wish.revision}
@@ -62,7 +63,7 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
         return [(Step(Do.WAKE),), (Step(Do.AWAIT),), (Step(Do.PUBLISH),)]
     stages = [
         _parts(wish, seen, names, blueprint),
-        *([(Step(Do.PIN),)] if blueprint.pinned else []),
+        *([(Step(Do.PIN),)] if blueprint.lasting else []),
         *_release(wish, seen, blueprint),
         (Step(Do.START), Step(Do.OFFER)),
         (Step(Do.AWAIT),),
@@ -110,8 +111,8 @@ def _release(wish: Desired, seen: Observed, blueprint: Blueprint) -> list[Stage]
 
 def _superseded(wish: Desired, seen: Observed, blueprint: Blueprint) -> Stage:
     """Other revisions; and what outlived revisions (as revision "") when the wanted one has no such services."""
-    outlived = any(one.role == "pinned" for one in seen.containers) or "" in seen.networks.values()
-    gone = [Step(Do.RETIRE)] if outlived and not blueprint.pinned else []
+    outlived = any(one.role in ("pinned", "server") for one in seen.containers) or "" in seen.networks.values()
+    gone = [Step(Do.RETIRE)] if outlived and not blueprint.lasting else []
     return (*(Step(Do.RETIRE, revision) for revision in seen.revisions if revision != wish.revision), *gone)
 
 

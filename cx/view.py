@@ -119,7 +119,7 @@ def detail(host: Host, namespace: Namespace) -> Detail:
             one.size_bytes or 0,
             one.created_at.timestamp() if one.created_at else None,
         )
-        for one in host.clones.observe(namespace, sizes=True)
+        for one in host.all_clones(namespace, sizes=True)
     ]
     return Detail(
         namespace.name,

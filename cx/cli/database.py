@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,7 @@ def refresh(
 def due(host: Host) -> list[str]:
     """The sources without a golden, or with one that is older than refresh_every_h, where that is set."""
     made = {one.source: one.created_at.timestamp() for one in host.goldens.list()}
+    made |= {one.source: one.created_at.timestamp() for one in host.engine_goldens.list() if one.created_at}
     now = time.time()
     return [
         name
@@ -75,6 +77,14 @@ def due(host: Host) -> list[str]:
 
 
 def _refresh(host: Host, database: str) -> None:
+    if spec := host.specs.get(database):
+        made = host.engine_goldens.refresh(spec, progress=lambda text: print(text, flush=True))
+        if note := made.facts.get("notes"):
+            print(f"note: {note}")
+        if not made.sanitised_by:
+            print(f"note: nothing of cx's sanitised {database}: previews see the data as it is in the source")
+        print(f"{database}: golden {made.name} with {size(made.size_bytes)} is ready")
+        return
     golden = host.goldens.refresh(host.source(database), progress=lambda text: print(text, flush=True))
     for note in golden.notes:
         print(f"note: {note}")
@@ -91,12 +101,14 @@ def list_(json: JsonOption = False) -> None:
 
     with wiring.open_host() as host:
         goldens = host.goldens.list()
-        clones = host.clones.observe_all(sizes=True)
+        clones = host.all_clones(sizes=True)
+        volumes = host.engine_goldens.list()
         ready = host.spares.list()
         snapshots = host.clones.snapshots(sizes=True)
         old = {one.source: older_than_allowed(host, one) for one in goldens}
     if json:
         shown = [{**asdict(one), "old": old[one.source]} for one in goldens]
+        shown += [{**asdict(one), "old": _old(host, one.source, one.created_at)} for one in volumes]
         as_json({"goldens": shown, "clones": clones, "spares": ready, "snapshots": snapshots})
         return
     waiting = Counter(one.source for one in ready)
@@ -111,6 +123,18 @@ def list_(json: JsonOption = False) -> None:
             one.strategy,
         ]
         for one in goldens
+    ]
+    rows += [
+        [
+            "golden, TOO OLD" if _old(host, one.source, one.created_at) else "golden",
+            one.source,
+            "",
+            one.name,
+            size(one.size_bytes),
+            ago(one.created_at.timestamp() if one.created_at else None),
+            "volume",
+        ]
+        for one in volumes
     ]
     rows += [
         [
@@ -145,9 +169,13 @@ def list_(json: JsonOption = False) -> None:
 
 def older_than_allowed(host: Host, golden: Golden) -> bool:
     """Whether databases.NAME.max_age_h is over."""
-    given = host.settings.databases.get(golden.source)
+    return _old(host, golden.source, golden.created_at)
+
+
+def _old(host: Host, source: str, made_at: datetime | None) -> bool:
+    given = host.settings.databases.get(source)
     allowed_s = given.max_age_h * 3600 if given else 0
-    return 0 < allowed_s < time.time() - golden.created_at.timestamp()
+    return made_at is not None and 0 < allowed_s < time.time() - made_at.timestamp()
 
 
 @db.command()
@@ -283,7 +311,9 @@ def dump(
     if file is None and os.isatty(1):
         raise Invalid("standard output", "", "is a terminal", remedy=f"cx db dump {namespace} --file FILE")
     with wiring.open_host() as host:
-        clone = _one(host, Namespace(namespace), database)
+        space = Namespace(namespace)
+        _source(host, space, database)
+        clone = _one(host, space, database)
         container = f"{host.names.instance}-postgres"
     argv = ["pg_dump", "--format=custom", "--no-owner", "--no-acl", "--username", clone, "--dbname", clone]
     if file:
@@ -293,13 +323,16 @@ def dump(
 
 @db.command()
 def psql(namespace: NamespaceArgument, database: NameArgument = "") -> None:
-    """Open psql on a namespace's clone, as the role that the app has."""
+    """Open psql on a namespace's clone, as the role that the app has; or the client of its engine, on a server of its
+    own."""
     from cx import wiring
 
     with wiring.open_host() as host:
+        interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
+        if client := _client_inside(host, Namespace(namespace), database):
+            os.execvp("docker", ["docker", "exec", *interactive, *client])  # noqa: S606
         clone = _one(host, Namespace(namespace), database)
         container = f"{host.names.instance}-postgres"
-    interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
     # By the server's own socket: no password is needed, and none shows in argv.
     argv = ["docker", "exec", *interactive, container, "psql", "--no-psqlrc", "-U", clone, "-d", clone]
     os.execvp("docker", argv)  # noqa: S606
@@ -314,7 +347,7 @@ def drop(namespace: NamespaceArgument, database: NameArgument = "", force: Force
     with wiring.open_host() as host:
         clone = _one(host, name, database)
         confirm(f"Drop {clone}, with all that was written to it?", force=force)
-        source = next(one.source for one in host.clones.observe(name) if one.database == clone)
+        source = next(one.source for one in host.all_clones(name) if one.database == clone)
         with host.lock(name.name, "drop a database", wait_s=60):
             host.databases.drop(name, source)
         print(f"{namespace}: database {source} is dropped; `cx deploy` makes it anew")
@@ -322,7 +355,7 @@ def drop(namespace: NamespaceArgument, database: NameArgument = "", force: Force
 
 def _one(host: Host, namespace: Namespace, database: str) -> str:
     """The one clone that is meant. Raises NotFound, Invalid."""
-    clones = {one.source: one.database for one in host.clones.observe(namespace)}
+    clones = {one.source: one.database for one in host.all_clones(namespace)}
     if not clones:
         raise NotFound(f"{namespace} has no database", remedy="`cx db list` shows what there is")
     if not database and len(clones) > 1:
@@ -334,10 +367,24 @@ def _one(host: Host, namespace: Namespace, database: str) -> str:
     return found
 
 
+def _client_inside(host: Host, namespace: Namespace, database: str) -> list[str]:
+    """The container, and the command in it, that opens a clone with a server of its own; none for another clone."""
+    clone = _one(host, namespace, database)
+    source = next(one.source for one in host.all_clones(namespace) if one.database == clone)
+    if source not in host.specs:
+        return []
+    found = host.engine_clones.client(namespace, source)
+    if not found:
+        raise NotFound(f"{namespace}: no server of cx's runs on {source}", remedy=f"`cx show {namespace}`")
+    return found
+
+
 def _source(host: Host, namespace: Namespace, database: str) -> str:
     """The source of the one clone that is meant. Raises NotFound, Invalid."""
     clone = _one(host, namespace, database)
-    source = next(one.source for one in host.clones.observe(namespace) if one.database == clone)
+    source = next(one.source for one in host.all_clones(namespace) if one.database == clone)
+    if source in host.specs:
+        raise Invalid(source, "", "is not on the previews' PostgreSQL server, where alone this can be done")
     if source not in host.terms:
         raise NotFound(f"database {source} is not in the host configuration", remedy=f"add [databases.{source}]")
     return source

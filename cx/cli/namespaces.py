@@ -352,19 +352,24 @@ def prune(
         rest = host.litter()
         ended = host.expired(time.time()) if expired else []
         orphans |= {one.name: ["its end has come"] for one in ended}
-        if not orphans and not rest:
+        volumes = host.engine_goldens.leftovers()
+        if not orphans and not rest and not volumes:
             print("nothing to prune")
             return
         for name, left in orphans.items():
             print(f"{name}: {', '.join(left)}")
         for one in rest:
             print(f"{'mirror of a project' if one.suffix == '.git' else 'checkout'} that nothing uses: {one}")
+        for golden in volumes:
+            print(f"half-made or replaced golden: {golden.name}")
         confirm("Remove all of this?", force=force)
         for name in orphans:
             if Namespace(name) in ended and Namespace(name) not in host.expired(time.time()):
                 continue  # it was extended, or deployed again, while somebody read the question
             host.store.want_absent(Namespace(name), time.time())
             host.settle(Namespace(name), reporter(host.store, as_json=False), "prune")
+        for golden in volumes:
+            host.engine_goldens.remove(golden)
         for one in rest:
             shutil.rmtree(one, ignore_errors=True)
         print("done")

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cx.model.engines import Way
+
 
 @dataclass(frozen=True)
 class Route:
@@ -34,7 +36,8 @@ class Build:
 class DatabaseUse:
     """A clone that the revision needs. The app reaches it as `alias`:`port` with these credentials.
 
-    `database`, `user`, `password` are what the unchanged app expects (None: cx makes them up).
+    `database`, `user`, `password` are what the unchanged app expects (None: cx makes them up; "": none).
+    With the way "volume" nothing is reached: `alias` is the volume, as in `Blueprint.volumes`, that the clone is.
     """
 
     name: str  # of the source in the host configuration: [databases.<name>]
@@ -43,16 +46,33 @@ class DatabaseUse:
     database: str = "app"
     user: str = "app"
     password: str | None = None
+    engine: str = "postgres"
+    way: Way = "pooler"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server for one clone alone: its Compose service, as in `Blueprint.pinned`, and a command that ends with 0
+    inside it once it takes connections."""
+
+    model: Mapping[str, Any]
+    ready: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Pooler:
     """What stands before one clone: its files by absolute path (secret), and what an app may be told of it,
-    by kind (url, host, port, user, password, database)."""
+    by kind (url, host, port, user, password, database).
+
+    `server` is what runs in the place of a pooler, where the clone has a server of its own; `volumes` maps names
+    in models to the engine's volumes that the clone consists of.
+    """
 
     use: DatabaseUse
     files: Mapping[str, bytes] = field(repr=False)
     env: Mapping[str, str] = field(repr=False)
+    server: Server | None = None
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,3 +120,8 @@ class Blueprint:
     release: Release | None = None
     start_timeout_s: float = 120.0
     notes: tuple[str, ...] = ()  # what was dropped or replaced, for the user to read
+
+    @property
+    def lasting(self) -> bool:
+        """Whether something of it outlives revisions: it has a network of its own."""
+        return bool(self.pinned) or any(use.way == "server" for use in self.databases)

@@ -26,6 +26,9 @@ LABEL_ROLE = "dev.cx.role"
 LABEL_BUILD = "dev.cx.build"
 LABEL_DATA = "dev.cx.data"
 LABEL_REPLICA = "dev.cx.replica"
+LABEL_DATABASE = "dev.cx.database"
+LABEL_MARK = "dev.cx.mark"
+LABEL_WAY = "dev.cx.way"
 LABELS = frozenset(
     {
         LABEL_INSTANCE,
@@ -36,6 +39,9 @@ LABELS = frozenset(
         LABEL_BUILD,
         LABEL_DATA,
         LABEL_REPLICA,
+        LABEL_DATABASE,
+        LABEL_MARK,
+        LABEL_WAY,
         "dev.cx.stand-in",
     }
 )
@@ -135,6 +141,13 @@ class Names:
     def files_volume(self, namespace: Namespace, revision: str) -> str:
         """The volume with what a revision mounts from its checkout."""
         return f"{self.instance}-{namespace}-r{revision}_files"
+
+    def clone_volume(self, namespace: Namespace, database: str, stamp: str) -> str:
+        """A clone that is a volume. No volume of a project's is called so: see `volume`."""
+        return f"{self.instance}.{namespace}.{database}.{stamp}"
+
+    def golden_volume(self, database: str, stamp: str) -> str:
+        return f"{self.instance}_golden.{database}.{stamp}"
 
     def image(self, namespace: Namespace, service: str, build: str) -> str:
         plain = re.sub(r"[^a-z0-9-]+", "-", service.lower()).strip("-") or "x"

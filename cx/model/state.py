@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from cx.model.engines import Way
 from cx.model.names import Namespace
 
 # Part of every revision's digest: raised when cx renders the same input to something else.
@@ -91,6 +92,7 @@ class Clone:
     complete: bool
     golden: str = ""
     created: str = ""
+    way: Way = "pooler"
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
         Rule(_alias),
     ] = None
-    port: Annotated[Port, Meta(description="Port that the services expect.")] = 5432
+    port: Annotated[Port | None, Meta(description="Port that the services expect. Default: the engine's usual.")] = None
     database: Annotated[str | None, Meta(description="Database that they expect."), Rule(_credential)] = None
     user: Annotated[str | None, Meta(description="User that they expect."), Rule(_credential)] = None
     password: Annotated[

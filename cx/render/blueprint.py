@@ -98,7 +98,12 @@ class _Assembly:
         self.tree_digest = tree_digest
 
     def blueprint(self, admitted: dict[str, Admitted], notes: list[str], kind: str) -> Blueprint:
-        found = clones.databases(admitted, self.document, self.settings)
+        found = clones.databases(
+            admitted,
+            self.document,
+            self.settings,
+            _mounts({name: one.model for name, one in admitted.items()}, "source"),
+        )
         gone = set(found.replaced.values())
         waiting = {name for name, one in admitted.items() if gone & set(one.model.get("depends_on") or ())}
         aliases = {name: one.aliases for name, one in admitted.items() if one.aliases}
@@ -214,7 +219,7 @@ def _compose_text(
         "databases": {
             name: {
                 "host": said.service or clones.DEFAULT_ALIAS,
-                "port": said.port,
+                "port": said.port or clones.port_of(name, settings),
                 "database": said.database or said.user or "app",
                 "user": said.user or "app",
             }

@@ -6,15 +6,17 @@ docs/host-configuration.md is made from these structs; a test holds them togethe
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from cx.commands import lasting_s
+from cx.model.engines import ENGINES, POSTGRES, VOLUME, EngineFacts, Kind, Way
 from cx.model.names import Namespace, check_database, check_instance, dns_label
 from cx.schema import Rule, Secret, Wrong
+from cx.settings.engines import check_database_keys, is_identifier, is_volume
 from cx.settings.github import GitHub, is_repository
 from cx.settings.listen import Listen
 from cx.settings.rules import (
@@ -37,15 +39,6 @@ from cx.settings.rules import (
     is_variable,
 )
 
-Kind = Literal["url", "host", "port", "user", "password", "database"]
-DATABASE_VARIABLES: dict[str, Kind] = {
-    "DATABASE_URL": "url",
-    "PGHOST": "host",
-    "PGPORT": "port",
-    "PGUSER": "user",
-    "PGPASSWORD": "password",
-    "PGDATABASE": "database",
-}
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Image = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}$(?!\n)")]
 
@@ -151,6 +144,19 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "10.213.0.0/16"
 
 
+class Volumes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where goldens and clones lie that are volumes: those of servers for one preview, and of `strategy = "volume"`."""
+
+    path: Annotated[
+        str | None,
+        Meta(
+            description="Folder of the engine's host, on XFS or btrfs, for clones that share their blocks. Default: "
+            "volumes of the engine's own, which are copied where its file system shares no blocks."
+        ),
+        Rule(is_host_path),
+    ] = None
+
+
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For each container of a preview: the default, and the most that a project gets unless `allow` says more."""
 
@@ -170,24 +176,79 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A source that previews get clones of; exactly one of `source` and `file`."""
 
-    engine: Annotated[Literal["postgres"], Meta(description="The engine.")] = "postgres"
+    engine: Annotated[
+        Literal["postgres", "mariadb", "mysql", "redis", "valkey"],
+        Meta(description="The engine. `mysql` is served by MariaDB, `valkey` as `redis`, unless `image` says another."),
+    ] = "postgres"
+    isolation: Annotated[
+        Literal["database", "server"],
+        Meta(
+            description="PostgreSQL: `database`: a database on the previews' server; `server`: a server for each "
+            "preview, in its network only. Other engines always have a server for each preview."
+        ),
+    ] = "database"
+    image: Annotated[
+        Image | None,
+        Meta(description="Image of a preview's own server, and of its dump tools. Default: the engine's official one."),
+    ] = None
+    memory: Annotated[
+        str | None,
+        Meta(description="Limit of a preview's own server. Default: `512m`, Redis `128m`."),
+        Rule(is_memory),
+    ] = None
+    database: Annotated[
+        str | None,
+        Meta(description="MariaDB: the clone's database, where the project names none. Default: the source's."),
+        Rule(is_identifier),
+    ] = None
+    preload: Annotated[
+        list[Annotated[str, Rule(is_extension)]],
+        Meta(description='PostgreSQL with `isolation = "server"`: libraries to preload.'),
+    ] = []
+    superuser: Annotated[
+        bool, Meta(description='PostgreSQL with `isolation = "server"`: the app\'s user is its superuser.')
+    ] = False
+    volume: Annotated[
+        str | None,
+        Meta(description='`strategy = "volume"`: the project\'s volume that becomes a clone. Default: the name here.'),
+        Rule(is_volume),
+    ] = None
+    fill: Annotated[
+        list[str],
+        Meta(description='`strategy = "volume"`: command in a container of `image` that fills the golden volume.'),
+    ] = []
+    target: Annotated[
+        str,
+        Meta(description="Where `fill` finds the golden volume."),
+        Rule(is_host_path),
+    ] = "/golden"
     source: Annotated[
         Secret | None,
         Meta(
-            description="`postgresql://user:password@host/database` to dump from, or `env:NAME`: the variable NAME "
+            description="`postgresql://user:password@host/database`, or `mysql://...`, to dump from; or "
+            "`env:NAME`: the variable NAME "
             "of cx's environment holds it. Never shown."
         ),
         Rule(is_source),
     ] = None
-    file: Annotated[Path | None, Meta(description="A dump of `pg_dump` (custom, directory or plain) instead.")] = None
+    file: Annotated[
+        Path | None,
+        Meta(
+            description="Instead: a dump of `pg_dump` (custom, directory or plain) or `mariadb-dump`; an RDB "
+            "file for Redis; a file or folder to fill a volume with."
+        ),
+    ] = None
     sanitise: Annotated[Path | None, Meta(description="SQL script that takes out what previews must not see.")] = None
     extensions: Annotated[
         list[Annotated[str, Rule(is_extension)]], Meta(description="Extensions to create before the data comes in.")
     ] = []
     jobs: Annotated[int, Meta(ge=1, le=64, description="Parallel jobs of dump and restore.")] = 2
     strategy: Annotated[
-        Literal["auto", "wal_log", "file_copy", "reflink"],
-        Meta(description="How clones are made. `auto`: as is fastest by the golden's size and files, and its volume."),
+        Literal["auto", "wal_log", "file_copy", "reflink", "volume"],
+        Meta(
+            description="How clones are made. `auto`: as is fastest by the golden's size and files, and its volume. "
+            "`volume`: the clone is a volume of the project's, whatever engine has its files there."
+        ),
     ] = "auto"
     spares: Annotated[
         Annotated[int, Meta(ge=0, le=20)] | None,
@@ -207,13 +268,34 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[
             Annotated[str, Rule(is_variable)],
             Kind,
-        ],
-        Meta(description="Variables that the previews' services get: name -> what it holds."),
-    ] = msgspec.field(default_factory=DATABASE_VARIABLES.copy)
+        ]
+        | None,
+        Meta(
+            description="Variables that the previews' services get: name -> what it holds. Default: `DATABASE_URL` and "
+            "`PG*`; `DATABASE_URL` and `MYSQL_*`; `REDIS_*`."
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
-        if (self.source is None) == (self.file is None):
-            raise Wrong("source", "should be given, or file instead; exactly one of the two")
+        check_database_keys(self)
+
+    @property
+    def facts(self) -> EngineFacts:
+        return ENGINES["volume" if self.strategy == "volume" else self.engine]
+
+    @property
+    def way(self) -> Way:
+        if self.facts is VOLUME:
+            return "volume"
+        return "pooler" if self.facts is POSTGRES and self.isolation == "database" else "server"
+
+    @property
+    def variables(self) -> Mapping[str, Kind]:
+        return self.facts.variables if self.env is None else self.env
+
+    def mounted(self, name: str) -> str:
+        """The project's volume that becomes a clone of this, which is called `name`."""
+        return self.volume or name
 
 
 class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -267,6 +349,7 @@ class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pooler: Pooler = Pooler()
     network: Network = Network()
     limits: Limits = Limits()
+    volumes: Volumes = Volumes()
     listen: Listen = Listen()
     github: GitHub = GitHub()
     databases: dict[Annotated[str, Rule(check_database)], Database] = {}

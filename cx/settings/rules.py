@@ -117,11 +117,12 @@ def is_source(secret: Secret) -> None:
         return
     try:
         url = urlsplit(secret.reveal())
-        right = url.scheme in ("postgresql", "postgres") and len(url.path) > 1 and (url.port or 1) > 0
+        schemes = ("postgresql", "postgres", "mysql", "mariadb")
+        right = url.scheme in schemes and len(url.path) > 1 and (url.port or 1) > 0
     except ValueError:
         right = False
     if not right:
-        raise ValueError("should be postgresql://user:password@host/database, or env:NAME (not shown here)")
+        raise ValueError("should be postgresql:// or mysql://user:password@host/database, or env:NAME (not shown here)")
 
 
 def is_variable(text: str) -> None:

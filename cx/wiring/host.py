@@ -38,11 +38,15 @@ if TYPE_CHECKING:
     from cx.adapters.docker.networks import Networks
     from cx.adapters.docker.workloads import Workloads
     from cx.adapters.doctor import Doctor
+    from cx.adapters.engines.clones import EngineClones
+    from cx.adapters.engines.goldens import EngineGoldens
+    from cx.adapters.engines.values import Spec
+    from cx.adapters.engines.volumes import Volumes
     from cx.adapters.postgres.clones import PostgresClones
     from cx.adapters.postgres.comparing import Comparing
     from cx.adapters.postgres.goldens import PostgresGoldens
     from cx.adapters.postgres.spares import PostgresSpares
-    from cx.adapters.postgres.values import Server, Terms
+    from cx.adapters.postgres.values import ObservedClone, Server, Terms
     from cx.adapters.postgres.values import Source as PostgresSource
     from cx.adapters.router import Router, Routes
     from cx.adapters.stack import Stack
@@ -166,7 +170,61 @@ class Host:
     def databases(self) -> Databases:
         from cx.adapters.databases import Databases
 
-        return Databases(self.clones, self.terms, self._secret("clones").encode(), self.settings.pooler.mode)
+        key = self._secret("clones").encode()
+        return Databases(self.clones, self.terms, key, self.settings.pooler.mode, self.engine_clones)
+
+    # Clones that are volumes: a server for each preview, or a volume of the project's.
+    @cached_property
+    def volumes(self) -> Volumes:
+        from cx.adapters.engines.volumes import Volumes
+
+        return Volumes(self.engine, self.names, self.settings.volumes.path or "")
+
+    @cached_property
+    def engine_clones(self) -> EngineClones:
+        from cx.adapters.engines.clones import EngineClones
+
+        return EngineClones(self.volumes, self.specs, self._secret("clones").encode(), self.fault)
+
+    @cached_property
+    def engine_goldens(self) -> EngineGoldens:
+        from cx.adapters.engines.goldens import EngineGoldens
+
+        def lock(source: str) -> AbstractContextManager[None]:
+            return self.lock(f"refresh-{source}", f"refresh {source}", wait_s=0)
+
+        return EngineGoldens(self.volumes, self.names, lock, self.fault)
+
+    @property
+    def specs(self) -> dict[str, Spec]:
+        """The sources whose clones are volumes."""
+        from cx.adapters.engines.values import Spec
+
+        server = self.settings.postgres
+        return {
+            name: Spec(
+                name,
+                given.facts,
+                given.way,
+                given.image or given.facts.image,
+                given.memory or given.facts.memory,
+                given.source.reveal() if given.source else None,
+                Path(given.file) if given.file else None,
+                Path(given.sanitise) if given.sanitise else None,
+                tuple(given.extensions),
+                given.jobs,
+                server.connection_limit,
+                server.statement_timeout_s,
+                given.max_age_h * 3600 if given.when_older == "refuse" else 0,
+                given.database or "",
+                tuple(given.preload),
+                given.superuser,
+                tuple(given.fill),
+                given.target,
+            )
+            for name, given in self.settings.databases.items()
+            if given.way != "pooler"
+        }
 
     @property
     def terms(self) -> dict[str, Terms]:
@@ -183,7 +241,7 @@ class Host:
                 server.spares if given.spares is None else given.spares,
             )
             for name, given in self.settings.databases.items()
-            if given.engine == "postgres"
+            if given.way == "pooler"
         }
 
     @cached_property
@@ -403,14 +461,18 @@ class Host:
 
     def observe_with_routes(self) -> tuple[dict[str, Observed], dict[str, Routes]]:
         """All that there is of every namespace, and what answers for it, by name: one listing of each system."""
-        with ThreadPoolExecutor(max_workers=2) as pool:
+        with ThreadPoolExecutor(max_workers=3) as pool:
             clones = pool.submit(self.clones.observe_all)
+            volumes = pool.submit(self.engine_clones.observe_all)
             routed = pool.submit(self.router.observe_all)
             seen = self.workloads.observe_all()
         for one in clones.result():
             before = seen.get(one.namespace.name, Observed())
             clone = Clone(one.source, one.database, one.complete, one.golden)
             seen[one.namespace.name] = replace(before, clones=(*before.clones, clone))
+        for told, own in volumes.result():
+            before = seen.get(told.namespace.name, Observed())
+            seen[told.namespace.name] = replace(before, clones=(*before.clones, own))
         for name, routes in routed.result().items():
             before = seen.get(name, Observed())
             seen[name] = replace(before, route=routes.revision, candidate=bool(routes.candidate), asleep=routes.asleep)
@@ -431,6 +493,12 @@ class Host:
         names = {wish.namespace.name for wish in wishes}
         mirrors = [one for one in (self.state_dir / "git").glob("*.git") if one.name not in projects]
         return mirrors + [one for one in (self.state_dir / "checkouts").glob("*") if one.name not in names]
+
+    def all_clones(self, namespace: Namespace | None = None, *, sizes: bool = False) -> tuple[ObservedClone, ...]:
+        """The clones of every engine, of one namespace or of all."""
+        shared = self.clones.observe(namespace, sizes=sizes) if namespace else self.clones.observe_all(sizes=sizes)
+        own = [one for one, _ in self.engine_clones.observe_all() if namespace in (None, one.namespace)]
+        return (*shared, *own)
 
     def source(self, name: str) -> PostgresSource:
         """The source `name` of the host configuration. Raises NotFound."""

@@ -254,7 +254,7 @@ class Workloads:
             with self.world.effect("fill volume"):
                 place.filled.add(volume)
 
-    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None:
+    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler]) -> None:
         assert NAMES.network(wish.namespace) in self.world.place(wish.namespace).networks
         for name, service in blueprint.pinned.items():
             self._run(wish, name, Container(name, name, name, "pinned", "", "created", image=service["image"]))

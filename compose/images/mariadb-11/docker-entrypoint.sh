@@ -15,11 +15,12 @@ first_start() {
   {
     echo "FLUSH PRIVILEGES;"
     echo "ALTER USER root@localhost IDENTIFIED BY $(quoted "$root");"
-    echo "CREATE USER root@'%' IDENTIFIED BY $(quoted "$root"); GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;"
+    echo "CREATE USER root@'%' IDENTIFIED BY $(quoted "$root");"
+    echo "GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;"
     [ -z "$database" ] || echo "CREATE DATABASE \`${database//\`/}\`;"
     [ -z "$user" ] || echo "CREATE USER $(quoted "$user")@'%' IDENTIFIED BY $(quoted "$password");"
     [ -z "$user" ] || [ -z "$database" ] || echo "GRANT ALL ON \`${database//\`/}\`.* TO $(quoted "$user")@'%';"
-  } | mariadbd --datadir=$data --bootstrap --skip-networking 2> /dev/null
+  } | mariadbd --datadir=$data --bootstrap --skip-networking
 }
 
 case ${1:-} in -*) set -- mariadbd "$@" ;; esac

@@ -29,7 +29,7 @@ def observe(engine: Engine, names: Names, namespace: Namespace) -> Observed:
     return Observed(
         containers=found,
         networks={one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in networks},
-        volumes={one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in volumes},
+        volumes={one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in volumes if not _clone(one)},
         images=tags(images, names.image_prefix(namespace)),
     )
 
@@ -64,11 +64,20 @@ def observe_all(engine: Engine, names: Names) -> dict[str, Observed]:
             networks={
                 one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in networks if of(one) == name
             },
-            volumes={one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in volumes if of(one) == name},
+            volumes={
+                one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "")
+                for one in volumes
+                if of(one) == name and not _clone(one)
+            },
             images=tuple(tag for tag in images if tag.split("/")[1] == name),
         )
         for name in found - {""}
     }
+
+
+def _clone(volume: dict[str, Any]) -> bool:
+    """Whether a volume is a clone, or the mark of one: those are observed and dropped as databases."""
+    return (volume["Labels"] or {}).get(LABEL_ROLE, "") in ("clone", "mark")
 
 
 def container(listed: dict[str, Any]) -> Container:

@@ -49,6 +49,17 @@ def archive(checkout: Path, paths: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
+def tarred(files: Mapping[str, bytes], *, mode: int = 0o444) -> bytes:
+    """A tar of `files` by path, owned by root."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, content in sorted(files.items()):
+            member = tarfile.TarInfo(path.lstrip("/"))
+            member.size, member.mode = len(content), mode
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
 def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     if not (member.isreg() or member.isdir() or member.issym()):
         return None

@@ -8,6 +8,7 @@ engine restarts.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from cx.model.names import Names, Namespace
 
 RELEASE = "cx-release"
 POOLER = "cx-pooler"
+SERVER = "cx-server"
 
 # How long a service of an old revision may finish what it does, unless the project says so itself. Many programs
 # do not heed SIGTERM as process 1 of a container: this is then what each redeploy waits.
@@ -52,7 +54,7 @@ class Modeller:
     # --- addresses
     def members(self) -> list[str]:
         """Who has an address in the revision's network, in the order of addresses; replicas as `name#2`."""
-        members = [RELEASE, *(f"{POOLER}-{use.name}" for use in self.blueprint.databases)]
+        members = [RELEASE, *(f"{POOLER}-{use.name}" for use in self.blueprint.databases if use.way != "volume")]
         for name, service in sorted(self.blueprint.services.items()):
             members += instances(name, replicas(service))
         return members + [name for name, _ in sorted(self.blueprint.pinned.items())]
@@ -76,7 +78,8 @@ class Modeller:
     def revision_model(self, subnet: ipaddress.IPv4Network, poolers: Iterable[Pooler], data: str) -> dict[str, Any]:
         """Services, poolers and the release job of the revision. `data` stands for what the clones hold."""
         addresses = self.addresses(subnet)
-        poolers = tuple(poolers)
+        every = tuple(poolers)
+        poolers = tuple(one for one in every if one.use.way == "pooler")
         services: dict[str, Any] = {}
         jobs = finished_first(self.blueprint.services)
         for name, service in self.blueprint.services.items():
@@ -87,7 +90,7 @@ class Modeller:
                     role="job" if name in jobs else "service",
                     restart="no" if name in jobs else "always",
                     network={"ipv4_address": addresses[instance], "aliases": self._aliases(name)},
-                    extra_env=self._database_env(name, poolers),
+                    extra_env=self._database_env(name, every),
                     number=number,
                 )
         if release := self.blueprint.release:
@@ -99,7 +102,7 @@ class Modeller:
                 role="release",
                 restart="no",
                 network={"ipv4_address": addresses[RELEASE], "aliases": []},
-                extra_env=self._database_env(release.service, poolers),
+                extra_env=self._database_env(release.service, every),
                 labels={"data": data},
             )
             services[RELEASE]["profiles"] = ["release"]
@@ -117,10 +120,11 @@ class Modeller:
         networks = {"net": {"name": self.names.network(self.namespace, self.revision), "external": True}}
         if poolers:
             networks["data"] = {"name": self.names.data_network(), "external": True}
-        return self._whole(services, networks) | ({"configs": configs} if configs else {})
+        return self._whole(services, networks, every) | ({"configs": configs} if configs else {})
 
-    def data_model(self) -> dict[str, Any]:
+    def data_model(self, poolers: Iterable[Pooler] = ()) -> dict[str, Any]:
         """The services that keep their state in a volume: updated in place, by a project of their own."""
+        poolers = tuple(poolers)
         services = {
             name: self._service(
                 name,
@@ -132,8 +136,15 @@ class Modeller:
             )
             for name, service in self.blueprint.pinned.items()
         }
+        configs: dict[str, Any] = {}
+        for pooler in poolers:
+            if pooler.server:
+                name = f"{SERVER}-{pooler.use.name}"
+                services[name] = self._server(name, pooler, pooler.server.model)
+                for path, content in pooler.files.items():
+                    configs[config_name(name, path)] = {"content": content.decode().replace("$", "$$")}
         networks = {"net": {"name": self.names.network(self.namespace), "external": True}}
-        return self._whole(services, networks)
+        return self._whole(services, networks, poolers) | ({"configs": configs} if configs else {})
 
     # --- parts
     def _service(
@@ -214,6 +225,20 @@ class Modeller:
             "restart": "always",
         }
 
+    def _server(self, name: str, pooler: Pooler, model: Mapping[str, Any]) -> dict[str, Any]:
+        """`files` stands for what is in its files: Compose makes the container anew when they change."""
+        digest = hashlib.sha256(repr(sorted(pooler.files.items())).encode()).hexdigest()[:12]
+        labels = self.names.labels(
+            self.namespace, "server", service=pooler.use.alias, database=pooler.use.name, data=digest
+        )
+        return self._bounded(dict(model)) | {
+            "labels": labels,
+            "networks": {"net": {"aliases": self._aliases(pooler.use.alias)}},
+            "configs": [{"source": config_name(name, path), "target": path} for path in pooler.files],
+            "cap_add": [],
+            "restart": "always",
+        }
+
     def _mount(self, mount: Mapping[str, Any]) -> dict[str, Any]:
         if mount.get("type") != "volume":
             return dict(mount)
@@ -253,7 +278,10 @@ class Modeller:
                     env.setdefault(variable, pooler.env[what])
         return env
 
-    def _whole(self, services: dict[str, Any], networks: dict[str, Any]) -> dict[str, Any]:
+    def _whole(
+        self, services: dict[str, Any], networks: dict[str, Any], poolers: Iterable[Pooler] = ()
+    ) -> dict[str, Any]:
+        cloned = {source: name for pooler in poolers for source, name in pooler.volumes.items()}
         mounted = {
             mount["source"]
             for service in services.values()
@@ -265,7 +293,7 @@ class Modeller:
                 "external": True,
                 "name": self.names.files_volume(self.namespace, self.revision)
                 if source == "cx-files"
-                else self.names.volume(self.namespace, source),
+                else cloned.get(source) or self.names.volume(self.namespace, source),
             }
             for source in sorted(mounted)
         }

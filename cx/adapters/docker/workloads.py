@@ -16,7 +16,7 @@ from cx.adapters.docker import build as images
 from cx.adapters.docker import compose, facts, files
 from cx.adapters.docker.compose import CommandFailed
 from cx.adapters.docker.engine import Engine, translated
-from cx.adapters.docker.model import RELEASE, Limits, Modeller
+from cx.adapters.docker.model import POOLER, RELEASE, SERVER, Limits, Modeller
 from cx.adapters.docker.networks import Networks
 from cx.adapters.docker.watch import happenings
 from cx.errors import ReleaseFailed, Retryable, StartFailed
@@ -65,12 +65,13 @@ class Workloads:
     def lay(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None:
         """The revision's network, the namespace's volumes and what is mounted from the checkout are there."""
         model = self._model(wish, blueprint)
-        if blueprint.pinned:
+        if blueprint.lasting:
             self._network(wish.namespace, "", 28)
         self._network(wish.namespace, wish.revision, model.prefix())
         self.fault("inside network")
         with translated("create volumes"):
-            for volume in blueprint.volumes:
+            cloned = {use.alias for use in blueprint.databases if use.way == "volume"}
+            for volume in (one for one in blueprint.volumes if one not in cloned):
                 self.engine.api.create_volume(
                     self.names.volume(wish.namespace, volume),
                     labels=self.names.labels(wish.namespace, "volume"),
@@ -83,26 +84,57 @@ class Workloads:
                 paths = [one.path for one in blueprint.mounted if not one.file]
                 files.fill(self.engine, volume, self.pooler_image, owned, checkout, paths)
 
-    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None:
-        """The services that keep state run as the blueprint says, and are members of the revision's network."""
+    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler]) -> None:
+        """The services that keep state run as the blueprint says, and are members of the revision's network.
+
+        The servers of clones take connections.
+        """
         model = self._model(wish, blueprint)
-        self._up(self.names.project(wish.namespace), model.data_model(), wish.namespace, model.placed(), checkout)
+        project = self.names.project(wish.namespace)
+        self._up(project, model.data_model(poolers), wish.namespace, model.placed(), checkout)
+        self.fault("inside stateful services")
         addresses = model.addresses(self._subnet(wish))
         network = self.names.network(wish.namespace, wish.revision)
+        servers = {f"{project}-{SERVER}-{one.use.name}-1": one for one in poolers if one.server}
         for one in self._containers(wish.namespace):
-            if one.role != "pinned" or one.service not in blueprint.pinned:
-                continue
-            with translated(f"join {one.name} to {network}"):
+            if one.role == "pinned" and one.service in blueprint.pinned:
+                self._join(one, network, addresses[one.service], [one.service, *blueprint.aliases.get(one.service, ())])
+            elif one.role == "server" and (of := servers.get(one.name)):
+                alias = of.use.alias
+                names = [alias, *blueprint.aliases.get(alias, ())]
+                self._join(one, network, addresses[f"{POOLER}-{of.use.name}"], names)
+                self._await_server(wish, blueprint, one, of)
+
+    def _join(self, one: Container, network: str, address: str, aliases: Sequence[str]) -> None:
+        with translated(f"join {one.name} to {network}"):
+            try:
+                self.engine.api.connect_container_to_network(
+                    one.id, network, ipv4_address=address, aliases=list(aliases)
+                )
+            except APIError as exc:
+                if "already exists in network" not in str(exc.explanation):
+                    raise
+
+    def _await_server(self, wish: Desired, blueprint: Blueprint, one: Container, of: Pooler) -> None:
+        """The server of a clone takes connections. Raises StartFailed with its last lines."""
+        assert of.server is not None  # noqa: S101 - it has a container
+        until = time.monotonic() + blueprint.start_timeout_s
+        while True:
+            with translated(f"ask {one.name}"):
                 try:
-                    self.engine.api.connect_container_to_network(
-                        one.id,
-                        network,
-                        ipv4_address=addresses[one.service],
-                        aliases=[one.service, *blueprint.aliases.get(one.service, ())],
-                    )
+                    made = self.engine.api.exec_create(one.id, list(of.server.ready))
+                    self.engine.api.exec_start(made["Id"])
+                    if self.engine.api.exec_inspect(made["Id"])["ExitCode"] == 0:
+                        return
                 except APIError as exc:
-                    if "already exists in network" not in str(exc.explanation):
+                    if exc.response is None or exc.response.status_code != 409:  # 409: it is starting anew
                         raise
+            if why := self._hopeless(one):
+                raise self._start_failed(wish, one, why)
+            if time.monotonic() > until:
+                why = f"took no connection within {blueprint.start_timeout_s:.0f} s"
+                raise self._start_failed(wish, one, why)
+            time.sleep(0.05)
 
     def release(
         self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str
@@ -149,7 +181,7 @@ class Workloads:
                 mine = [
                     one
                     for one in self._containers(wish.namespace)
-                    if one.revision == wish.revision or one.role == "pinned"
+                    if one.revision == wish.revision or one.role in ("pinned", "server")
                 ]
                 ill = [one for one in mine if not one.well and one.role != "release"]
                 if mine and not ill:
@@ -175,7 +207,7 @@ class Workloads:
     # --- rest
     def sleep(self, namespace: Namespace) -> None:
         """Nothing of the namespace runs, and the engine starts nothing of it by itself. What others need goes last."""
-        for roles in (("service", "job", "release"), ("pinned", "pooler")):
+        for roles in (("service", "job", "release"), ("pinned", "server", "pooler")):
             mine = [one for one in self._containers(namespace) if one.role in roles and not one.stopped]
             self._each(lambda one: self._restart(one, "no"), mine)
             self._stop(mine)
@@ -183,7 +215,7 @@ class Workloads:
 
     def wake(self, namespace: Namespace) -> None:
         """The containers that `sleep` stopped are started, as they are. Jobs that are done stay done."""
-        for roles in (("pinned", "pooler"), ("service",)):
+        for roles in (("pinned", "server", "pooler"), ("service",)):
             mine = [one for one in self._containers(namespace) if one.role in roles]
             self._each(self._start, [one for one in mine if one.stopped])
             self._each(lambda one: self._restart(one, "always"), mine)
@@ -270,7 +302,7 @@ class Workloads:
             one
             for one in self._containers(namespace)
             if one.state == "exited"
-            and one.role in ("service", "pinned", "pooler")
+            and one.role in ("service", "pinned", "server", "pooler")
             and one.name.startswith(f"{project}-")
         ]
         try:

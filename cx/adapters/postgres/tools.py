@@ -50,7 +50,7 @@ class Ran:
 
 
 class Tools:
-    """The container, from `with` to its end. Its volume at WORK may be another's (`volume_of`)."""
+    """The container, from `with` to its end. Its volume at WORK may be another's (`volume_of`); `mounts` are more."""
 
     def __init__(
         self,
@@ -60,12 +60,16 @@ class Tools:
         *,
         network: str,
         volume_of: Tools | None = None,
+        user: str = _USER,
+        mounts: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._client = client
         self._image = image
         self._labels = dict(labels)
         self._network = network
         self._volume_of = volume_of
+        self._user = user
+        self._mounts = mounts
         self._container: Container | None = None
         self._stdin: Any = None
         self._ids = (0, 0)
@@ -73,15 +77,15 @@ class Tools:
     def __enter__(self) -> Tools:
         # Nameless, so that it goes with its container; labelled, so that it is known as ours (law 4).
         own = Mount(WORK, None, type="volume", labels=self._labels)
-        volumes: dict[str, Any] = {"mounts": [own]}
+        volumes: dict[str, Any] = {"mounts": [own, *self._mounts]}
         if self._volume_of:
-            volumes = {"volumes_from": [self._volume_of.container.id]}
+            volumes = {"volumes_from": [self._volume_of.container.id], "mounts": list(self._mounts)}
         try:
             self._container = self._client.containers.create(
                 self._image,
                 entrypoint=["cat"],
                 command=[],
-                user=_USER,
+                user=self._user,
                 labels=self._labels,
                 network_mode=self._network,
                 stdin_open=True,
@@ -131,7 +135,7 @@ class Tools:
         api = self._client.api
         plain = {"LC_ALL": "C.UTF-8", "LC_MESSAGES": "C", **(environment or {})}
         try:
-            made = api.exec_create(self.container.id, list(argv), environment=plain, user=_USER)
+            made = api.exec_create(self.container.id, list(argv), environment=plain, user=self._user)
             output, errors = bytearray(), _Lines(on_error_line)
             stream = api.exec_start(made["Id"], socket=True)
             try:

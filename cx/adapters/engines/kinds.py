@@ -1,0 +1,39 @@
+"""The table of engines. A further engine is a file beside this one, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from cx.adapters.engines import mariadb, plain, postgres, redis
+from cx.adapters.engines.making import Making
+from cx.adapters.engines.values import Serving, Spec, Volume
+from cx.model.blueprint import DatabaseUse
+
+
+class EngineKind(Protocol):
+    """One engine.
+
+    `user` owns the files of a copy, as the server's image knows it ("": whoever owns them in the golden);
+    `without_golden`: a copy may begin empty; `client` opens a copy inside its server's container.
+    """
+
+    user: str
+    without_golden: bool
+    client: tuple[str, ...]
+
+    def fill(self, making: Making) -> Mapping[str, str]:
+        """The golden has its data, sanitised, and nothing runs on it. Gives what `serve` needs to know of it."""
+        ...
+
+    def serve(self, spec: Spec, use: DatabaseUse, password: str, copy: Volume) -> Serving | None:
+        """How a server runs on a copy, with the user and password of `use`; None: the project's own services do."""
+        ...
+
+
+KINDS: Mapping[str, EngineKind] = {
+    "postgres": postgres.Postgres(),
+    "mariadb": mariadb.MariaDB(),
+    "redis": redis.Redis(),
+    "volume": plain.Plain(),
+}

@@ -1,0 +1,196 @@
+"""A PostgreSQL server for each preview: its golden is made as on the previews' server, on a server that is then
+stopped for good, and whose data directory is copied.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from psycopg import sql
+
+from cx.adapters.docker.engine import translated
+from cx.adapters.docker.files import tarred
+from cx.adapters.engines.making import Making
+from cx.adapters.engines.values import DATA, GOLDEN, FillFailed, Serving, Spec, Volume
+from cx.adapters.engines.volumes import mount
+from cx.adapters.postgres.errors import ServerUnavailable
+from cx.adapters.postgres.goldens import PostgresGoldens
+from cx.adapters.postgres.server import session, statement
+from cx.adapters.postgres.values import Server, Source
+from cx.model.blueprint import DatabaseUse
+
+ADMIN = "cx_admin"
+KEPT = "cx_data"  # what the database is called in the golden
+SERVER = "golden-server"
+_START_TIMEOUT_S = 60
+_BEGIN = f"""
+initdb --pgdata={GOLDEN}/data --username={ADMIN} --pwfile=/cx-password --auth=scram-sha-256 --encoding=UTF8 > /dev/null
+echo 'host all all all scram-sha-256' >> {GOLDEN}/data/pg_hba.conf
+exec postgres -D {GOLDEN}/data -c listen_addresses='*' -c unix_socket_directories=/tmp -c max_wal_size=2GB \
+  -c fsync=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 -c archive_mode=off"""
+
+
+class Postgres:
+    user = "postgres"
+    without_golden = False
+    client: tuple[str, ...] = (
+        "sh",
+        "-c",
+        "exec psql -X -h /tmp -p $(sed -n 4p /cx-data/postmaster.pid) -U cx_admin template1",
+    )
+
+    def fill(self, making: Making) -> Mapping[str, str]:
+        spec, names = making.spec, making.volumes.names
+        with self._server(making) as server:
+            making.checkpoint("refresh:server")
+            goldens = PostgresGoldens(
+                server, names, making.volumes.engine.client, spec.image, checkpoint=making.checkpoint
+            )
+            source = Source(spec.name, spec.url, spec.file, spec.sanitise, spec.extensions, spec.jobs)
+            golden = goldens.refresh(source, progress=making.progress)
+            owner = names.golden_owner(spec.name)
+            parts = {
+                "golden": sql.Identifier(golden.database),
+                "kept": sql.Identifier(KEPT),
+                "owner": sql.Identifier(owner),
+            }
+            with session(server, "template1") as connection:
+                for one in (
+                    statement("ALTER DATABASE {golden} IS_TEMPLATE false ALLOW_CONNECTIONS true", **parts),
+                    statement("COMMENT ON DATABASE {golden} IS NULL", **parts),
+                    statement("ALTER DATABASE {golden} OWNER TO {owner}", **parts),
+                    statement("ALTER DATABASE {golden} RENAME TO {kept}", **parts),
+                    statement("DROP DATABASE IF EXISTS postgres WITH (FORCE)"),
+                ):
+                    connection.execute(one)
+                for name, value in golden.settings:
+                    setting = {"name": sql.Identifier(name), "value": sql.Literal(value), **parts}
+                    connection.execute(statement("ALTER DATABASE {kept} SET {name} = {value}", **setting))
+                connection.execute("CHECKPOINT")
+        return {"owner": owner, "sanitised_by": golden.sanitised_by, "notes": "; ".join(golden.notes)}
+
+    @contextmanager
+    def _server(self, making: Making) -> Iterator[Server]:
+        """A server on the golden, in the data network; stopped in order at the end."""
+        spec, volumes = making.spec, making.volumes
+        api, network = volumes.engine.api, volumes.names.data_network()
+        password = secrets.token_urlsafe(24)
+        preload = f" -c shared_preload_libraries={','.join(spec.preload)}" if spec.preload else ""
+        with translated(f"start a server of {spec.image}"):
+            made = api.create_container(
+                spec.image,
+                entrypoint=["sh", "-euc", _BEGIN + preload],
+                user=self.user,
+                labels=making.labels(SERVER),
+                networking_config=api.create_networking_config({network: api.create_endpoint_config()}),
+                host_config=api.create_host_config(
+                    mounts=[mount(making.golden.name, GOLDEN)],
+                    network_mode=network,
+                    cap_drop=["ALL"],
+                    security_opt=["no-new-privileges"],
+                    shm_size="256m",
+                ),
+            )["Id"]
+        try:
+            with translated(f"start a server of {spec.image}"):
+                api.put_archive(made, "/", tarred({"cx-password": password.encode()}, mode=0o444))
+                api.start(made)
+                found = api.inspect_container(made)["NetworkSettings"]["Networks"][network]
+            server = Server(found["IPAddress"], 5432, password, ADMIN, "template1")
+            self._await(making, made, server)
+            yield server
+            with translated("stop the golden's server"):
+                api.stop(made, timeout=300)
+                status = api.inspect_container(made)["State"]["ExitCode"]
+            if status:
+                raise FillFailed(f"{spec.name}: the golden's server ended with status {status}", log=_log(making, made))
+        finally:
+            volumes.remove_container(made)
+
+    def _await(self, making: Making, container: str, server: Server) -> None:
+        until = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                with session(server):
+                    return
+            except ServerUnavailable:
+                with translated("look at the golden's server"):
+                    state = making.volumes.engine.api.inspect_container(container)["State"]
+                if not state["Running"] or time.monotonic() > until:
+                    lines = _log(making, container)
+                    why = lines[-1] if lines else "it said nothing"
+                    raise FillFailed(
+                        f"{making.spec.name}: a server of {making.spec.image} does not start: {why}", log=lines
+                    ) from None
+            time.sleep(0.1)
+
+    def serve(self, spec: Spec, use: DatabaseUse, password: str, copy: Volume) -> Serving:
+        settings = {
+            "listen_addresses": "*",
+            "port": str(use.port),
+            "hba_file": "/cx/pg_hba.conf",
+            "unix_socket_directories": "/tmp",  # noqa: S108 - in a container of its own
+            "max_connections": str(spec.connection_limit + 5),
+            "shared_buffers": "32MB",
+            "statement_timeout": f"{spec.statement_timeout_s}s",
+            "shared_preload_libraries": ",".join(spec.preload),
+        }
+        flags = " ".join(f"-c {key}='{value}'" for key, value in settings.items() if value)
+        script = f"""rm -f {DATA}/postmaster.pid
+if ! said=$(postgres --single -j -D {DATA} {flags} -c log_min_error_statement=panic template1 < /cx/init.sql 2>&1) ||
+  printf %s "$said" | grep -E 'ERROR|FATAL'; then
+  printf '%s\\n' "$said"
+  exit 1
+fi
+exec postgres -D {DATA} {flags}
+"""
+        return Serving(
+            script,
+            ("pg_isready", "-q", "-h", "/tmp", "-p", str(use.port)),  # noqa: S108
+            {
+                "/cx/init.sql": _users(spec, use, password, copy.facts.get("owner", "")).encode(),
+                "/cx/pg_hba.conf": b"local all all trust\nhost all all all scram-sha-256\n",
+            },
+        )
+
+
+def _users(spec: Spec, use: DatabaseUse, password: str, owner: str) -> str:
+    """What single-user mode runs at each start. It reads a statement to a semicolon and an empty line."""
+    parts = {
+        "kept": sql.Literal(KEPT),
+        "name": sql.Literal(use.database),
+        "login": sql.Literal(use.user),
+        "user": sql.Identifier(use.user),
+        "owner": sql.Identifier(owner),
+        "password": sql.Literal(password),
+        "limit": sql.Literal(spec.connection_limit),
+    }
+    rights = "SUPERUSER" if spec.superuser else "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+    statements = [
+        statement(
+            "DO $cx$ BEGIN IF EXISTS (SELECT FROM pg_database WHERE datname = {kept}) THEN"
+            " EXECUTE format('ALTER DATABASE %I RENAME TO %I', {kept}, {name}); END IF; END $cx$",
+            **parts,
+        ),
+        statement(
+            "DO $cx$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {login}) THEN"
+            " EXECUTE format('CREATE ROLE %I', {login}); END IF; END $cx$",
+            **parts,
+        ),
+        statement("ALTER ROLE {user} LOGIN INHERIT PASSWORD {password} CONNECTION LIMIT {limit} ", **parts)
+        + sql.SQL(rights),
+        statement("GRANT {owner} TO {user}", **parts),
+        statement("ALTER ROLE {user} RESET role", **parts)
+        if spec.superuser
+        else statement("ALTER ROLE {user} SET role = {owner}", **parts),
+    ]
+    return "".join(f"{one.as_string(None)};\n\n" for one in statements)
+
+
+def _log(making: Making, container: str) -> tuple[str, ...]:
+    with translated("read a log"):
+        raw = making.volumes.engine.api.logs(container, tail=20)
+    return tuple(raw.decode(errors="replace").splitlines())

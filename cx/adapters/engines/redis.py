@@ -1,0 +1,57 @@
+"""Redis and Valkey: a server for each namespace, empty or from an RDB file.
+
+https://redis.io/docs/latest/operate/oss_and_stack/management/config/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cx.adapters.engines.making import Making
+from cx.adapters.engines.values import DATA, GOLDEN, Serving, Spec, Volume
+from cx.errors import Invalid
+from cx.model.blueprint import DatabaseUse
+
+_UNITS = {"k": 10, "m": 20, "g": 30}
+
+
+class Redis:
+    user = "999"  # in the official images of both, which have different names for it
+    without_golden = True
+    client: tuple[str, ...] = ("sh", "-c", "exec $(command -v redis-cli || command -v valkey-cli)")
+
+    def fill(self, making: Making) -> Mapping[str, str]:
+        spec = making.spec
+        if spec.file is None:
+            return {}
+        if not spec.file.is_file():
+            raise Invalid("host configuration", f"databases.{spec.name}.file", f"{spec.file}: is not there, or no file")
+        making.progress(f"{spec.name}: reading {spec.file}")
+        with making.tools(self.user, "none", golden=True) as tools:
+            tools.put_path(f"{GOLDEN}/data", "dump.rdb", spec.file)
+            check = "$(command -v redis-check-rdb || command -v valkey-check-rdb)"
+            ran = tools.run(["sh", "-c", f"{check} {GOLDEN}/data/dump.rdb 2>&1"])
+            making.must(ran, f"read {spec.file}: it is no sound RDB file")
+        return {}
+
+    def serve(self, spec: Spec, use: DatabaseUse, password: str, copy: Volume) -> Serving:
+        limit = (int(spec.memory.lower().rstrip("b")[:-1]) << _UNITS[spec.memory.lower().rstrip("b")[-1]]) * 3 // 4
+        lines = [
+            f"port {use.port}",
+            "protected-mode no",
+            f"dir {DATA}",
+            "dbfilename dump.rdb",
+            "save 60 1",
+            f"maxmemory {limit}",
+            "maxmemory-policy noeviction",
+            f"maxclients {10 * spec.connection_limit}",
+        ]
+        if password:
+            escaped = password.replace("\\", "\\\\").replace('"', '\\"')
+            lines.append(f'requirepass "{escaped}"')
+        answer = f"$(command -v redis-cli || command -v valkey-cli) -p {use.port} ping"
+        return Serving(
+            "exec $(command -v redis-server || command -v valkey-server) /cx/redis.conf\n",
+            ("sh", "-c", f"{answer} 2>&1 | grep -Eq 'PONG|NOAUTH'"),
+            {"/cx/redis.conf": ("\n".join(lines) + "\n").encode()},
+        )

@@ -1,0 +1,63 @@
+"""Which keys of a database go with which engine."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cx.model.engines import MARIADB, POSTGRES, REDIS, VOLUME
+from cx.model.names import shown
+from cx.schema import Wrong
+
+if TYPE_CHECKING:
+    from cx.settings.keys import Database
+
+
+def is_identifier(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_$-]{1,64}", text):
+        raise ValueError(f"should be 1 to 64 letters, digits, '_', '$' and '-', is {shown(text)}")
+
+
+def is_volume(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", text):
+        raise ValueError(f"is not the name of a volume: {shown(text)}")
+
+
+def check_database_keys(given: Database) -> None:
+    """Raises Wrong."""
+    facts = given.facts
+    _check_origin(given)
+    if facts is not POSTGRES or given.isolation != "server":
+        for key in ("preload", "superuser"):
+            if getattr(given, key):
+                raise Wrong(key, 'is for PostgreSQL with isolation = "server"')
+    if facts is not POSTGRES and given.isolation == "server" and facts is VOLUME:
+        raise Wrong("isolation", 'says nothing of strategy = "volume": its services are the project\'s own')
+    if facts is not VOLUME:
+        for key in ("volume", "fill"):
+            if getattr(given, key):
+                raise Wrong(key, 'is for strategy = "volume"')
+    if facts in (REDIS, VOLUME) and given.sanitise:
+        raise Wrong("sanitise", f"cannot be run on {facts.name}", "give a file, or a command, that is sanitised")
+
+
+def _check_origin(given: Database) -> None:
+    facts = given.facts
+    if facts is REDIS:
+        if given.source:
+            raise Wrong("source", "is not for Redis", "give file with an RDB file, or nothing for an empty one")
+        return
+    if facts is VOLUME:
+        if given.source or bool(given.file) == bool(given.fill):
+            raise Wrong("fill", "should be given, or file instead; exactly one of the two, and no source")
+        if given.fill and not given.image:
+            raise Wrong("image", "is missing: fill runs in a container of it")
+        return
+    if (given.source is None) == (given.file is None):
+        raise Wrong("source", "should be given, or file instead; exactly one of the two")
+    if given.source and not given.source.variable:
+        scheme = urlsplit(given.source.reveal()).scheme
+        if scheme not in facts.live_source:
+            name = "MariaDB" if facts is MARIADB else "PostgreSQL"
+            raise Wrong("source", f"should be {facts.live_source[0]}://... for {name} (not shown here)")

@@ -1,0 +1,135 @@
+"""One host for these tests, with a source of each engine."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from engineworld import RAW, Case, Space, open_host
+from live import Cx, free_pool, free_port, sweep
+from testcontainers.community.postgres import PostgresContainer
+from testcontainers.core.container import DockerContainer
+
+from cx.model.names import Namespace
+from cx.wiring import Host
+
+PEOPLE = (
+    f"CREATE TABLE people (id int PRIMARY KEY, email varchar(80)); INSERT INTO people VALUES (1,'{RAW}'), (2,'b@x');"
+)
+# A view that belongs to somebody whom no preview knows.
+MARIADB = (
+    f"{PEOPLE} CREATE VIEW names AS SELECT email FROM people;"
+    " CREATE TRIGGER kept BEFORE UPDATE ON people FOR EACH ROW SET NEW.email = lower(NEW.email);"
+)
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """URLs and files of what is cloned from."""
+    folder = tmp_path_factory.mktemp("sources")
+    mariadb = DockerContainer("mariadb:11").with_exposed_ports(3306)
+    mariadb.with_tmpfs_mount("/var/lib/mysql")  # its first start waits for the disk some hundred times
+    mariadb.with_env("MARIADB_ROOT_PASSWORD", "raw").with_env("MARIADB_DATABASE", "shop")
+    postgres = PostgresContainer("postgres:18", username="postgres", password="raw", dbname="shop")
+    redis = DockerContainer("redis:8")
+    with mariadb, postgres, redis:
+        until = time.monotonic() + 60
+        while not _pipe(mariadb, "SELECT 1", "mariadb", "-h127.0.0.1", "-praw", "shop", check=False):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        _pipe(mariadb, MARIADB, "mariadb", "-praw", "shop", "--delimiter=;")
+        _pipe(postgres, PEOPLE, "psql", "-qU", "postgres", "shop")
+        _pipe(redis, "set greeting hello\nsave\n", "redis-cli")
+        found = redis.get_wrapped_container().id
+        subprocess.run(["docker", "cp", f"{found}:/data/dump.rdb", str(folder / "dump.rdb")], check=True)
+        (folder / "mask.sql").write_text("UPDATE people SET email = concat(id, '@masked');")
+        yield {
+            "mariadb": f"mysql://root:raw@127.0.0.1:{mariadb.get_exposed_port(3306)}/shop",
+            "postgres": f"postgresql://postgres:raw@127.0.0.1:{postgres.get_exposed_port(5432)}/shop",
+            "redis": str(folder / "dump.rdb"),
+            "mask": str(folder / "mask.sql"),
+        }
+
+
+def _pipe(container: DockerContainer, text: str, *argv: str, check: bool = True) -> bool:
+    command = ["docker", "exec", "-i", container.get_wrapped_container().id, *argv]
+    return subprocess.run(command, input=text, text=True, check=check, capture_output=True).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory: pytest.TempPathFactory, sources: dict[str, str]) -> Iterator[Cx]:
+    """The host, up, with a golden of each source."""
+    folder = tmp_path_factory.mktemp("engines")
+    instance, port = f"t{secrets.token_hex(3)}", free_port()
+    config = folder / "host.toml"
+    config.write_text(
+        f"""
+instance = "{instance}"
+state_dir = "{folder / "state"}"
+[router]
+http_port = {port}
+admin_port = {free_port()}
+[network]
+pool = "{free_pool()}"
+[postgres]
+spares = 0
+[limits]
+start_timeout_s = 30
+[databases.shared]
+source = "{sources["postgres"]}"
+sanitise = "{sources["mask"]}"
+[databases.alone]
+source = "{sources["postgres"]}"
+sanitise = "{sources["mask"]}"
+isolation = "server"
+image = "postgres:18"
+preload = ["pg_stat_statements"]
+[databases.shop]
+engine = "mariadb"
+source = "{sources["mariadb"]}"
+sanitise = "{sources["mask"]}"
+[databases.cache]
+engine = "redis"
+file = "{sources["redis"]}"
+memory = "64m"
+[databases.files]
+strategy = "volume"
+volume = "uploads"
+image = "debian:trixie-slim"
+fill = ["sh", "-c", "echo from the golden > /golden/a.txt"]
+"""
+    )
+    cx = Cx(config, port, instance)
+    try:
+        cx("up")
+        for name in ("shared", "alone", "shop", "cache", "files"):
+            cx("db", "refresh", name)
+        yield cx
+    finally:
+        sweep(instance)
+
+
+@pytest.fixture(scope="session")
+def host(engines: Cx) -> Iterator[Host]:
+    host = open_host(engines)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def space(host: Host) -> Iterator[Callable[[Case], Space]]:
+    """Makes namespaces; they go at the end, and nothing may be left of them."""
+    made: list[Space] = []
+
+    def make(case: Case) -> Space:
+        made.append(Space(host, case, Namespace(f"preview-{secrets.randbelow(10**6)}")))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.down()
+        assert one.observe() == ()
+        assert host.workloads.observe(one.namespace).leftovers() == []

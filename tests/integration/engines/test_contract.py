@@ -1,0 +1,202 @@
+"""What holds for the clones of every engine."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from engineworld import BY_NAME, CASES, RAW, Case, Space, dies, open_host, run, volumes_of
+from live import Cx
+
+from cx.errors import CxError, Terminal
+from cx.wiring import Host
+
+VOLUMES = [case for case in CASES if case.use.way != "pooler"]
+every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+each_volume = pytest.mark.parametrize("case", VOLUMES, ids=lambda case: case.name)
+Make = Callable[[Case], Space]
+
+
+@every
+def test_clones_are_alike_and_each_namespaces_own_and_a_reset_makes_them_new(case: Case, space: Make) -> None:
+    one, two = space(case), space(case)
+    first = one.clone()
+    assert (first.source, first.complete) == (case.use.name, True)
+    one.up()
+    assert one.read() == case.first
+    one.write()
+    assert one.read() == case.second
+    assert one.clone() == first  # it keeps its data
+    one.up()  # as a redeploy
+    assert one.read() == case.second
+    two.clone()
+    two.up()
+    assert two.read() == case.first
+
+    again = one.reset()
+    assert again.created != first.created
+    one.up()
+    assert one.read() == case.first
+    assert len(one.observe()) == 1
+
+
+@every
+def test_a_drop_leaves_nothing_and_can_be_repeated(case: Case, space: Make, engines: Cx) -> None:
+    one = space(case)
+    one.clone()
+    one.up()
+    for _ in range(2):
+        one.host.databases.drop(one.namespace, case.use.name)
+        assert one.observe() == ()
+        assert volumes_of(engines, str(one.namespace)) == []
+
+
+@pytest.mark.parametrize("point", ["clone:volume", "clone:copied", "clone:open"])
+@each_volume
+def test_a_clone_that_was_killed_is_known_and_made_anew(case: Case, point: str, space: Make, engines: Cx) -> None:
+    if case.name != "redis" and point != "clone:copied":
+        pytest.skip("the same code makes every volume: one engine at every point, every engine at one")
+    one = space(case)
+    dies(engines, point, f"databases.clone(Namespace({str(one.namespace)!r}), {case.use.name!r})")
+    (seen,) = one.observe()
+    assert seen.complete == (point == "clone:open")
+    assert f"database {seen.database}" in " ".join(one.host.observe_all()[str(one.namespace)].leftovers())
+    one.clone()
+    assert [found.complete for found in one.observe()] == [True]
+    assert len(volumes_of(engines, str(one.namespace))) == 2  # itself, and its mark
+    one.up()
+    assert one.read() == case.first
+
+
+def test_a_reset_that_was_killed_is_done_again(space: Make, engines: Cx) -> None:
+    one = space(BY_NAME["redis"])
+    one.clone()
+    one.up()
+    one.write()
+    dies(engines, "reset:cut", f"databases.reset(Namespace({str(one.namespace)!r}), 'cache')")
+    assert [found.complete for found in one.observe()] == [False]
+    one.reset()
+    one.up()
+    assert one.read() == BY_NAME["redis"].first
+    assert len(volumes_of(engines, str(one.namespace))) == 2
+
+
+@pytest.mark.parametrize("point", ["refresh:volume", "refresh:filled", "refresh:finished", "refresh:marked"])
+def test_a_refresh_that_was_killed_leaves_a_golden_that_serves(
+    point: str, host: Host, engines: Cx, space: Make
+) -> None:
+    dies(engines, point, "engine_goldens.refresh(host.specs['cache'])")
+    one = space(BY_NAME["redis"])
+    one.clone()
+    one.up()
+    assert one.read() == BY_NAME["redis"].first
+    assert f"{engines.instance}_golden.cache." in " ".join(one.name for one in host.engine_goldens.leftovers())
+    host.engine_goldens.refresh(host.specs["cache"])
+    assert host.engine_goldens.leftovers() == []
+
+
+def test_raw_values_are_in_no_golden_and_no_clone(engines: Cx, host: Host) -> None:
+    """The files of the goldens, logs of changes and temporary ones too."""
+    for golden in host.engine_goldens.list():
+        if golden.source not in ("alone", "shop"):
+            continue
+        argv = ["docker", "run", "--rm", "-v", f"{golden.name}:/golden:ro", "debian:trixie-slim"]
+        assert run([*argv, "sh", "-c", "grep -rla 1@masked /golden | wc -l"]) != "0"
+        assert run([*argv, "sh", "-c", f"grep -rla {RAW} /golden || true"]) == ""
+
+
+@pytest.mark.parametrize("source", ["alone", "shop"])
+def test_a_script_that_fails_changes_nothing(source: str, engines: Cx, tmp_path: Path) -> None:
+    broken = tmp_path / "mask.sql"
+    broken.write_text("UPDATE people SET phone = 'x';")
+    host = open_host(engines)
+    try:
+        spec = host.specs[source]
+        before = volumes_of(engines)
+        from dataclasses import replace
+
+        with pytest.raises(Terminal, match="phone"):
+            host.engine_goldens.refresh(replace(spec, sanitise=broken))
+        assert volumes_of(engines) == before
+    finally:
+        host.close()
+
+
+def test_a_full_disk_leaves_no_half_copy(engines: Cx, tmp_path: Path, space: Make) -> None:
+    """The volumes lie below a folder of the host's here: a small file system."""
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "cx", str(pool)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("making a small file system needs root")
+    config = tmp_path / "host.toml"
+    text = engines.config.read_text().replace(
+        "echo from the golden > /golden/a.txt", "head -c 5M /dev/zero > /golden/z"
+    )
+    config.write_text(f'{text}\n[volumes]\npath = "{pool}"\n'.replace("[databases.files]", "[databases.zeroes]"))
+    host = open_host(Cx(config, engines.port, engines.instance))
+    case = Case(
+        "zeroes",
+        BY_NAME["volume"].use.__class__("zeroes", "uploads", engine="volume", way="volume"),
+        "",
+        "",
+        "",
+        "",
+        "",
+    )
+    one, two = (Space(host, case, space(case).namespace) for _ in range(2))
+    try:
+        golden = host.engine_goldens.refresh(host.specs["zeroes"])
+        assert golden.size_bytes >= 5 << 20
+        one.clone()
+        with pytest.raises(CxError, match="the disk is full"):
+            two.clone()
+        assert two.observe() == ()
+        assert [found.complete for found in one.observe()] == [True]
+        one.down()
+        assert two.clone().complete
+        two.down()
+        assert [each.name for each in pool.iterdir()] == [golden.name]
+    finally:
+        for each in (one, two):
+            each.down()
+        for golden in host.engine_goldens.list():
+            if golden.source == "zeroes":
+                host.volumes.remove(golden, "debian:trixie-slim")
+        host.close()
+        subprocess.run(["umount", str(pool)], check=True)
+
+
+def test_nobody_else_can_open_a_server(space: Make) -> None:
+    """Its password is the namespace's; and it is in no network but the namespace's."""
+    one, two = space(BY_NAME["redis"]), space(BY_NAME["redis"])
+    for each in (one, two):
+        each.clone()
+        each.up()
+    assert one.poolers[0].env["password"] != two.poolers[0].env["password"]
+    assert "NOAUTH" in one.run('redis-cli -h "$HOST" -p "$PORT" get greeting 2>&1')
+    (server,) = (c for c in two.host.workloads.observe(two.namespace).containers if c.role == "server")
+    inspect = ["docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}", server.id]
+    for address in run(inspect).split():
+        assert (
+            one.run(f"timeout 2 redis-cli -h {address} -p 6380 ping > /dev/null 2>&1 || echo unreachable")
+            == "unreachable"
+        )
+
+
+def test_a_server_has_limits(space: Make) -> None:
+    one = space(BY_NAME["redis"])
+    one.clone()
+    one.up()
+    (server,) = (c for c in one.host.workloads.observe(one.namespace).containers if c.role == "server")
+    limits = "{{.HostConfig.Memory}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.HostConfig.SecurityOpt}}"
+    assert run(["docker", "inspect", "-f", limits, server.id]) == f"{64 << 20} [ALL] [] [no-new-privileges:true]"
+    assert int(one.run('redis-cli -u "$URL" config get maxmemory').splitlines()[-1]) == 48 << 20
+
+
+_ = secrets
