@@ -283,7 +283,7 @@ class PostgresClones:
 
     def _role(self, held: _Held, terms: Terms) -> list[sql.Composable]:
         exists = held.database in held.found.roles
-        return opening.role(held.connection, self._names, self._key, held.owner, terms, exists=exists)
+        return opening.role(self._names, self._key, held.owner, terms, exists=exists)
 
     def _run(self, connection: Session, *statements: sql.Composable) -> None:
         """The statements in one round trip and one transaction."""

@@ -233,7 +233,7 @@ class _Refresh:
         connection = self._connection
         parts = {
             "role": sql.Identifier(self._loader),
-            "password": verifier(connection, self._loader, self._password),
+            "password": verifier(self._password),
         }
         connection.execute(
             statement(

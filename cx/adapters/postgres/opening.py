@@ -47,9 +47,7 @@ BEGIN
 END"""
 
 
-def role(
-    connection: Session, names: Names, key: bytes, owner: tuple[Namespace, str], terms: Terms, *, exists: bool
-) -> Statements:
+def role(names: Names, key: bytes, owner: tuple[Namespace, str], terms: Terms, *, exists: bool) -> Statements:
     """The role that may do what the objects' owner may, in the one database that it may connect to."""
     namespace, source = owner
     name = names.database(namespace, source)
@@ -66,7 +64,7 @@ def role(
         "role": sql.Identifier(name),
         "owner": sql.Identifier(names.golden_owner(source)),
         "limit": sql.Literal(terms.connection_limit),
-        "password": verifier(connection, name, naming.role_password(key, name)),
+        "password": verifier(naming.role_password(key, name)),
         "mark": sql.Literal(mark),
     }
     make = statement("ALTER ROLE {role}" if exists else "CREATE ROLE {role}", **parts)

@@ -136,6 +136,18 @@ def test_an_app_recovers_from_a_reset(fresh: World, pooled: tuple[str, DatabaseU
         assert app.execute("SELECT count(*) FROM customer").fetchone() == (2000,)
 
 
+def test_in_transaction_mode_many_sessions_share_one_connection(fresh: World, container: Any) -> None:
+    use = DatabaseUse("shop", "db", PORT, user="postgres", password="x")
+    connection = fresh.clones.connection(fresh.clones.clone(ONE, "shop"))
+    host = served(container, use, connection, pool_size=1, mode="transaction")
+    until(lambda: ready(host, use))
+    apps = [connect(host, use) for _ in range(5)]
+    backends = {app.execute("SELECT pg_backend_pid() WHERE %s", [True], prepare=True).fetchone() for app in apps * 2}
+    for app in apps:
+        app.close()
+    assert len(backends) == 1
+
+
 def test_a_password_of_ours_where_the_app_expects_none(fresh: World, container: Any) -> None:
     use = DatabaseUse("shop", "db", PORT)
     connection = fresh.clones.connection(fresh.clones.clone(ONE, "shop"))
