@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,13 +14,21 @@ from cx.errors import CxError
 from cx.follow.ports import Announcer
 from cx.model.pulls import PullId, Report
 
+QUIET_S = 3.0  # GitHub counts writes, and nobody reads faster
+
 
 @dataclass
 class Telling:
     """`soon` hands a report to a thread of its own; `now` announces it before it returns. Of two reports of one pull
-    request the later one is what GitHub shows at the end."""
+    request the later one is what GitHub shows at the end.
+
+    What is told soon waits until `quiet_s` seconds after what was told last of the same pull request. `clock` is
+    monotonic, in seconds."""
 
     announcer: Announcer
+    quiet_s: float = QUIET_S
+    clock: Callable[[], float] = time.monotonic
+    _told_at: dict[PullId, float] = field(default_factory=dict, init=False)
     _waiting: OrderedDict[PullId, Report] = field(default_factory=OrderedDict, init=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
     _busy: set[PullId] = field(default_factory=set, init=False)
@@ -45,10 +54,10 @@ class Telling:
         """Tells what is to be told soon, until `stop`."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._stopped or any(one not in self._busy for one in self._waiting))
-                if self._stopped:
+                while not self._stopped and (pull := self._due()) is None:
+                    self._changed.wait(self._wait_s())
+                if self._stopped or pull is None:
                     return
-                pull = next(one for one in self._waiting if one not in self._busy)
                 report = self._waiting.pop(pull)
                 self._busy.add(pull)
             try:
@@ -77,7 +86,19 @@ class Telling:
         finally:
             self._free(pull)
 
+    def _due(self) -> PullId | None:
+        return next((one for one in self._waiting if one not in self._busy and self._early_s(one) <= 0), None)
+
+    def _wait_s(self) -> float | None:
+        """Until the next is due; None: until something changes."""
+        return min((self._early_s(one) for one in self._waiting if one not in self._busy), default=None)
+
+    def _early_s(self, pull: PullId) -> float:
+        return self._told_at[pull] + self.quiet_s - self.clock() if pull in self._told_at else 0.0
+
     def _free(self, pull: PullId) -> None:
         with self._changed:
             self._busy.discard(pull)
+            now = self.clock()
+            self._told_at = {one: at for one, at in self._told_at.items() if now < at + self.quiet_s} | {pull: now}
             self._changed.notify_all()

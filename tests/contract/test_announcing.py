@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from forge.fake import TOKEN, FakeGitHub
@@ -42,7 +44,7 @@ def opened(url: str) -> Opened:
     def open_(**given: object) -> tuple[GitHubForge, GitHubAnnouncer]:
         settings = GitHub(base_url=url, repositories={REPOSITORY: Rules()}, **given)  # type: ignore[arg-type]
         forge, announcer = open_github(settings, {"GITHUB_TOKEN": TOKEN})
-        announcer.sleep = forge.connection.sleep = lambda seconds: None
+        forge.connection.sleep = lambda seconds: None
         return forge, announcer
 
     return open_
@@ -205,15 +207,65 @@ def test_each_can_be_turned_off(github: FakeGitHub, opened: Opened, off: str) ->
     assert {name for name, made in there.items() if not made} == {off}
 
 
-def test_progress_is_told_every_few_seconds_and_the_end_at_once(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
-    slept: list[float] = []
-    now = [100.0]
-    announcer.clock, announcer.sleep = (lambda: now[0]), slept.append
-    announcer.announce(BUILDING)
-    now[0] += 1
-    announcer.announce(replace(BUILDING, phase=Phase.STARTING))
+def test_of_two_processes_that_post_at_once_the_later_report_is_shown(
+    github: FakeGitHub, announcer: GitHubAnnouncer, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one posts between our look and our post."""
+    other, write = opened()[1], announcer.connection.write
+
+    def late(verb: str, repository: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        if verb == "POST" and path.endswith("/comments") and not github.comments_on(REPOSITORY, 7):
+            other.announce(BUILDING)
+        return write(verb, repository, path, body)
+
+    monkeypatch.setattr(announcer.connection, "write", late)
     announcer.announce(READY)
-    assert [one for one in slept if one] == [pytest.approx(2.0)]
+    (said,) = github.comments_on(REPOSITORY, 7)
+    assert "is ready" in said
+    before = github.writes()
+    announcer.announce(READY)
+    assert github.writes() == before
+    other.announce(replace(READY, took_s=6.0))  # its comment was the older one, and is there still
+    assert "6.0 s" in github.comments_on(REPOSITORY, 7)[0]
+
+
+def test_what_was_never_ready_is_inactive_when_it_is_superseded(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    announcer.announce(READY)
+    announcer.announce(replace(BUILDING, head=TWO, serving=ONE))
+    announcer.announce(replace(READY, phase=Phase.FAILED, head="3" * 40, serving=ONE))
+    assert github.states(REPOSITORY, "preview-7") == {ONE: "success", TWO: "inactive", "3" * 40: "failure"}
+
+
+def test_what_is_inactive_is_not_asked_for_again(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    for number in range(1, 10):
+        announcer.announce(replace(READY, head=f"{number:040d}", serving=f"{number:040d}"))
+    before = len(github.requests)
+    announcer.announce(replace(READY, head=TWO, serving=TWO))
+    assert len(github.requests) - before < 12
+    states = github.states(REPOSITORY, "preview-7")
+    assert states.pop(TWO) == "success"
+    assert set(states.values()) == {"inactive"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (BUILDING, ("success", "Removed")),
+        (READY, ("success", "Removed")),
+        (replace(READY, phase=Phase.FAILED), ("failure", "Failed")),
+        (None, None),
+    ],
+)
+def test_nobody_waits_for_the_status_of_what_is_removed(
+    github: FakeGitHub, announcer: GitHubAnnouncer, before: Report | None, after: tuple[str, str] | None
+) -> None:
+    if before:
+        announcer.announce(before)
+    for _ in range(2):
+        announcer.announce(Report(PULL, "preview-7", ONE, Phase.REMOVED))
+    statuses = github.repository(REPOSITORY).statuses.get(ONE, [])
+    assert [(one["state"], one["description"]) for one in statuses[-1:]] == ([after] if after else [])
+    assert len([one for one in statuses if one["description"] == "Removed"]) <= 1
 
 
 def test_reactions(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
@@ -267,6 +319,14 @@ def test_who_may_write_is_asked_of_the_api(github: FakeGitHub, opened: Opened) -
     assert [forge.may_write(REPOSITORY, one) for one in ("ada", "bob", "eve", "nobody")] == [True, True, False, False]
 
 
+def test_a_login_leads_to_no_other_path(github: FakeGitHub, opened: Opened) -> None:
+    github.repository(REPOSITORY).people |= {"dependabot[bot]": "write"}
+    forge, _ = opened()
+    assert forge.may_write(REPOSITORY, "dependabot[bot]")
+    for login in ("../../../user", "ada/permission?x=", "a#", "..", "%2e%2e"):
+        assert not forge.may_write(REPOSITORY, login)
+
+
 def test_changed_paths(github: FakeGitHub, opened: Opened) -> None:
     github.open(REPOSITORY, 7, ONE, files=tuple(f"docs/{number}.md" for number in range(130)))
     assert len(opened()[0].changed_paths(PULL)) == 130
@@ -298,3 +358,89 @@ def test_the_token_is_shown_nowhere(url: str) -> None:
 def test_where_to_fetch_from(base_url: str, expected: str) -> None:
     forge, _ = open_github(GitHub(base_url=base_url), {"GITHUB_TOKEN": TOKEN})
     assert forge.fetch_url("acme/shop") == expected
+
+
+# --- a GitHub App
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    made = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    path = tmp_path_factory.mktemp("app") / "key.pem"
+    path.write_bytes(made)
+    return path
+
+
+@pytest.fixture
+def as_app(github: FakeGitHub, url: str, key: Path) -> Callable[[], tuple[GitHubForge, GitHubAnnouncer]]:
+    github.login, github.app = "cx[bot]", 5
+    github.tokens.clear()
+    github.open(REPOSITORY, 7, ONE)
+
+    def open_() -> tuple[GitHubForge, GitHubAnnouncer]:
+        settings = GitHub(base_url=url, repositories={REPOSITORY: Rules()}, app_id=5, private_key=key)
+        forge, announcer = open_github(settings, {})
+        forge.connection.sleep = lambda seconds: None
+        return forge, announcer
+
+    return open_
+
+
+def test_an_app_reads_and_tells_and_finds_its_comment_again(github: FakeGitHub, as_app: Opened) -> None:
+    as_app()[1].announce(BUILDING)
+    forge, announcer = as_app()
+    announcer.announce(READY)
+    assert forge.pull(PULL)
+    (said,) = github.comments_on(REPOSITORY, 7)
+    assert "is ready" in said
+    credentials = forge.credentials(REPOSITORY)
+    assert credentials is not None
+    assert credentials.password in github.tokens
+
+
+def test_an_apps_token_is_used_until_it_ends_and_then_renewed(github: FakeGitHub, as_app: Opened) -> None:
+    forge, _ = as_app()
+    for _ in range(3):
+        forge.pull(PULL)
+    assert github.installation_tokens == 1
+    github.token_lasts_s = 10  # less than is left of a token when it is renewed
+    forge, _ = as_app()
+    github.tokens.clear()
+    forge.pull(PULL)
+    before = github.installation_tokens
+    github.tokens.clear()  # it has ended, as GitHub sees it
+    assert forge.pull(PULL)
+    assert github.installation_tokens > before
+
+
+def test_an_app_that_was_installed_anew_is_found_again(github: FakeGitHub, as_app: Opened) -> None:
+    forge, _ = as_app()
+    assert forge.pull(PULL)
+    github.installation += 1
+    github.tokens.clear()
+    assert forge.pull(PULL)
+
+
+def test_an_app_whose_token_is_never_taken_gives_up(github: FakeGitHub, as_app: Opened) -> None:
+    github.fail("GET", "/pulls/7$", status=401, times=99)
+    with pytest.raises(Unavailable, match="no more"):
+        as_app()[0].pull(PULL)
+    assert github.installation_tokens < 5
+
+
+def test_an_app_that_is_not_installed_is_said_plainly(github: FakeGitHub, as_app: Opened) -> None:
+    github.installation = 0
+    with pytest.raises(Forbidden, match=r"not installed on acme/shop"):
+        as_app()[0].pull(PULL)
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("no key", "no private key")])
+def test_a_key_that_is_none_is_said_at_once(tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "key.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(Invalid, match=said):
+        open_github(GitHub(app_id=5, private_key=path), {})

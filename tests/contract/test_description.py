@@ -105,7 +105,6 @@ def test_all_that_cx_asks_and_is_told_is_as_described(described: Described, tmp_
         replace(ready, head=TWO, phase=Phase.SLEEPING),
         replace(held, head=TWO, phase=Phase.REMOVED),
     ]
-    announcer.sleep = lambda seconds: None
     for report in story:
         announcer.announce(report)
     github.repository(REPOSITORY).environments.add("preview-7")

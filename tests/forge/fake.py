@@ -71,6 +71,8 @@ class FakeGitHub:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
         self.installation_tokens = 0
+        self.installation = 7  # its number; 0: the App is installed nowhere
+        self.token_lasts_s = 3600
         self.app: int | None = None  # the number of the App that asks, instead of a token
         self.public_url = ""
         self._ids = 1000
@@ -216,9 +218,16 @@ class FakeGitHub:
         document["html_url"] = f"https://github.com/{repository.full_name}/pull/{number}#issuecomment-{identity}"
         document["created_at"] = document["updated_at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if self.app and login == self.login:
-            document["performed_via_github_app"] = copy.deepcopy(EXAMPLES["inst"].get("app") or {}) or None
+            document["performed_via_github_app"] = self._app_document(document["user"])
         repository.comments[identity] = document
         return document
+
+    def _app_document(self, owner: Document) -> Document:
+        names = ("slug", "node_id", "client_id", "name", "description")
+        urls = dict.fromkeys(("external_url", "html_url"), "https://github.com/apps/cx")
+        times = dict.fromkeys(("created_at", "updated_at"), "2026-01-01T00:00:00Z")
+        own = {"id": self.app, "owner": owner, "permissions": self._given(), "events": []}
+        return dict.fromkeys(names, "cx") | urls | times | own
 
     # --- answers
     def _app(self) -> Starlette:
@@ -414,13 +423,24 @@ class FakeGitHub:
         return self._page(request, self._of(request).statuses.get(request.path_params["sha"], [])[::-1])
 
     def _get_installation(self, request: Request, given: Document) -> Response:
-        return self._answer(_example("inst") | {"id": 7, "app_id": self.app})
+        if not self.installation:
+            return _problem(404, "Not Found")
+        return self._answer(
+            _example("inst") | {"id": self.installation, "app_id": self.app, "permissions": self._given()}
+        )
+
+    def _given(self) -> dict[str, str]:
+        names = {"comment": "pull_requests", "deployment": "deployments", "status": "statuses"}
+        given = {name: "write" for right, name in names.items() if right in self.rights}
+        return {"metadata": "read", "contents": "read", "issues": "write"} | given
 
     def _post_token(self, request: Request, given: Document) -> Response:
+        if request.path_params["id"] != self.installation:
+            return _problem(404, "Not Found")
         self.installation_tokens += 1
         token = f"ghs_{self.installation_tokens:036d}"
         self.tokens.add(token)
-        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.token_lasts_s))
         return self._answer(_example("token") | {"token": token, "expires_at": until}, 201)
 
 

@@ -7,8 +7,7 @@ remembered for this process alone; after an error it is read again.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,8 +20,6 @@ from cx.model.pulls import Phase, PullId, Report
 from cx.settings.github import GitHub
 
 CONTEXT = "cx/preview"
-QUIET_S = 3.0  # between two edits of one comment that only tell of progress
-FINAL = frozenset({Phase.HELD, Phase.READY, Phase.FAILED, Phase.SLEEPING, Phase.REMOVED})
 DEPLOYMENT_STATES = {
     Phase.QUEUED: "queued",
     Phase.BUILDING: "in_progress",
@@ -52,22 +49,18 @@ class _Seen:
     comment: int = 0
     digest: str = ""
     url: str = ""
-    edited_at: float = -QUIET_S
     deployment: tuple[str, int] = ("", 0)  # commit, id
     state: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
-    others_inactive: str = ""  # the commit since which all other deployments are inactive
+    inactive: set[int] = field(default_factory=set)  # deployments
+    settled: tuple[str, ...] = ()  # since when all others are inactive
     removed: bool = False
 
 
 @dataclass
 class GitHubAnnouncer:
-    """`clock` is monotonic, in seconds."""
-
     connection: Connection
     settings: GitHub
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
     _seen: dict[PullId, _Seen] = field(default_factory=dict, init=False)
     _turns: dict[PullId, threading.Lock] = field(default_factory=dict, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -103,30 +96,33 @@ class GitHubAnnouncer:
         digest = comment.marked(said)[1]
         if seen.comment and seen.digest == digest:
             return
-        if report.phase not in FINAL:
-            # Progress waits its turn: GitHub counts writes, and nobody reads faster.
-            self.sleep(max(0.0, seen.edited_at + QUIET_S - self.clock()))
         if not seen.comment:
             self._find(report, seen)
-        if seen.comment and seen.digest != digest:
-            try:
-                answer = self.connection.write(
-                    "PATCH", report.pull.repository, f"/issues/comments/{seen.comment}", {"body": said}
-                )
-            except NotFound:  # somebody has deleted it
-                seen.comment, seen.digest = 0, ""
         if not seen.comment:
-            answer = self.connection.write(
-                "POST", report.pull.repository, f"/issues/{report.pull.number}/comments", {"body": said}
-            )
-            seen.comment = int(answer["id"])
-            self._one_only(report, seen)
-        elif seen.digest == digest:
-            return
-        seen.digest, seen.url, seen.edited_at = digest, str(answer.get("html_url", "")), self.clock()
+            self._post(report, seen, said)
+        if seen.digest != digest:
+            self._edit(report, seen, said)
+
+    def _post(self, report: Report, seen: _Seen, said: str) -> None:
+        """There is one comment of ours; perhaps that of another process, which says something else."""
+        path = f"/issues/{report.pull.number}/comments"
+        self._wrote(seen, self.connection.write("POST", report.pull.repository, path, {"body": said}), said)
+        self._find(report, seen)
+
+    def _edit(self, report: Report, seen: _Seen, said: str) -> None:
+        path = f"/issues/comments/{seen.comment}"
+        try:
+            self._wrote(seen, self.connection.write("PATCH", report.pull.repository, path, {"body": said}), said)
+        except NotFound:  # somebody has deleted it
+            self._post(report, seen, said)
+
+    def _wrote(self, seen: _Seen, answer: Mapping[str, Any], said: str) -> None:
+        seen.comment, seen.url = int(answer["id"]), str(answer.get("html_url", ""))
+        seen.digest = comment.marked(said)[1]
 
     def _find(self, report: Report, seen: _Seen) -> None:
-        """The oldest of ours, of all pages; another one of ours, which two processes made at once, goes."""
+        """The oldest of ours, of all pages. Another one, which two processes made at once, goes: whoever else posted
+        sees the same two, and keeps the same one."""
         ours = self._ours(report)
         if not ours:
             return
@@ -135,15 +131,6 @@ class GitHubAnnouncer:
         seen.digest = comment.marked(str(first["body"]))[1]
         for other in others:
             self._delete(report, int(other["id"]))
-
-    def _one_only(self, report: Report, seen: _Seen) -> None:
-        """After a post: whoever else posted at the same time sees the same two, and keeps the same one."""
-        ours = self._ours(report)
-        for other in ours[1:]:
-            self._delete(report, int(other["id"]))
-        if ours and int(ours[0]["id"]) != seen.comment:
-            seen.comment = int(ours[0]["id"])
-            seen.digest = comment.marked(str(ours[0]["body"]))[1]
 
     def _ours(self, report: Report) -> list[Mapping[str, Any]]:
         """Comments with our marker that we wrote: anyone can write a marker, and edit what he wrote."""
@@ -158,8 +145,8 @@ class GitHubAnnouncer:
     def _delete(self, report: Report, identity: int) -> None:
         try:
             self.connection.write("DELETE", report.pull.repository, f"/issues/comments/{identity}")
-        except NotFound:
-            return
+        except (Forbidden, NotFound) as exc:
+            logs.info("a second comment was not removed", comment=identity, why=exc)
 
     def _me(self, repository: str) -> str:
         """How GitHub calls who writes here; `app:NUMBER` for a GitHub App, "" for one that may not ask (Actions)."""
@@ -193,9 +180,10 @@ class GitHubAnnouncer:
             body |= {"log_url": seen.url} if seen.url else {}
             self.connection.write("POST", repository, path, body)
         seen.state = wanted
-        if state == "success" and seen.others_inactive != report.head:
-            self._inactive(report, but=seen.deployment[1])
-            seen.others_inactive = report.head
+        settled = (report.head, report.serving, state)
+        if state in ("success", "failure") and seen.settled != settled:
+            self._inactive(report, seen, keep={report.head, report.serving})
+            seen.settled = settled
 
     def _made(self, report: Report) -> int:
         """The deployment of this commit: found, so that none is made twice; else made."""
@@ -225,34 +213,43 @@ class GitHubAnnouncer:
         state = str(newest[0]["state"])
         return state, str(newest[0].get("environment_url") or "") if state == "success" else ""
 
-    def _inactive(self, report: Report, but: int = 0) -> None:
+    def _inactive(self, report: Report, seen: _Seen, keep: Collection[str] = ()) -> None:
+        """All deployments are inactive, but those of the commits to keep."""
         for one in self._deployments(report):
-            if one["id"] == but or self._state_of(report.pull.repository, int(one["id"]))[0] == "inactive":
+            identity = int(one["id"])
+            if one["sha"] in keep:
+                seen.inactive.discard(identity)
                 continue
-            path = f"/deployments/{one['id']}/statuses"
-            self.connection.write("POST", report.pull.repository, path, {"state": "inactive"})
+            if identity not in seen.inactive and self._state_of(report.pull.repository, identity)[0] != "inactive":
+                path = f"/deployments/{identity}/statuses"
+                self.connection.write("POST", report.pull.repository, path, {"state": "inactive"})
+            seen.inactive.add(identity)
 
     def _undeployed(self, report: Report, seen: _Seen) -> None:
         if seen.removed:
             return
-        self._inactive(report)
+        self._inactive(report, seen)
         try:
             self.connection.write("DELETE", report.pull.repository, f"/environments/{report.namespace}")
         except (Forbidden, NotFound) as exc:  # needs a right that few tokens have
             logs.info("the environment stays", environment=report.namespace, why=exc)
-        seen.removed, seen.deployment, seen.state, seen.others_inactive = True, ("", 0), (), ""
+        seen.removed, seen.deployment, seen.state, seen.settled = True, ("", 0), (), ()
 
     # --- the commit's status
     def _status(self, report: Report, seen: _Seen) -> None:
-        state = COMMIT_STATES.get(report.phase)
-        if state is None or not report.head:
+        if not report.head:
             return
-        url = next((one.url for one in report.services if one.url), "") if state == "success" else seen.url
+        if seen.status[:1] != (report.head,):
+            seen.status = (report.head, *self._status_of(report))
+        state = COMMIT_STATES.get(report.phase, "")
+        if report.phase is Phase.REMOVED and seen.status[1] in ("pending", "success"):
+            state = "success"  # nobody waits for it any more, and its address is gone
+        if not state:
+            return
+        answers = report.phase in (Phase.READY, Phase.SLEEPING)
+        url = next((one.url for one in report.services if one.url), "") if answers else seen.url
         wanted = (report.head, state, _described(report), url)
         if seen.status == wanted:
-            return
-        if not seen.status and self._status_of(report) == wanted[1:]:
-            seen.status = wanted
             return
         body = {"state": state, "context": CONTEXT, "description": wanted[2]} | ({"target_url": url} if url else {})
         self.connection.write("POST", report.pull.repository, f"/statuses/{report.head}", body)
@@ -281,8 +278,7 @@ class GitHubAnnouncer:
     def _forget(self, pull: PullId) -> None:
         """What was seen may be wrong: the next time looks."""
         with self._turn:
-            if before := self._seen.pop(pull, None):
-                self._seen[pull] = _Seen(edited_at=before.edited_at)
+            self._seen.pop(pull, None)
 
 
 def _written_by(one: Mapping[str, Any], me: str) -> bool:
@@ -300,7 +296,7 @@ def _described(report: Report) -> str:
         case Phase.READY:
             said = "Ready" + (f" in {report.took_s:.0f} s" if report.took_s is not None else "")
         case Phase.FAILED:
-            said = "Failed" + (f" at step {comment.text(report.step)}" if report.step else "")
+            said = "Failed" + (f" at step {comment.plain(report.step)}" if report.step else "")
         case Phase.HELD:
             said = "Waiting for approval: /cx approve"
         case _:

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from github import Auth, Github, GithubException, GithubIntegration
 from github.GithubException import BadCredentialsException, UnknownObjectException
+from jwt import PyJWTError
 
 from cx.errors import Invalid, NotFound, Retryable, Terminal
 from cx.settings.github import GitHub
@@ -39,6 +41,10 @@ class Unavailable(Retryable):
 
 class Forbidden(Terminal):
     """GitHub will not do it for who asks."""
+
+
+class Refused(Forbidden):
+    """GitHub does not know who asks."""
 
 
 @dataclass
@@ -120,6 +126,11 @@ class Connection:
                 headers, answer = client.requester.requestJsonAndCheck(
                     verb, url, parameters=dict(parameters) or None, input=body
                 )
+        except Refused as exc:
+            if not isinstance(self.login, _Installations):
+                raise
+            self.login.forget(repository)
+            raise Unavailable(f"GitHub takes the installation's token no more ({verb} {url})") from exc
         except Unavailable as exc:
             if exc.retry_after_s is not None:
                 self._not_before = max(self._not_before, time.monotonic() + exc.retry_after_s)
@@ -127,11 +138,12 @@ class Connection:
         return {str(key).lower(): str(value) for key, value in headers.items()}, answer
 
     def _client(self, repository: str) -> Github:
-        """PyGithub's, for this thread and repository."""
-        clients: dict[str, Github] = self._own.__dict__.setdefault("clients", {})
-        if repository not in clients:
-            clients[repository] = _github(self.base_url, self.login(repository))
-        return clients[repository]
+        """PyGithub's, for this thread and who asks there."""
+        clients: dict[str, tuple[Auth.Auth, Github]] = self._own.__dict__.setdefault("clients", {})
+        auth = self.login(repository)
+        if repository not in clients or clients[repository][0] is not auth:
+            clients[repository] = auth, _github(self.base_url, auth)
+        return clients[repository][1]
 
 
 def _github(base_url: str, auth: Auth.Auth) -> Github:
@@ -148,7 +160,7 @@ def _github(base_url: str, auth: Auth.Auth) -> Github:
 
 def _logins(settings: GitHub, environ: Mapping[str, str]) -> Callable[[str], Auth.Auth]:
     if settings.app_id is not None and settings.private_key is not None:
-        return _app(settings.app_id, settings.private_key.read_text(), settings.base_url)
+        return _Installations(settings.app_id, _key(settings.app_id, settings.private_key), settings.base_url)
     token = settings.token.reveal() if settings.token else environ.get("GITHUB_TOKEN", "")
     if not token:
         raise Invalid("github", "token", "is missing", remedy="set GITHUB_TOKEN, or github.app_id and private_key")
@@ -156,25 +168,51 @@ def _logins(settings: GitHub, environ: Mapping[str, str]) -> Callable[[str], Aut
     return lambda repository: auth
 
 
-def _app(app_id: int, key: str, base_url: str) -> Callable[[str], Auth.Auth]:
+class _Installations:
     """For each repository the App's installation; its tokens last an hour and are renewed by PyGithub."""
-    app = Auth.AppAuth(app_id, key)
-    known: dict[str, Auth.Auth] = {}
-    turn = threading.Lock()
 
-    def login(repository: str) -> Auth.Auth:
-        with turn:
-            if repository not in known:
-                owner, _, name = repository.partition("/")
-                integration = GithubIntegration(
-                    auth=app, base_url=base_url, retry=None, seconds_between_requests=0, seconds_between_writes=0
-                )
-                installation = integration.get_repo_installation(owner, name)
-                auth = app.get_installation_auth(installation.id, requester=integration.requester)
-                known[repository] = auth
-            return known[repository]
+    def __init__(self, app_id: int, key: str, base_url: str) -> None:
+        self.app_id, self.base_url = app_id, base_url
+        self.app = Auth.AppAuth(app_id, key)
+        self.known: dict[str, Auth.Auth] = {}
+        self.turn = threading.Lock()
 
-    return login
+    def __call__(self, repository: str) -> Auth.Auth:
+        with self.turn:
+            auth = self.known.get(repository) or self._installed(repository)
+            self.known.pop(repository, None)
+            auth.token  # noqa: B018 - renewed here, where threads take turns
+            self.known[repository] = auth
+            return auth
+
+    def forget(self, repository: str) -> None:
+        """Perhaps it was installed anew."""
+        with self.turn:
+            self.known.pop(repository, None)
+
+    def _installed(self, repository: str) -> Auth.Auth:
+        owner, _, name = repository.partition("/")
+        integration = GithubIntegration(
+            auth=self.app, base_url=self.base_url, timeout=TIMEOUT_S, retry=None, seconds_between_requests=0,
+            seconds_between_writes=0,
+        )  # fmt: skip
+        try:
+            installation = integration.get_repo_installation(owner, name)
+        except UnknownObjectException as exc:
+            what = f"the GitHub App {self.app_id} is not installed on {repository}"
+            raise Forbidden(what, remedy="install it there; see docs/github.md") from exc
+        return self.app.get_installation_auth(installation.id, requester=integration.requester)
+
+
+def _key(app_id: int, path: Path) -> str:
+    try:
+        key = path.read_text()
+        Auth.AppAuth(app_id, key).create_jwt()
+    except OSError as exc:
+        raise Invalid("github", "private_key", f"{path}: {exc.strerror}") from exc
+    except (ValueError, AssertionError, PyJWTError) as exc:
+        raise Invalid("github", "private_key", f"{path} holds no private key (PEM)") from exc
+    return key
 
 
 class _translated:
@@ -204,7 +242,7 @@ def _translation(doing: str, exc: GithubException) -> Retryable | Terminal:
     if exc.status >= 500 or exc.status == 0:
         return Unavailable(f"GitHub answers {exc.status} ({doing})", after)
     if isinstance(exc, BadCredentialsException) or exc.status == 401:
-        return Forbidden(f"GitHub refuses the token: {said}", remedy="renew GITHUB_TOKEN; see `cx doctor`")
+        return Refused(f"GitHub refuses the token: {said}", remedy="renew GITHUB_TOKEN; see `cx doctor`")
     if isinstance(exc, UnknownObjectException) or exc.status in (404, 410):
         return NotFound(f"GitHub knows nothing of it ({doing})", remedy="may the token see the repository?")
     if exc.status == 403:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta, Struct
@@ -82,7 +83,7 @@ class GitHubForge:
 
     def may_write(self, repository: str, login: str) -> bool:
         try:
-            answer = self.connection.get(repository, f"/collaborators/{login}/permission")
+            answer = self.connection.get(repository, f"/collaborators/{quote(login, safe='')}/permission")
         except NotFound:
             return False  # nobody of that name
         return _typed(answer, _Permission).permission in ("admin", "write")
