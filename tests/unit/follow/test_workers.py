@@ -136,3 +136,17 @@ def test_a_defect_met_by_one_stays_with_it(world):
     until(lambda: world.phase(2) is Phase.READY)
     until(lambda: pr(1) in world.box.waiting())
     assert world.workers.failed == {pr(1): "a defect of cx: see the log"}
+
+
+def test_the_timer_makes_up_for_every_lost_delivery(world):
+    world.gate.open.set()
+    world.workers.sync_s = 0.3
+    world.push(1, 1)
+    world.begin()
+    until(lambda: world.phase(1) is Phase.READY)
+    world.push(1, 2)
+    world.push(2, 1)
+    until(lambda: world.serving(1) == sha(1, 2) and world.phase(2) is Phase.READY)
+    world.change(1, open=False)
+    until(lambda: world.phase(1) is Phase.REMOVED)
+    assert world.place(1) is None

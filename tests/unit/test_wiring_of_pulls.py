@@ -1,0 +1,76 @@
+"""What a fork is given, what a job's process gets of ours, and which texts are taken out of what is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cx.errors import Invalid
+from cx.redaction import Redactor
+from cx.settings import load
+from cx.wiring import Host
+from cx.wiring.pulls import HostPreviews, job_environment, secrets_of
+
+TEXT = """
+[databases.app]
+source = "postgresql://reader:pro-duc-tion@db/app"
+[projects.shop]
+repository = "Acme/Shop"
+[listen]
+secrets = ["a-secret-of-the-webhook"]
+[github]
+token = "ghp_aaaaaaaaaaaa"
+[github.repositories."Acme/Shop"]
+env = { KEY = "sk_test_123456", UNSET = "env:CX_NO_SUCH_VARIABLE" }
+"""
+
+
+def host(tmp_path: Path, text: str = TEXT) -> Host:
+    (tmp_path / "host.toml").write_text(f'state_dir = "{tmp_path / "state"}"\n' + text)
+    return Host(load(tmp_path / "host.toml", {}))
+
+
+@pytest.mark.parametrize(
+    ("origin", "fork_data", "databases", "granted"),
+    [
+        ("github:acme/shop", False, ["app"], "shop"),
+        ("fork-of:acme/shop", False, [], ""),
+        ("fork-of:acme/shop", True, ["app"], ""),
+        ("fork-of:acme/other", True, [], ""),
+        ("github:acme/other", True, ["app"], ""),
+        ("/srv/shop", False, ["app"], ""),
+    ],
+)
+def test_what_a_fork_is_given(tmp_path, origin, fork_data, databases, granted):
+    given = host(tmp_path, TEXT + f"fork_data = {str(fork_data).lower()}\n")
+    assert list(given._settings_for(origin).databases) == databases
+    assert given._granted(origin) == granted
+
+
+def test_a_jobs_environment_holds_no_secret():
+    environ = {
+        "PATH": "/bin", "CX_CONFIG": "/etc/cx/host.toml", "CX_DOMAIN": "example.com", "LC_ALL": "C",
+        "DOCKER_HOST": "ssh://h", "GITHUB_TOKEN": "x", "CX_GITHUB_TOKEN": "x", "CX_LISTEN_SECRETS": "x",
+        "CX_DATABASES_APP_SOURCE": "postgresql://x", "AWS_SECRET_ACCESS_KEY": "x", "CX_GITHUB_AT_ONCE": "3",
+        "DOCKER_AUTH_CONFIG": "x", "CX_POSTGRES_PASSWORD": "x", "HOOK": "x",
+    }  # fmt: skip
+    kept = job_environment(environ)
+    assert sorted(kept) == ["CX_CONFIG", "CX_DOMAIN", "CX_GITHUB_AT_ONCE", "DOCKER_HOST", "LC_ALL", "PATH"]
+
+
+def test_every_secret_of_the_host_is_taken_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp_of-the-environment")
+    given = host(tmp_path)
+    made = given._secret("postgres")
+    hide = Redactor(secrets_of(given))
+    known = ["ghp_aaaaaaaaaaaa", "pro-duc-tion", "sk_test_123456", "a-secret-of-the-webhook", "ghp_of-the-environment"]
+    assert [hide(f"with {secret}.") for secret in [*known, made]] == ["with ***."] * 6
+    assert hide("nothing of it") == "nothing of it"
+    assert "ghp" not in repr(hide)
+    assert Redactor([])("text") == Redactor(["", "a"])("text") == "text"
+
+
+def test_a_variable_that_is_not_set_is_told(tmp_path):
+    with pytest.raises(Invalid, match="CX_NO_SUCH_VARIABLE"):
+        HostPreviews(host(tmp_path)).values("acme/shop")
