@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,7 @@ from live import Cx
 from cx.errors import CxError, Terminal
 from cx.wiring import Host
 
-VOLUMES = [case for case in CASES if case.use.way != "pooler"]
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-each_volume = pytest.mark.parametrize("case", VOLUMES, ids=lambda case: case.name)
 Make = Callable[[Case], Space]
 
 
@@ -54,11 +52,14 @@ def test_a_drop_leaves_nothing_and_can_be_repeated(case: Case, space: Make, engi
         assert volumes_of(engines, str(one.namespace)) == []
 
 
-@pytest.mark.parametrize("point", ["clone:volume", "clone:copied", "clone:open"])
-@each_volume
+# The same code makes every volume: one engine at every point, every engine at one.
+@pytest.mark.parametrize(
+    ("case", "point"),
+    [(BY_NAME["redis"], "clone:volume"), (BY_NAME["redis"], "clone:open")]
+    + [(case, "clone:copied") for case in CASES if case.use.way != "pooler"],
+    ids=lambda one: getattr(one, "name", one),
+)
 def test_a_clone_that_was_killed_is_known_and_made_anew(case: Case, point: str, space: Make, engines: Cx) -> None:
-    if case.name != "redis" and point != "clone:copied":
-        pytest.skip("the same code makes every volume: one engine at every point, every engine at one")
     one = space(case)
     dies(engines, point, f"databases.clone(Namespace({str(one.namespace)!r}), {case.use.name!r})")
     (seen,) = one.observe()
@@ -116,8 +117,6 @@ def test_a_script_that_fails_changes_nothing(source: str, engines: Cx, tmp_path:
     try:
         spec = host.specs[source]
         before = volumes_of(engines)
-        from dataclasses import replace
-
         with pytest.raises(Terminal, match="phone"):
             host.engine_goldens.refresh(replace(spec, sanitise=broken))
         assert volumes_of(engines) == before
@@ -142,7 +141,7 @@ def test_a_full_disk_leaves_no_half_copy(engines: Cx, tmp_path: Path, space: Mak
     host = open_host(Cx(config, engines.port, engines.instance))
     case = Case(
         "zeroes",
-        BY_NAME["volume"].use.__class__("zeroes", "uploads", engine="volume", way="volume"),
+        replace(BY_NAME["volume"].use, name="zeroes"),
         "",
         "",
         "",
@@ -197,6 +196,3 @@ def test_a_server_has_limits(space: Make) -> None:
     limits = "{{.HostConfig.Memory}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.HostConfig.SecurityOpt}}"
     assert run(["docker", "inspect", "-f", limits, server.id]) == f"{64 << 20} [ALL] [] [no-new-privileges:true]"
     assert int(one.run('redis-cli -u "$URL" config get maxmemory').splitlines()[-1]) == 48 << 20
-
-
-_ = secrets
