@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ REPOSITORY = "Acme/Shop"
 
 SECRET = "a secret of the webhook"
 GREETING = "good day from the owner"
-SLOW = "RUN sleep 4\n"
+SLOW = f"RUN sleep 5 # {secrets.token_hex(4)}\n"  # not what another run has left in the cache of builds
 WAIT_S = 90
 
 
