@@ -26,7 +26,7 @@ def main() -> NoReturn:
         outcome = _run(order)
         _say(event=outcome.outcome, notes=list(outcome.notes))
     except CxError as exc:
-        _say(event="error", error=exc.what, remedy=exc.remedy, log=list(exc.log))
+        _say(event="error", error=exc.what, remedy=exc.remedy, log=list(exc.log), exit_code=exc.exit_code)
         code = exc.exit_code
     sys.stdout.flush()
     os._exit(code)
@@ -46,10 +46,12 @@ def _run(order: dict[str, Any]) -> Any:
         if order["action"] in ("sleep", "wake"):
             host.want_asleep(namespace, order["action"] == "sleep")
             return host.settle(namespace, reporter(host.store, as_json=True), order["action"])
+        if order["action"] == "settle":
+            return host.settle(namespace, reporter(host.store, as_json=True), "a pass")
         if order["action"] not in ("deploy", "reset"):
-            raise Invalid("job", "action", "should be deploy, reset, sleep, wake or delete")
+            raise Invalid("job", "action", "should be deploy, reset, sleep, wake, settle or delete")
         host.make_ready()
-        source = Source(order["project"], order["origin"], order["commit"], order["tree"], dirty=False)
+        source = Source(order["project"], order["origin"], order["commit"], order["tree"], dirty=order["dirty"])
         host.want(
             namespace,
             source,

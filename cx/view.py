@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from cx.adapters.docker.engine import translated
 from cx.adapters.sqlite import Deployment
@@ -11,52 +10,8 @@ from cx.errors import NotFound
 from cx.model.names import Namespace
 from cx.model.state import Container, Desired, Observed
 from cx.plan import settled
+from cx.previews import DatabaseUse, Detail, Row, ServiceUse
 from cx.wiring import Host
-
-
-@dataclass(frozen=True)
-class Row:
-    namespace: str
-    state: str
-    version: str
-    services: str
-    databases: int
-    deployed_at: float | None
-    url: str
-    expires_at: float | None = None
-
-
-@dataclass(frozen=True)
-class ServiceUse:
-    """`memory_bytes` and `cpu` (percent of one core) as the engine measures them now."""
-
-    service: str
-    role: str
-    state: str
-    revision: str
-    memory_bytes: int
-    cpu: float
-
-
-@dataclass(frozen=True)
-class DatabaseUse:
-    source: str
-    database: str
-    size_bytes: int
-    created_at: float | None
-
-
-@dataclass(frozen=True)
-class Detail:
-    namespace: str
-    state: str
-    version: str
-    origin: str
-    urls: list[str]
-    services: list[ServiceUse]
-    databases: list[DatabaseUse]
-    deployments: list[Deployment]
-    expires_at: float | None = None
 
 
 def state(wish: Desired | None, seen: Observed, last: Deployment | None) -> str:

@@ -6,13 +6,14 @@ import os
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cx.cli.namespaces import RemoteOption
 from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, printable, size, table
 from cx.errors import CxError, Invalid, NotFound, Terminal
 from cx.model.names import Namespace
@@ -197,21 +198,20 @@ def spares(json: JsonOption = False) -> None:
 
 
 @db.command()
-def reset(namespace: NamespaceArgument, database: NameArgument = "", force: ForceOption = False) -> None:
+def reset(
+    namespace: NamespaceArgument,
+    database: NameArgument = "",
+    force: ForceOption = False,
+    json: JsonOption = False,
+    remote: RemoteOption = "",
+) -> None:
     """Give a namespace fresh data: a new clone of the newest golden, and its release command on it."""
-    from cx import wiring
-    from cx.cli.namespaces import settle
+    from cx.cli.namespaces import change, previews
 
     name = Namespace(namespace)
-    with wiring.open_host() as host:
-        wish = host.existing(name)
-        confirm(f"Throw away the data of {namespace}?", force=force)
-        if not wish.present:
-            raise NotFound(f"{namespace} is being deleted", remedy="deploy it again first")
-        if database:
-            _one(host, name, database)
-        host.store.want(replace(wish, reset_data=True), time.time())
-        settle(host, name, "reset its data", as_json=False)
+    with previews(remote) as there:
+        confirm(f"Throw away the data of {namespace}?", force=force or json)
+        change(name, lambda report: there.reset(name, database, report), as_json=json)
 
 
 @db.command()

@@ -14,6 +14,8 @@ import typer
 from cx.errors import Busy, Invalid, Retryable
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
     from cx.adapters.sqlite import Deliveries
     from cx.schema import Secret
     from cx.web.rehearsal import Rehearsal
@@ -72,7 +74,7 @@ def listen(
                 serve(at, box, rehearsal)
             return
         with _alone(host), open_following(host) as following:
-            serve(at, Deliveries(host.database), Hands(following, repositories))
+            serve(at, Deliveries(host.database), Hands(following, repositories), _api(host))
 
 
 @git.command()
@@ -175,6 +177,15 @@ def _repositories(host: Host) -> list[str]:
         remedy = 'add [github.repositories."owner/name"]; see docs/github.md'
         raise Invalid("github.repositories", "", "holds no repository", remedy=remedy)
     return found
+
+
+def _api(host: Host) -> list[BaseRoute]:
+    """None without a token."""
+    from cx.local import ServedPreviews
+    from cx.web.api import api_routes, tokens_of
+
+    given = host.settings.api
+    return api_routes(ServedPreviews(host), tokens_of(given.tokens), upload_max=given.upload_max_mb << 20)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -64,8 +63,11 @@ def main() -> NoReturn:
 def failed(exc: CxError) -> NoReturn:
     """The lines that matter, then one line: what happened, to which namespace, what to do."""
     if "--json" in sys.argv:
-        facts = {"event": "error", "error": exc.what, "remedy": exc.remedy, "log": list(exc.log)}
-        print(json.dumps(facts))
+        import msgspec
+
+        from cx.events import failed as told
+
+        print(msgspec.json.encode(told(exc)).decode())
     for line in exc.log:
         print(f"  | {printable(line)}", file=sys.stderr)
     print(f"cx: {printable(str(exc))}", file=sys.stderr)

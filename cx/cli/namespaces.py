@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,8 @@ from cx.model.names import Namespace, shown
 
 if TYPE_CHECKING:
     from cx.adapters.sqlite import Deployment
-    from cx.reconcile import Outcome
+    from cx.previews import Ending, Previews
+    from cx.reconcile import Reporter
     from cx.wiring import Host
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -39,6 +41,10 @@ def complete() -> list[str]:
 NamespaceOption = Annotated[
     str, typer.Option("--namespace", "-n", help="Its name, as preview-123.", autocompletion=complete)
 ]
+RemoteOption = Annotated[
+    str,
+    typer.Option("--remote", envvar="CX_REMOTE", metavar="URL", help="A host's API; token: CX_REMOTE_TOKEN."),
+]
 NamespaceArgument = Annotated[str, typer.Argument(metavar="NAMESPACE", autocompletion=complete)]
 
 
@@ -52,19 +58,18 @@ def deploy(
     ] = None,
     reset_db: Annotated[bool, typer.Option("--reset-db", help="With fresh data.")] = False,
     json: JsonOption = False,
+    remote: RemoteOption = "",
 ) -> None:
     """Bring a namespace to what a folder holds: build, clone, start, and switch when the new one answers."""
-    from cx import wiring
+    from cx.previews import Wanted
 
     name = Namespace(namespace)
     if not ENVIRONMENT.fullmatch(environment):
         raise Invalid("--environment", shown(environment), "must be up to 40 of a-z, 0-9, '_' and '-'")
-    values = variables(set_ or [])
-    with wiring.open_host() as host:
-        host.make_ready()
-        source = host.read_source(path, ref)
-        host.want(name, source, environment=environment, values=values, reset_data=reset_db)
-        settle(host, name, f"deploy {source.commit[:8] or source.tree[:8]}", as_json=json)
+    wanted = Wanted(environment, variables(set_ or []), reset_db)
+    with previews(remote) as there:
+        source = there.read(name, path, ref)
+        change(name, lambda report: there.deploy(name, source, wanted, report), as_json=json)
 
 
 def variables(given: list[str]) -> Mapping[str, str]:
@@ -80,29 +85,45 @@ def variables(given: list[str]) -> Mapping[str, str]:
     return values
 
 
-def settle(host: Host, name: Namespace, why: str, *, as_json: bool) -> Outcome:
-    """One pass, told as it goes; then where the namespace is to be found."""
-    import json
+@contextmanager
+def previews(remote: str = "") -> Iterator[Previews]:
+    """Those of this machine, or those behind the API at `remote`."""
+    if remote:
+        from cx.remote import Remote
+
+        with Remote.open(remote, os.environ.get("CX_REMOTE_TOKEN", "")) as there:
+            yield there
+        return
+    from cx import wiring
+    from cx.local import LocalPreviews
+
+    with wiring.open_host() as host:
+        yield LocalPreviews(host)
+
+
+def change(name: Namespace, doing: Callable[[Reporter], Ending], *, as_json: bool) -> None:
+    """One change, told as it goes; then where the namespace is to be found."""
     import time
 
-    from cx.cli.progress import reporter
+    from cx.cli.progress import teller
 
     began = time.monotonic()
-    outcome = host.settle(name, reporter(host.store, as_json=as_json), why)
-    urls = urls_of(host, name) if outcome.outcome != "deleted" else {}
+    ending = doing(teller(as_json=as_json))
     if as_json:
-        facts = {"event": outcome.outcome, "namespace": name.name, "urls": list(urls.values())}
-        print(json.dumps(facts | {"duration_s": round(time.monotonic() - began, 3), "notes": outcome.notes}))
-        return outcome
-    for note in outcome.notes:
+        import msgspec
+
+        from cx.events import done
+
+        print(msgspec.json.encode(done(ending, name, time.monotonic() - began)).decode())
+        return
+    for note in ending.notes:
         print(f"note: {printable(note)}")
-    if outcome.outcome == "unchanged":
+    if ending.outcome == "unchanged":
         print(f"{name}: nothing changed")
     else:
-        print(f"{name}: {outcome.outcome} in {time.monotonic() - began:.1f} s")
-    for url in urls.values():
+        print(f"{name}: {ending.outcome} in {time.monotonic() - began:.1f} s")
+    for url in ending.urls:
         print(f"  {url}")
-    return outcome
 
 
 def urls_of(host: Host, name: Namespace) -> dict[str, str]:
@@ -110,32 +131,26 @@ def urls_of(host: Host, name: Namespace) -> dict[str, str]:
     return {one: host.settings.base_url(one) for one in host.router.observe(name).hosts}
 
 
-def delete(namespace: NamespaceOption, force: ForceOption = False, json: JsonOption = False) -> None:
+def delete(
+    namespace: NamespaceOption, force: ForceOption = False, json: JsonOption = False, remote: RemoteOption = ""
+) -> None:
     """Remove a namespace and everything in it, and show that nothing is left. Asks first, but for --json."""
-    import time
-
-    from cx import wiring
-
     name = Namespace(namespace)
-    with wiring.open_host() as host:
-        if host.store.desired(name) is None and not host.observe(name).leftovers():
+    with previews(remote) as there:
+        if not there.there(name):
             if json:
                 as_json({"event": "deleted", "namespace": namespace, "urls": []})
             else:
                 print(f"{namespace}: nothing is left of it")
             return
         confirm(f"Delete {namespace}, with its data?", force=force or json)
-        host.store.want_absent(name, time.time())
-        settle(host, name, "delete", as_json=json)
+        change(name, lambda report: there.delete(name, report), as_json=json)
 
 
-def list_(json: JsonOption = False) -> None:
+def list_(json: JsonOption = False, remote: RemoteOption = "") -> None:
     """List namespaces."""
-    from cx import wiring
-    from cx.view import overview
-
-    with wiring.open_host() as host:
-        rows = overview(host)
+    with previews(remote) as there:
+        rows = there.overview()
     if json:
         as_json(rows)
         return
@@ -158,13 +173,10 @@ def list_(json: JsonOption = False) -> None:
     )
 
 
-def show(namespace: NamespaceArgument, json: JsonOption = False) -> None:
+def show(namespace: NamespaceArgument, json: JsonOption = False, remote: RemoteOption = "") -> None:
     """Show all about one namespace: services and what they use, databases, URLs, history."""
-    from cx import wiring
-    from cx.view import detail
-
-    with wiring.open_host() as host:
-        found = detail(host, Namespace(namespace))
+    with previews(remote) as there:
+        found = there.detail(Namespace(namespace))
     if json:
         as_json(found)
         return
@@ -237,21 +249,15 @@ def logs(
     service: Annotated[str, typer.Argument(help="Only this one.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
     tail: Annotated[int, typer.Option(min=0, max=100_000, help="How many of the last lines.")] = 100,
+    remote: RemoteOption = "",
 ) -> None:
-    """Print the logs of a namespace's services."""
-    from cx import wiring
-
-    name = Namespace(namespace)
-    with wiring.open_host() as host:
-        containers = [one for one in host.workloads.observe(name).containers if service in ("", one.service, one.name)]
-        if not containers:
-            raise NotFound(
-                f"{namespace} has no service {shown(service)}" if service else f"{namespace} has no containers",
-                remedy=f"`cx show {namespace}` lists what it has",
-            )
-        from cx.cli.logs import print_logs
-
-        print_logs(host.engine, containers, follow=follow, tail=tail)
+    """Print the logs of a namespace's services: each line with its service in front, where there are several."""
+    with previews(remote) as there:
+        found = there.logs(Namespace(namespace), service, follow=follow, tail=tail)
+        width = max(map(len, found.services), default=0)
+        for one in found.lines:
+            label = f"{one.service:<{width}} | " if len(found.services) > 1 else ""
+            print(label + printable(one.text), flush=True)
 
 
 def exec_(
@@ -288,41 +294,34 @@ def open_(namespace: NamespaceArgument) -> None:
     webbrowser.open(url)
 
 
-def sleep(namespace: NamespaceArgument, json: JsonOption = False) -> None:
-    """Stop a namespace's containers, and keep all else: data, volumes, network, URL. Until then it answers 503."""
-    from cx import wiring
-
+def sleep(namespace: NamespaceArgument, json: JsonOption = False, remote: RemoteOption = "") -> None:
+    """Stop a namespace's containers, and keep all else: data, volumes, network, URL. Until it wakes it answers 503."""
     name = Namespace(namespace)
-    with wiring.open_host() as host:
-        host.want_asleep(name, True)
-        settle(host, name, "sleep", as_json=json)
+    with previews(remote) as there:
+        change(name, lambda report: there.sleep(name, report), as_json=json)
 
 
-def wake(namespace: NamespaceArgument, json: JsonOption = False) -> None:
+def wake(namespace: NamespaceArgument, json: JsonOption = False, remote: RemoteOption = "") -> None:
     """Start what sleeps, as it was, and wait until it answers. A deploy wakes, too."""
-    from cx import wiring
-
     name = Namespace(namespace)
-    with wiring.open_host() as host:
-        host.want_asleep(name, False)
-        settle(host, name, "wake", as_json=json)
+    with previews(remote) as there:
+        change(name, lambda report: there.wake(name, report), as_json=json)
 
 
 def extend(
     namespace: NamespaceArgument,
     lasting: Annotated[str, typer.Argument(metavar="TIME", help="From now: 12h, 3d, 2w; or `never`.")],
     json: JsonOption = False,
+    remote: RemoteOption = "",
 ) -> None:
     """Let a namespace live so long from now, or longer if it does already; `never`: it has no end."""
-    from cx import wiring
-
-    name = Namespace(namespace)
-    with wiring.open_host() as host:
-        at = host.extend(name, lasting_of(lasting))
+    lasting_s = lasting_of(lasting)
+    with previews(remote) as there:
+        at = there.extend(Namespace(namespace), lasting_s)
     if json:
         as_json({"namespace": namespace, "expires_at": at})
     else:
-        print(f"{namespace}: ends {until(at)}")
+        print(f"{namespace}: ends {until(at)}" if at is not None else f"{namespace}: has no end")
 
 
 def lasting_of(text: str) -> float | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cx.adapters.sqlite import StepTaken, Store
+import msgspec
+
+from cx.adapters.sqlite import Store
 from cx.cli.output import printable
 from cx.errors import CxError
+from cx.events import AnyEvent, Telling, doing
 from cx.model.state import Desired
 from cx.reconcile import Reporter
+from cx.wiring.recording import Recorded
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,8 +29,8 @@ class Plain:
 
     def began(self, wish: Desired) -> None:
         self.namespace = wish.namespace.name
-        doing = f"{doing_to(wish)} {wish.version}" if wish.present else "delete"
-        print(f"{self.namespace}: {doing}", flush=True)
+        what = f"{doing(wish)} {wish.version}" if wish.present else "delete"
+        print(f"{self.namespace}: {what}", flush=True)
 
     def step_began(self, step: str) -> None:
         pass
@@ -43,30 +46,15 @@ class Plain:
         pass
 
 
-class Json:
+class _Printed:
     """One JSON object in a line for each event: for programs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def began(self, wish: Desired) -> None:
-        self._say("began", namespace=wish.namespace.name, revision=wish.revision if wish.present else None)
-
-    def step_began(self, step: str) -> None:
-        self._say("step_began", step=step)
-
-    def step_ended(self, step: str, started_at: float, duration_s: float, outcome: str) -> None:
-        self._say("step_ended", step=step, duration_s=round(duration_s, 3), outcome=outcome)
-
-    def line(self, step: str, text: str) -> None:
-        self._say("line", step=step, text=text)
-
-    def ended(self, outcome: str, error: CxError | None) -> None:
-        self._say("ended", outcome=outcome)
-
-    def _say(self, event: str, **facts: Any) -> None:
+    def __call__(self, event: AnyEvent) -> None:
         with self._lock:
-            print(json.dumps({"event": event, "at": round(time.time(), 3)} | facts), flush=True)
+            print(msgspec.json.encode(event).decode(), flush=True)
 
 
 class Live:
@@ -82,8 +70,8 @@ class Live:
         self._screen = Screen(get_renderable=self._now, console=self._console, refresh_per_second=10, transient=True)
 
     def began(self, wish: Desired) -> None:
-        doing = f"{doing_to(wish)} [bold]{wish.version}[/] as" if wish.present else "delete"
-        self._console.print(f"{doing} [bold cyan]{wish.namespace}[/]")
+        what = f"{doing(wish)} [bold]{wish.version}[/] as" if wish.present else "delete"
+        self._console.print(f"{what} [bold cyan]{wish.namespace}[/]")
         self._screen.start()
 
     def step_began(self, step: str) -> None:
@@ -117,44 +105,12 @@ class Live:
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
 
-class Recorded:
-    """Tells another reporter, and keeps deployments and their steps in the store."""
-
-    def __init__(self, store: Store, told: Reporter) -> None:
-        self._store = store
-        self._told = told
-        self._deployment: int | None = None
-        self._wish: Desired | None = None
-
-    def began(self, wish: Desired) -> None:
-        self._wish = wish
-        self._told.began(wish)
-
-    def step_began(self, step: str) -> None:
-        if self._deployment is None and self._wish and self._wish.present and not self._wish.asleep:
-            self._deployment = self._store.begin(self._wish, time.time())
-        self._told.step_began(step)
-
-    def step_ended(self, step: str, started_at: float, duration_s: float, outcome: str) -> None:
-        if self._deployment is not None:
-            self._store.step(StepTaken(self._deployment, step, started_at, duration_s, outcome))
-        self._told.step_ended(step, started_at, duration_s, outcome)
-
-    def line(self, step: str, text: str) -> None:
-        self._told.line(step, text)
-
-    def ended(self, outcome: str, error: CxError | None) -> None:
-        if self._deployment is not None:
-            message, log = (str(error), error.log) if error else ("", ())
-            self._store.end(self._deployment, time.time(), outcome, message, log)
-        self._told.ended(outcome, error)
-
-
-def doing_to(wish: Desired) -> str:
-    return "sleep" if wish.asleep else "deploy"
+def teller(*, as_json: bool) -> Reporter:
+    """Tells who sits before this terminal, pipe or program."""
+    if as_json:
+        return Telling(_Printed())
+    return Live() if sys.stdout.isatty() else Plain()
 
 
 def reporter(store: Store, *, as_json: bool) -> Reporter:
-    if as_json:
-        return Recorded(store, Json())
-    return Recorded(store, Live() if sys.stdout.isatty() else Plain())
+    return Recorded(store, teller(as_json=as_json))

@@ -171,7 +171,8 @@ class Pulls(Protocol):
 @dataclass(frozen=True)
 class Order:
     """What a namespace is to be. `origin` tells a fork's from the repository's own (see `origin_of`); `tree` is ""
-    until the commit was fetched. `action`: deploy, reset (deploy with fresh data), sleep, wake or delete."""
+    until the commit was fetched. `action`: deploy, reset (deploy with fresh data), sleep,
+    wake, delete, or settle (as it is wanted already)."""
 
     namespace: Namespace
     action: str
@@ -181,6 +182,7 @@ class Order:
     tree: str = ""
     environment: str = "preview"
     values: Mapping[str, str] = field(default_factory=dict)
+    dirty: bool = False
 
 
 @dataclass(frozen=True)

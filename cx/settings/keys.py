@@ -16,6 +16,7 @@ from cx.commands import lasting_s
 from cx.model.engines import ENGINES, POSTGRES, VOLUME, EngineFacts, Kind, Way
 from cx.model.names import Namespace, check_database, check_instance, dns_label
 from cx.schema import Rule, Secret, Wrong
+from cx.settings.api import Api
 from cx.settings.engines import check_database_keys, is_identifier, is_volume
 from cx.settings.github import GitHub, is_repository
 from cx.settings.listen import Listen
@@ -351,6 +352,7 @@ class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     volumes: Volumes = Volumes()
     listen: Listen = Listen()
+    api: Api = Api()
     github: GitHub = GitHub()
     databases: dict[Annotated[str, Rule(check_database)], Database] = {}
     projects: dict[Annotated[str, Rule(is_project)], Project] = {}

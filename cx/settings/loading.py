@@ -17,7 +17,7 @@ from cx.schema import FromEnvironment, Secret, decode, joined, leaves, read_toml
 from cx.settings.keys import HostFile, Settings
 
 # Variables that begin like a key of ours and are none.
-NOT_KEYS = frozenset({"CX_CONFIG", "CX_POSTGRES_PASSWORD", "CX_CERTIFICATE_KEY"})
+NOT_KEYS = frozenset({"CX_CONFIG", "CX_POSTGRES_PASSWORD", "CX_CERTIFICATE_KEY", "CX_REMOTE", "CX_REMOTE_TOKEN"})
 
 
 def default_path(environ: Mapping[str, str]) -> Path:

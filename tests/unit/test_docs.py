@@ -166,7 +166,7 @@ def test_settings_that_are_not_there_are_seen() -> None:
 
 def test_every_variable_is_one_of_cx() -> None:
     known = {f"CX_{'_'.join(key)}".upper() for key, _ in leaves(HostFile) if "*" not in key}
-    known |= {"CX_CONFIG", "CX_UPDATE_GOLDEN"}
+    known |= {"CX_CONFIG", "CX_UPDATE_GOLDEN", "CX_REMOTE", "CX_REMOTE_TOKEN"}
     for page in PAGES:
         if page.name not in REFERENCES:
             text = page.read_text()

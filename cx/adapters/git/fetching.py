@@ -94,7 +94,7 @@ class Fetching:
             "--no-write-fetch-head", "--force", remote.url, f"{sha}:refs/cx/pulls/{number}",
         )  # fmt: skip
         tree = run("rev-parse", "--verify", f"{sha}^{{tree}}").strip()
-        self._count(run, tree)
+        self.count(run, tree)
         return tree
 
     def forget(self, remote: Remote, number: int) -> None:
@@ -104,7 +104,7 @@ class Fetching:
             run = _Run(remote, mirror, self.limits, lambda: False, f"{remote.repository}#{number}")
             run("update-ref", "-d", f"refs/cx/pulls/{number}")
 
-    def _count(self, run: _Run, tree: str) -> None:
+    def count(self, run: _Run, tree: str) -> None:
         """A tree can hold the same folder a million times: it is counted before anything reads it whole."""
         size = 0
         for files, line in enumerate(run.records("ls-tree", "-r", "-t", "-l", "-z", tree), 1):
@@ -237,6 +237,11 @@ class _Run:
         if "fsck" in said or "did not send all necessary objects" in said:
             return Terminal(what, remedy="the commit is not sound; `git fsck` shows more")
         return Retryable(what, remedy="see that the host reaches the repository, and that its token may read it")
+
+
+def run_of(remote: Remote, mirror: Path, limits: Limits) -> _Run:
+    """Runs git in the mirror, within the limits."""
+    return _Run(remote, mirror, limits, lambda: False, remote.repository)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -82,6 +82,15 @@ class Sources:
         """git's housekeeping leaves the tree alone as long as the namespace wants it."""
         self._git(self.mirror(source.project), "update-ref", f"refs/cx/{namespace}", self._commit(source))
 
+    def bundle(self, source: Source, ref: str, target: Path) -> None:
+        """`target` is a git bundle of the tree, as `ref`, without history."""
+        mirror = self.mirror(source.project)
+        self._git(mirror, "update-ref", ref, self._commit(source))
+        self._git(mirror, "bundle", "create", "--quiet", str(target), ref)
+
+    def has(self, project: str, tree: str) -> bool:
+        return self._try(["--git-dir", str(self.mirror(project)), "cat-file", "-e", f"{tree}^{{tree}}"]) is not None
+
     def forget(self, namespace: Namespace, project: str) -> None:
         if (self.folder / "git" / f"{project}.git").is_dir():
             self._git(self.mirror(project), "update-ref", "-d", f"refs/cx/{namespace}")

@@ -1,0 +1,64 @@
+"""The same promises, kept by a real host: real engine, real deployments, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from api_suite import ApiContract, named, web
+from api_suite import cx as remotely
+from live import HERE, Cx, Project
+
+from cx import settings as host_settings
+from cx.local import ServedPreviews
+from cx.model.names import Namespace
+from cx.testing import TestApiServer
+from cx.wiring import Host
+
+__all__ = ["named", "web"]
+
+
+@pytest.fixture(scope="module")
+def there(cx: Cx) -> Iterator[TestApiServer]:
+    text = cx.config.read_text()
+    if "acme/shop" not in text:
+        cx.config.write_text(text + '[github.repositories."acme/shop"]\n')
+    host = Host(host_settings.load(cx.config, {}))
+    served = ServedPreviews(host, environ={**os.environ, "CX_CONFIG": str(cx.config)})
+    with TestApiServer(served) as server:
+        yield server
+    host.close()
+    cx.config.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Project(tmp_path_factory.mktemp("remote") / "hello", HERE / "projects" / "hello").folder
+
+
+class TestReal(ApiContract):
+    pass
+
+
+def test_what_is_deployed_from_afar_answers_and_goes(
+    cx: Cx, there: TestApiServer, named: str, folder: Path, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "hello", folder)
+    sha = project.commit()
+    project.replace("app.py", '"one"', '"afar"')  # not committed
+    remotely(there, "deploy", project.folder, "-n", named, "--set", "GREETING=hello")
+    assert cx.get(named).strip() == "afar hello"
+    assert cx.observe(named).checkouts == ()
+    version = remotely(there, "show", named).stdout.splitlines()[0]
+    assert f"{sha[:8]}+" in version
+    assert f"from remote:{named}" in version
+    project.write("app.py", "raise SystemExit(3)")
+    broken = remotely(there, "deploy", project.folder, "-n", named, check=False)
+    assert broken.returncode == 1
+    assert "service app" in broken.stderr
+    assert cx.get(named).strip() == "afar hello"  # the old one serves
+    remotely(there, "delete", "-n", named, "--force")
+    assert cx.observe(named).leftovers() == []
+    assert not there.host.there(Namespace(named))
