@@ -67,11 +67,11 @@ class LocalPreviews:
             values=wanted.values,
             reset_data=wanted.reset_data,
         )
-        return self._settle(namespace, report, f"deploy {source.commit[:8] or source.tree[:8]}")
+        return self.settle(namespace, report, f"deploy {source.commit[:8] or source.tree[:8]}")
 
     def delete(self, namespace: Namespace, report: Reporter) -> Ending:
         self.host.store.want_absent(namespace, time.time())
-        return self._settle(namespace, report, "delete")
+        return self.settle(namespace, report, "delete")
 
     def reset(self, namespace: Namespace, database: str, report: Reporter) -> Ending:
         wish = self.host.wanted(namespace)
@@ -81,15 +81,15 @@ class LocalPreviews:
         if database and database not in clones:
             raise NotFound(f"{namespace} has no database {shown(database)}", remedy=f"it has {', '.join(clones)}")
         self.host.store.want(replace(wish, reset_data=True, asleep=False), time.time())
-        return self._settle(namespace, report, "reset its data")
+        return self.settle(namespace, report, "reset its data")
 
     def sleep(self, namespace: Namespace, report: Reporter) -> Ending:
         self.host.want_asleep(namespace, True)
-        return self._settle(namespace, report, "sleep")
+        return self.settle(namespace, report, "sleep")
 
     def wake(self, namespace: Namespace, report: Reporter) -> Ending:
         self.host.want_asleep(namespace, False)
-        return self._settle(namespace, report, "wake")
+        return self.settle(namespace, report, "wake")
 
     def extend(self, namespace: Namespace, lasting_s: float | None) -> float | None:
         return self.host.extend(namespace, lasting_s)
@@ -98,7 +98,7 @@ class LocalPreviews:
     def urls(self, namespace: Namespace) -> tuple[str, ...]:
         return tuple(self.host.settings.base_url(one) for one in self.host.router.observe(namespace).hosts)
 
-    def _settle(self, namespace: Namespace, report: Reporter, why: str) -> Ending:
+    def settle(self, namespace: Namespace, report: Reporter, why: str) -> Ending:
         outcome = self.host.settle(namespace, Recorded(self.host.store, report), why)
         return self._ending(namespace, outcome.outcome, outcome.notes)
 
@@ -154,7 +154,7 @@ class ServedPreviews(LocalPreviews):
         )  # fmt: skip
         return self._job(order, report)
 
-    def _settle(self, namespace: Namespace, report: Reporter, why: str) -> Ending:
+    def settle(self, namespace: Namespace, report: Reporter, why: str) -> Ending:
         return self._job(Order(namespace, "settle"), report)
 
     def _job(self, order: Order, report: Reporter) -> Ending:

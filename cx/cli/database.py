@@ -241,7 +241,8 @@ def restore(
 ) -> None:
     """Bring a snapshot's data back; then the release command runs on it."""
     from cx import wiring
-    from cx.cli.namespaces import settle
+    from cx.cli.namespaces import change
+    from cx.local import LocalPreviews
 
     space = Namespace(namespace)
     with wiring.open_host() as host:
@@ -249,7 +250,7 @@ def restore(
         confirm(f"Throw away the data of {namespace} for its snapshot {name}?", force=force)
         with host.lock(space.name, "restore a snapshot", wait_s=60):
             host.clones.restore(space, source, name, host.terms[source])
-        settle(host, space, f"restore {name}", as_json=False)
+        change(space, lambda report: LocalPreviews(host).settle(space, report, f"restore {name}"), as_json=False)
 
 
 @db.command()
@@ -261,7 +262,8 @@ def branch(
 ) -> None:
     """Give a namespace a copy of another's data; then the release command runs on it."""
     from cx import wiring
-    from cx.cli.namespaces import settle
+    from cx.cli.namespaces import change
+    from cx.local import LocalPreviews
 
     space, of = Namespace(namespace), Namespace(other)
     if space == of:
@@ -271,7 +273,7 @@ def branch(
         confirm(f"Throw away the data of {namespace} for a copy of that of {other}?", force=force)
         with host.lock(space.name, f"branch from {other}", wait_s=60):
             host.clones.branch(space, source, of, host.terms[source])
-        settle(host, space, f"branch from {other}", as_json=False)
+        change(space, lambda report: LocalPreviews(host).settle(space, report, f"branch from {other}"), as_json=False)
 
 
 @db.command()

@@ -54,10 +54,10 @@ def test_what_is_deployed_from_afar_answers_and_goes(
     version = remotely(there, "show", named).stdout.splitlines()[0]
     assert f"{sha[:8]}+" in version
     assert f"from remote:{named}" in version
-    project.write("app.py", "raise SystemExit(3)")
+    project.write("Dockerfile", "FROM scratch\nCOPY missing /\n")
     broken = remotely(there, "deploy", project.folder, "-n", named, check=False)
     assert broken.returncode == 1
-    assert "service app" in broken.stderr
+    assert "missing" in broken.stderr
     assert cx.get(named).strip() == "afar hello"  # the old one serves
     remotely(there, "delete", "-n", named, "--force")
     assert cx.observe(named).leftovers() == []
