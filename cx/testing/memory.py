@@ -102,8 +102,13 @@ class MemoryPreviews:
                 namespace, True, source.project, source.origin, source.commit, source.tree, source.dirty,
                 wanted.environment, dict(wanted.values), expires_at=before.expires_at if before else None,
             )  # fmt: skip
-            same = before is not None and before.revision == wish.revision and not wanted.reset_data
-            if same and before is not None and self._state(before) == "ready":
+            same = (
+                before is not None
+                and before.revision == wish.revision
+                and not wanted.reset_data
+                and self._state(before) != "failed"
+            )
+            if same and before is not None and not before.asleep:
                 return self._told(wish, report, (), "unchanged")
             self.wishes[namespace] = wish
             if same:
