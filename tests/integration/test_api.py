@@ -54,7 +54,7 @@ def test_what_is_deployed_from_afar_answers_and_goes(
     version = remotely(there, "show", named).stdout.splitlines()[0]
     assert f"{sha[:8]}+" in version
     assert f"from remote:{named}" in version
-    project.write("Dockerfile", "FROM scratch\nCOPY missing /\n")
+    project.write("Dockerfile", "FROM scratch\nEXPOSE 8000\nCOPY missing /\n")
     broken = remotely(there, "deploy", project.folder, "-n", named, check=False)
     assert broken.returncode == 1
     assert "missing" in broken.stderr
