@@ -84,6 +84,9 @@ class Jobs:
             if event is None:
                 break
             heard.take(event)
+            if event.get("event") == "step_ended":
+                facts = {name: event.get(name) for name in ("step", "duration_s", "outcome")}
+                logs.info("step", namespace=order.namespace, **facts)
             told(event)
             if event.get("event") != "line" and cancelled():
                 return Ended("cancelled")

@@ -244,6 +244,7 @@ class _Look:
         obsolete = _Obsolete(self, pull, known)
         try:
             project, tree = of.fetcher.fetch(pull, obsolete)
+            logs.info("fetched", head=pull.head, duration_s=round(of.clock() - began, 3))
         except (Cancelled, Moved) as exc:
             logs.info("abandoned", head=pull.head, why=exc.what)
             return Turn(0 if isinstance(exc, Cancelled) else 2, why=exc.what)

@@ -138,6 +138,9 @@ class Team:
         return status
 
     # --- what is to be seen
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "log").read_text().splitlines()]
+
     def until(self, true: Callable[[], bool]) -> None:
         end = time.monotonic() + WAIT_S
         while not true():
