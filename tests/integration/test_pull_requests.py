@@ -234,6 +234,13 @@ def test_a_pull_requests_life(team: Team) -> None:
     team.deliver(7, "opened")
     team.until_shown(7, "is ready", one)
     assert team.answer(7) == f"one {GREETING}"
+
+    # Every step is in the log under the delivery that asked for it.
+    logged = [one for one in team.logged() if one.get("delivery") == "d-1"]
+    assert [one["event"] for one in logged if one["event"] != "looked"][:2] == ["delivery stored", "fetched"]
+    assert {"build app", "start", "probe", "publish"} <= {one["step"] for one in logged if one["event"] == "step"}
+    assert "deployed" in [one["event"] for one in logged]
+
     assert f"http://preview-7-app.localhost:{team.cx.port}" in team.shown(7)
     team.until(lambda: team.deployed(7) == {one: "success"})
     team.until(lambda: bool(team.there.statuses[one][-1]["state"] == "success"))
