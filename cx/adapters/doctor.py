@@ -62,7 +62,7 @@ class Doctor:
                 found += self._guarded(look, version, info)
             for part in (self._router, self._ports, self._postgres):
                 found += self._guarded(lambda _v, _i, part=part: part(), version, info)
-        return [*found, *self._domain()]
+        return [*found, *self._domain(), *self._github()]
 
     def _guarded(self, look: Callable[..., Iterator[Check]], version: Any, info: Any) -> list[Check]:
         try:
@@ -220,6 +220,20 @@ class Doctor:
             yield Check(
                 "domain", "broken", f"{host} has no address", f"add a DNS record *.{self.settings.domain} to this host"
             )
+
+    def _github(self) -> Iterator[Check]:
+        """A row for each repository; nothing is written there."""
+        if not self.settings.github.rules:
+            return
+        from cx.adapters.github.rights import missing
+
+        app = self.settings.github.app_id is not None
+        fine = "the App has its permissions there" if app else "the token sees it, and its owner may write there"
+        try:
+            for repository, lacks, remedy in missing(self.settings.github, os.environ):
+                yield Check(f"github {repository}", "broken" if lacks else "ok", lacks or fine, remedy)
+        except CxError as exc:
+            yield Check("github", "broken", exc.what, exc.remedy)
 
 
 def _said(argv: list[str]) -> str | None:

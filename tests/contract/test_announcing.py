@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from forge.fake import TOKEN, FakeGitHub
 
+from cx.adapters.doctor import Check, Doctor
 from cx.adapters.github import GitHubAnnouncer, GitHubForge, open_github
 from cx.adapters.github.connection import Forbidden, Unavailable
 from cx.errors import CxError, Invalid
@@ -435,6 +436,61 @@ def test_an_app_that_is_not_installed_is_said_plainly(github: FakeGitHub, as_app
     github.installation = 0
     with pytest.raises(Forbidden, match=r"not installed on acme/shop"):
         as_app()[0].pull(PULL)
+
+
+def doctors_rows(settings: GitHub) -> list[Check]:
+    class Host:
+        github = settings
+
+    nothing: Any = None
+    return list(Doctor(nothing, nothing, nothing, Host, nothing)._github())  # type: ignore[arg-type]
+
+
+def test_the_doctor_says_what_an_app_lacks(github: FakeGitHub, url: str, as_app: Opened, key: Path) -> None:
+    settings = GitHub(base_url=url, repositories={"acme/Shop": Rules()}, app_id=5, private_key=key)
+    (row,) = doctors_rows(settings)
+    assert (row.name, row.state) == ("github acme/shop", "ok")
+    github.rights.discard("deployment")
+    (row,) = doctors_rows(settings)
+    assert (row.state, row.finding) == ("broken", "the App lacks deployments: write")
+    github.installation = 0
+    (row,) = doctors_rows(settings)
+    assert (row.state, row.finding) == ("broken", "the GitHub App 5 is not installed on acme/shop")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "people", "private", "finding"),
+    [
+        (None, "write", True, ""),
+        ("repo, read:org", "admin", True, ""),
+        ("public_repo", "write", False, ""),
+        ("public_repo", "write", True, "the token may not see private repositories"),
+        ("gist", "write", False, "the token has the scopes gist"),
+        ("", "write", False, "the token has the scopes none"),
+        (None, "read", True, "the token's owner may not write"),
+    ],
+)
+def test_the_doctor_says_what_a_token_lacks(
+    github: FakeGitHub, url: str, scopes: str | None, people: str, private: bool, finding: str
+) -> None:
+    github.scopes = scopes
+    repository = github.repository(REPOSITORY)
+    repository.people[github.login], repository.private = people, private
+    (row,) = doctors_rows(GitHub(base_url=url, token=Secret(TOKEN), repositories={REPOSITORY: Rules()}))
+    assert row.state == ("broken" if finding else "ok")
+    assert finding in row.finding
+    assert github.writes() == []
+
+
+def test_the_doctor_says_that_a_token_is_refused(github: FakeGitHub, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    github.repository(REPOSITORY)
+    github.tokens.clear()
+    (row,) = doctors_rows(GitHub(base_url=url, token=Secret(TOKEN), repositories={REPOSITORY: Rules()}))
+    assert (row.state, row.finding) == ("broken", "GitHub refuses the token: Bad credentials")
+    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    (row,) = doctors_rows(GitHub(base_url=url, repositories={REPOSITORY: Rules()}))
+    assert "GITHUB_TOKEN" in row.remedy
+    assert doctors_rows(GitHub(base_url=url)) == []
 
 
 @pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("no key", "no private key")])

@@ -49,6 +49,7 @@ class Repository:
     id: int
     full_name: str
     people: dict[str, str] = field(default_factory=dict)
+    private: bool = True
     pulls: dict[int, Document] = field(default_factory=dict)
     files: dict[int, list[str]] = field(default_factory=dict)
     comments: dict[int, Document] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class FakeGitHub:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
         self.installation_tokens = 0
+        self.scopes: str | None = None  # of a classic token
         self.installation = 7  # its number; 0: the App is installed nowhere
         self.token_lasts_s = 3600
         self.app: int | None = None  # the number of the App that asks, instead of a token
@@ -307,7 +309,13 @@ class FakeGitHub:
         repository = self._of(request)
         name = repository.full_name.partition("/")[2]
         own = {"id": repository.id, "name": name, "full_name": repository.full_name, "default_branch": "main"}
-        return self._answer(_example("repo") | own)
+        may = repository.people.get(self.login)
+        own |= {"permissions": {"pull": True, "push": may in ("admin", "write"), "admin": may == "admin"}}
+        own |= {"private": repository.private}
+        answer = self._answer(_example("repo") | own)
+        if self.scopes is not None:
+            answer.headers["X-OAuth-Scopes"] = self.scopes
+        return answer
 
     def _get_pulls(self, request: Request, given: Document) -> Response:
         state = request.query_params.get("state", "open")

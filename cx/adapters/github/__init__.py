@@ -3,6 +3,7 @@
 connection  one way of asking: who asks, errors as ours, limits obeyed, every page or an error
 forge       pull requests, permissions, where to fetch from
 comment     the one comment's text
+rights      what it may do there, as far as GitHub tells before it is tried
 announcer   comment, deployment and commit status made to show a report
 """
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import requests
 from github import Auth, Github, GithubException, GithubIntegration
 from github.GithubException import BadCredentialsException, UnknownObjectException
+from github.Installation import Installation
 from jwt import PyJWTError
 
 from cx.errors import Invalid, NotFound, Retryable, Terminal
@@ -77,6 +78,17 @@ class Connection:
     def get_root(self, repository: str, path: str) -> Any:
         """What is not below a repository: `/user`. With what logs in for `repository`."""
         return self._read(repository, path, {})[1]
+
+    def about(self, repository: str) -> tuple[Mapping[str, str], Any]:
+        """The repository, with the headers (names in lower case) of the answer."""
+        return self._read(repository, self._url(repository, ""), {})
+
+    def permissions(self, repository: str) -> Mapping[str, str] | None:
+        """What the GitHub App was given there, such as `{"contents": "read"}`; None for a token."""
+        if not isinstance(self.login, _Installations):
+            return None
+        with _translated(f"log in for {repository}"):
+            return self.login.permissions(repository)
 
     def token(self, repository: str) -> str:
         """What the repository is fetched with."""
@@ -185,23 +197,30 @@ class _Installations:
             self.known[repository] = auth
             return auth
 
+    def permissions(self, repository: str) -> Mapping[str, str]:
+        given = self._installation(repository).raw_data.get("permissions") or {}
+        return {str(name): str(level) for name, level in given.items()}
+
     def forget(self, repository: str) -> None:
         """Perhaps it was installed anew."""
         with self.turn:
             self.known.pop(repository, None)
 
     def _installed(self, repository: str) -> Auth.Auth:
+        installation = self._installation(repository)
+        return self.app.get_installation_auth(installation.id, requester=installation.requester)
+
+    def _installation(self, repository: str) -> Installation:
         owner, _, name = repository.partition("/")
         integration = GithubIntegration(
             auth=self.app, base_url=self.base_url, timeout=TIMEOUT_S, retry=None, seconds_between_requests=0,
             seconds_between_writes=0,
         )  # fmt: skip
         try:
-            installation = integration.get_repo_installation(owner, name)
+            return integration.get_repo_installation(owner, name)
         except UnknownObjectException as exc:
             what = f"the GitHub App {self.app_id} is not installed on {repository}"
             raise Forbidden(what, remedy="install it there; see docs/github.md") from exc
-        return self.app.get_installation_auth(installation.id, requester=integration.requester)
 
 
 def _key(app_id: int, path: Path) -> str:
@@ -242,7 +261,9 @@ def _translation(doing: str, exc: GithubException) -> Retryable | Terminal:
     if exc.status >= 500 or exc.status == 0:
         return Unavailable(f"GitHub answers {exc.status} ({doing})", after)
     if isinstance(exc, BadCredentialsException) or exc.status == 401:
-        return Refused(f"GitHub refuses the token: {said}", remedy="renew GITHUB_TOKEN; see `cx doctor`")
+        return Refused(
+            f"GitHub refuses the token: {said}", remedy="renew it: docs/github.md says what it has to be allowed"
+        )
     if isinstance(exc, UnknownObjectException) or exc.status in (404, 410):
         return NotFound(f"GitHub knows nothing of it ({doing})", remedy="may the token see the repository?")
     if exc.status == 403:
