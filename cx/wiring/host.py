@@ -1,9 +1,8 @@
-"""One Docker host, built from its configuration."""
+"""One Docker host: what the command line and the listener do with it."""
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import os
 import signal
@@ -12,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,34 +21,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cx import settings as host_settings
-from cx.adapters.git import Source, Sources
-from cx.adapters.locks import held
-from cx.adapters.sqlite import Database, Store
+from cx.adapters.git import Source
 from cx.errors import Busy, NotFound
 from cx.model.blueprint import Blueprint
-from cx.model.names import Names, Namespace, shown
+from cx.model.names import Namespace, shown
 from cx.model.state import Clone, Desired, Observed
 from cx.reconcile import Outcome, Reconciler, Reporter, no_fault
 from cx.settings import Settings
+from cx.wiring.adapters import Adapters
 
 if TYPE_CHECKING:
-    from cx.adapters.databases import Databases
-    from cx.adapters.docker.engine import Engine
-    from cx.adapters.docker.networks import Networks
-    from cx.adapters.docker.workloads import Workloads
-    from cx.adapters.doctor import Doctor
-    from cx.adapters.engines.clones import EngineClones
-    from cx.adapters.engines.goldens import EngineGoldens
-    from cx.adapters.engines.values import Spec
-    from cx.adapters.engines.volumes import Volumes
-    from cx.adapters.postgres.clones import PostgresClones
-    from cx.adapters.postgres.comparing import Comparing
-    from cx.adapters.postgres.goldens import PostgresGoldens
-    from cx.adapters.postgres.spares import PostgresSpares
-    from cx.adapters.postgres.values import ObservedClone, Server, Terms
+    from cx.adapters.postgres.values import ObservedClone
     from cx.adapters.postgres.values import Source as PostgresSource
-    from cx.adapters.router import Router, Routes
-    from cx.adapters.stack import Stack
+    from cx.adapters.router import Routes
 
 WAIT_S = 600  # for somebody else's pass over the same namespace
 
@@ -59,210 +43,10 @@ def load_settings() -> Settings:
 
 
 @dataclass
-class Host:
-    """One Docker host with its state. Parts are made when they are first asked for: a command that needs no
-    engine imports no docker."""
+class Host(Adapters):
+    """One Docker host with its state."""
 
-    settings: Settings
-    fault: Callable[[str], None] = no_fault
     _blueprints: dict[tuple[Namespace, str], Blueprint] = field(default_factory=dict, init=False, repr=False)
-
-    # --- values
-    @cached_property
-    def names(self) -> Names:
-        return Names(self.settings.instance)
-
-    @property
-    def state_dir(self) -> Path:
-        return self.settings.state
-
-    def lock(self, name: str, why: str, **options: object) -> AbstractContextManager[None]:
-        return held(self.state_dir / "locks" / f"{name}.lock", why, **options)  # type: ignore[arg-type]
-
-    def _secret(self, name: str) -> str:
-        from cx.adapters.stack import secret
-
-        return secret(self.state_dir / "secrets" / name)
-
-    # --- adapters
-    @cached_property
-    def store(self) -> Store:
-        return Store(self.database)
-
-    @cached_property
-    def database(self) -> Database:
-        return Database(self.state_dir / "cx.db")
-
-    @cached_property
-    def sources(self) -> Sources:
-        return Sources(self.state_dir)
-
-    @cached_property
-    def engine(self) -> Engine:
-        from cx.adapters.docker.engine import Engine
-
-        return Engine()
-
-    @cached_property
-    def networks(self) -> Networks:
-        from cx.adapters.docker.networks import Networks
-
-        pool = ipaddress.IPv4Network(self.settings.network.pool)
-        return Networks(self.engine, pool, lambda: self.lock("subnets", "choose a subnet", wait_s=60))
-
-    @cached_property
-    def workloads(self) -> Workloads:
-        from cx.adapters.docker.model import Limits
-        from cx.adapters.docker.workloads import Workloads
-
-        limits = self.settings.limits
-        return Workloads(
-            self.engine,
-            self.names,
-            self.networks,
-            Limits(limits.memory, limits.cpus, limits.pids, limits.log_size, limits.log_files),
-            self.settings.pooler.image,
-            limits.build_timeout_s,
-            self.fault,
-        )
-
-    @cached_property
-    def router(self) -> Router:
-        from cx.adapters.router import Router
-
-        tls = self.settings.tls
-        bind = self.settings.router.bind
-        return Router(
-            self.engine,
-            self.names,
-            address="127.0.0.1" if bind in ("0.0.0.0", "") else bind,  # noqa: S104 - compared, not bound
-            port=self.settings.http_port if tls == "off" else self.settings.https_port,
-            tls=tls != "off",
-            resolver="acme" if tls == "acme" else "",
-        )
-
-    @cached_property
-    def stack(self) -> Stack:
-        from cx.adapters.stack import Stack
-
-        return Stack(self.engine, self.names, self.networks, self.settings, self._secret("postgres"))
-
-    @cached_property
-    def doctor(self) -> Doctor:
-        from cx.adapters.doctor import Doctor
-
-        return Doctor(self.engine, self.networks, self.stack, self.settings, self.server)
-
-    @cached_property
-    def server(self) -> Server:
-        from cx.adapters.docker.networks import server_address
-        from cx.adapters.postgres.values import Server
-
-        return Server(server_address(self.networks.pool), 5432, self._secret("postgres"))
-
-    @cached_property
-    def clones(self) -> PostgresClones:
-        from cx.adapters.postgres.clones import PostgresClones
-
-        return PostgresClones(self.server, self.names, self._secret("clones").encode(), checkpoint=self.fault)
-
-    @cached_property
-    def databases(self) -> Databases:
-        from cx.adapters.databases import Databases
-
-        key = self._secret("clones").encode()
-        return Databases(self.clones, self.terms, key, self.settings.pooler.mode, self.engine_clones)
-
-    # Clones that are volumes: a server for each preview, or a volume of the project's.
-    @cached_property
-    def volumes(self) -> Volumes:
-        from cx.adapters.engines.volumes import Volumes
-
-        return Volumes(self.engine, self.names, self.settings.volumes.path or "")
-
-    @cached_property
-    def engine_clones(self) -> EngineClones:
-        from cx.adapters.engines.clones import EngineClones
-
-        return EngineClones(self.volumes, self.specs, self._secret("clones").encode(), self.fault)
-
-    @cached_property
-    def engine_goldens(self) -> EngineGoldens:
-        from cx.adapters.engines.goldens import EngineGoldens
-
-        def lock(source: str) -> AbstractContextManager[None]:
-            return self.lock(f"refresh-{source}", f"refresh {source}", wait_s=0)
-
-        return EngineGoldens(self.volumes, self.names, lock, self.fault)
-
-    @property
-    def specs(self) -> dict[str, Spec]:
-        """The sources whose clones are volumes."""
-        from cx.adapters.engines.values import Spec
-
-        server = self.settings.postgres
-        return {
-            name: Spec(
-                name,
-                given.facts,
-                given.way,
-                given.image or given.facts.image,
-                given.memory or given.facts.memory,
-                given.source.reveal() if given.source else None,
-                Path(given.file) if given.file else None,
-                Path(given.sanitise) if given.sanitise else None,
-                tuple(given.extensions),
-                given.jobs,
-                server.connection_limit,
-                server.statement_timeout_s,
-                given.max_age_h * 3600 if given.when_older == "refuse" else 0,
-                given.database or "",
-                tuple(given.preload),
-                given.superuser,
-                tuple(given.fill),
-                given.target,
-            )
-            for name, given in self.settings.databases.items()
-            if given.way != "pooler"
-        }
-
-    @property
-    def terms(self) -> dict[str, Terms]:
-        """What holds for the clones of each source."""
-        from cx.adapters.postgres.values import Terms
-
-        server = self.settings.postgres
-        return {
-            name: Terms(
-                server.connection_limit,
-                server.statement_timeout_s,
-                "" if given.strategy == "auto" else given.strategy,
-                given.max_age_h * 3600 if given.when_older == "refuse" else 0,
-                server.spares if given.spares is None else given.spares,
-            )
-            for name, given in self.settings.databases.items()
-            if given.way == "pooler"
-        }
-
-    @cached_property
-    def spares(self) -> PostgresSpares:
-        from cx.adapters.postgres.spares import PostgresSpares
-
-        return PostgresSpares(self.server, self.names, checkpoint=self.fault)
-
-    @property
-    def comparing(self) -> Comparing:
-        from cx.adapters.postgres.comparing import Comparing
-
-        return Comparing(self.engine.client, f"{self.names.instance}-postgres", self.server)
-
-    @cached_property
-    def goldens(self) -> PostgresGoldens:
-        from cx.adapters.postgres.goldens import PostgresGoldens
-
-        return PostgresGoldens(
-            self.server, self.names, self.engine.client, self.settings.postgres.image, checkpoint=self.fault
-        )
 
     @cached_property
     def reconciler(self) -> Reconciler:
@@ -533,12 +317,6 @@ class Host:
         if not wish.present:
             raise NotFound(f"{namespace} is being deleted", remedy="deploy it again first")
         return wish
-
-    def close(self) -> None:
-        if "database" in self.__dict__:
-            self.database.close()
-        if "engine" in self.__dict__:
-            self.engine.close()
 
 
 @contextmanager
