@@ -263,7 +263,7 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0
     when_older: Annotated[
         Literal["warn", "refuse"],
-        Meta(description="What an older golden means: `warn` in `cx db list` and `cx doctor`; `refuse` new clones."),
+        Meta(description="What an older golden means: `warn` in `cx db list`; `refuse` new clones."),
     ] = "warn"
     env: Annotated[
         dict[
