@@ -22,7 +22,7 @@ import msgspec
 
 from cx import settings as host_settings
 from cx.adapters.git import Source
-from cx.errors import Busy, NotFound
+from cx.errors import Busy, Invalid, NotFound
 from cx.model.blueprint import Blueprint
 from cx.model.names import Namespace, shown
 from cx.model.state import Clone, Desired, Observed
@@ -68,15 +68,24 @@ class Host(Adapters):
         key = (wish.namespace, wish.revision)
         if key in self._blueprints:
             return self._blueprints[key]
-        self._blueprints[key] = read_blueprint(
-            checkout,
-            project=self._granted(wish.origin),
-            namespace=wish.namespace,
-            environment=wish.environment,
-            values=wish.values,
-            settings=self._settings_for(wish.origin),
-            tree_digest=lambda path: self.sources.digest(wish.project, wish.tree, path),
-        )
+        given = self._settings_for(wish.origin)
+        try:
+            self._blueprints[key] = read_blueprint(
+                checkout,
+                project=self._granted(wish.origin),
+                namespace=wish.namespace,
+                environment=wish.environment,
+                values=wish.values,
+                settings=given,
+                tree_digest=lambda path: self.sources.digest(wish.project, wish.tree, path),
+            )
+        except Invalid as exc:
+            name = exc.key.removeprefix("databases.")
+            if name in self.settings.databases and name not in given.databases:
+                problem = "is not for forks: this host gives them no data"
+                remedy = "the host's owner decides, with fork_data"
+                raise Invalid(exc.where, exc.key, problem, remedy=remedy) from exc
+            raise
         return self._blueprints[key]
 
     def _granted(self, origin: str) -> str:
