@@ -61,7 +61,8 @@ def test_a_job_says_what_is_wrong(tmp_path):
     assert ended.outcome == "retry"
     assert "the Docker Engine does not answer" in ended.message
     ended = jobs.run(Order(Namespace("preview-7"), "dance"), lambda: False, lambda event: None)
-    assert (ended.outcome, ended.message) == ("failed", "job: action: should be deploy, reset, sleep, wake or delete")
+    said = "job: action: should be deploy, reset, sleep, wake, settle or delete"
+    assert (ended.outcome, ended.message) == ("failed", said)
 
 
 def test_a_job_that_cannot_begin_is_tried_again(tmp_path):
