@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Semaphore
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,13 +16,14 @@ from cx import view
 from cx.adapters.git import Source
 from cx.errors import Invalid, NotFound, Retryable
 from cx.events import AnyEvent, Failed, Retold
-from cx.follow import Order
 from cx.model.names import Namespace, shown
-from cx.model.pulls import PullId
 from cx.previews import Detail, Ending, LogLine, Logs, Row, Wanted
 from cx.reconcile import Reporter
 from cx.wiring import Host
 from cx.wiring.recording import Recorded
+
+if TYPE_CHECKING:
+    from cx.follow import Order
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ class ServedPreviews(LocalPreviews):
         return bundles.uploaded(self.host.sources, namespace, tree, commit, dirty)
 
     def ask(self, repository: str, number: int) -> int:
-        from cx.adapters.sqlite import Deliveries
+        from cx.adapters.sqlite.deliveries import Deliveries
+        from cx.model.pulls import PullId
 
         if repository.lower() not in self.host.settings.github.rules:
             raise NotFound(
@@ -148,6 +150,8 @@ class ServedPreviews(LocalPreviews):
         return box.position(pull)
 
     def deploy(self, namespace: Namespace, source: Source, wanted: Wanted, report: Reporter) -> Ending:
+        from cx.follow import Order
+
         order = Order(
             namespace, "reset" if wanted.reset_data else "deploy", source.project, source.origin, source.commit,
             source.tree, wanted.environment, wanted.values, source.dirty,
@@ -155,6 +159,8 @@ class ServedPreviews(LocalPreviews):
         return self._job(order, report)
 
     def settle(self, namespace: Namespace, report: Reporter, why: str) -> Ending:
+        from cx.follow import Order
+
         return self._job(Order(namespace, "settle"), report)
 
     def _job(self, order: Order, report: Reporter) -> Ending:

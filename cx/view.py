@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from cx.adapters.docker.engine import translated
 from cx.adapters.sqlite import Deployment
 from cx.errors import NotFound
 from cx.model.names import Namespace
@@ -92,6 +91,8 @@ def detail(host: Host, namespace: Namespace) -> Detail:
 def _use(host: Host, one: Container) -> ServiceUse:
     memory, cpu = 0, 0.0
     if one.running:
+        from cx.adapters.docker.engine import translated
+
         with translated(f"measure {one.name}"):
             found = host.engine.api.stats(one.id, stream=False)
         memory = found["memory_stats"].get("usage", 0)

@@ -14,12 +14,14 @@ import ssl
 import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, DockerException, NotFound
 
 from cx.adapters.docker.engine import Engine, translated
+from cx.adapters.docker.held import HeldExec
 from cx.errors import ProbeFailed, Retryable, Terminal
 from cx.model.blueprint import Route
 from cx.model.names import Names, Namespace
@@ -71,6 +73,7 @@ class Router:
     port: int
     tls: bool
     resolver: str = ""
+    _held: dict[Namespace, HeldExec] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def container(self) -> str:
@@ -124,6 +127,7 @@ class Router:
         now = self.observe(namespace)
         current = tuple(way for way in now.ways if not way.candidate)
         self._write(namespace, replace(now, candidate=revision, ways=current + ways(targets, candidate=True)))
+        self._hold(namespace)
 
     def publish(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> Callable[[], None]:
         """All requests for the hosts in `targets` go to the revision, and no other host is routed.
@@ -152,6 +156,7 @@ class Router:
 
     def withdraw(self, namespace: Namespace) -> None:
         """Nothing of the namespace is routed, and its file is gone. Safe to repeat."""
+        self._let_go(namespace)
         name = self.names.route_file(namespace)
         self._run(["rm", "-f", f"{FOLDER}/{name}", f"{FOLDER}/{name}{UNFINISHED}"], missing_is_fine=True)
 
@@ -205,12 +210,33 @@ class Router:
             member.size = len(text)
             member.mode = 0o644
             tar.addfile(member, io.BytesIO(text))
+        self._put(buffer.getvalue())
+        if held := self._held.pop(namespace, None):
+            if held.go():
+                return
+            self._put(buffer.getvalue())  # whether it was renamed is not known
+        self._run(self._rename(namespace))
+
+    def _put(self, archive: bytes) -> None:
         with translated("write the routes"):
             try:
-                self.engine.api.put_archive(self.container, FOLDER, buffer.getvalue())
+                self.engine.api.put_archive(self.container, FOLDER, archive)
             except NotFound as exc:
                 raise self._down() from exc
-        self._run(["mv", f"{FOLDER}/{name}{UNFINISHED}", f"{FOLDER}/{name}"])
+
+    def _rename(self, namespace: Namespace) -> list[str]:
+        path = f"{FOLDER}/{self.names.route_file(namespace)}"
+        return ["mv", path + UNFINISHED, path]
+
+    def _hold(self, namespace: Namespace) -> None:
+        """The next renaming is started ahead: that of `publish`, which a user waits for."""
+        self._let_go(namespace)
+        with suppress(DockerException):  # then it is started when it is needed
+            self._held[namespace] = HeldExec(self.engine, self.container, self._rename(namespace))
+
+    def _let_go(self, namespace: Namespace) -> None:
+        if held := self._held.pop(namespace, None):
+            held.close()
 
     def _run(self, argv: list[str], *, missing_is_fine: bool = False) -> None:
         """A program in the router's container, which sees the routes' volume."""

@@ -16,7 +16,7 @@ from cx.errors import Busy, Invalid, Retryable
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
-    from cx.adapters.sqlite import Deliveries
+    from cx.adapters.sqlite.deliveries import Deliveries
     from cx.schema import Secret
     from cx.web.rehearsal import Rehearsal
     from cx.wiring import Host
@@ -53,7 +53,7 @@ def listen(
     Logs are JSON lines on standard error.
     """
     from cx import logs, wiring
-    from cx.adapters.sqlite import Deliveries
+    from cx.adapters.sqlite.deliveries import Deliveries
     from cx.web.listener import Hands, place
     from cx.web.listener import listen as serve
     from cx.wiring.pulls import open_following
@@ -84,7 +84,7 @@ def sync(dry_run: DryRunOption = False) -> None:
     Where a listener runs, it does the work.
     """
     from cx import logs, wiring
-    from cx.adapters.sqlite import Deliveries
+    from cx.adapters.sqlite.deliveries import Deliveries
     from cx.model.pulls import PullId
     from cx.wiring.pulls import open_following
 
@@ -198,7 +198,8 @@ def _alone(host: Host) -> Iterator[None]:
 @contextmanager
 def _rehearsal(host: Host) -> Iterator[tuple[Deliveries, Rehearsal]]:
     """A queue that is gone afterwards, and who prints the plans of what is in it."""
-    from cx.adapters.sqlite import Database, Deliveries
+    from cx.adapters.sqlite import Database
+    from cx.adapters.sqlite.deliveries import Deliveries
     from cx.web.rehearsal import Rehearsal
     from cx.wiring.pulls import open_following
 

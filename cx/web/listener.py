@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from cx import logs
-from cx.adapters.sqlite import Deliveries
+from cx.adapters.sqlite.deliveries import Deliveries
 from cx.errors import CxError, Invalid, Retryable
 from cx.schema import Secret
 from cx.web.app import make_app

@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from cx.adapters.sqlite import Delivery
+from cx.adapters.sqlite.deliveries import Delivery
 from cx.commands import Command, spoken
 from cx.model.pulls import PullId
 

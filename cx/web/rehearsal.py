@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from cx import logs
-from cx.adapters.sqlite import Deliveries
+from cx.adapters.sqlite.deliveries import Deliveries
 from cx.errors import CxError
 from cx.model.pulls import PullId
 

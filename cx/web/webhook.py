@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from cx import logs
-from cx.adapters.sqlite import Delivery
+from cx.adapters.sqlite.deliveries import Delivery
 from cx.errors import CxError
 from cx.web.metrics import Metrics
 from cx.web.payloads import EVENTS, Malformed, read

@@ -14,7 +14,8 @@ from functools import cached_property
 
 from cx.adapters.git.fetching import Fetching, Limits, Remote
 from cx.adapters.jobs import Jobs
-from cx.adapters.sqlite import Deliveries, PullsTable
+from cx.adapters.sqlite.deliveries import Deliveries
+from cx.adapters.sqlite.pulls import PullsTable
 from cx.errors import CxError, NotFound
 from cx.follow import Announcer, Forge, Order, Standing
 from cx.follow.look import Follower

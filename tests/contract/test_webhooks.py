@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from cx.adapters.sqlite import Delivery
+from cx.adapters.sqlite.deliveries import Delivery
 from cx.commands import Verb
 from cx.model.pulls import PullId
 from cx.web.payloads import EVENTS, PULL_ACTIONS, Malformed, read

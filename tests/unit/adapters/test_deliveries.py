@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cx.adapters.sqlite import Database, Deliveries, Delivery
-from cx.adapters.sqlite.deliveries import KEPT_S
+from cx.adapters.sqlite import Database
+from cx.adapters.sqlite.deliveries import KEPT_S, Deliveries, Delivery
 from cx.commands import Command, Verb
 from cx.follow import Ticket
 from cx.model.pulls import PullId
@@ -206,7 +206,8 @@ def test_old_deliveries_are_swept_and_open_questions_are_not(queue: Deliveries, 
 def test_what_was_accepted_survives_kill_9(tmp_path: Path) -> None:
     program = """
 import os, pathlib, sys
-from cx.adapters.sqlite import Database, Deliveries, Delivery
+from cx.adapters.sqlite import Database
+from cx.adapters.sqlite.deliveries import Deliveries, Delivery
 from cx.model.pulls import PullId
 queue = Deliveries(Database(pathlib.Path(sys.argv[1])))
 for number in range(1, 10**6):

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cx.adapters.sqlite import Database, Deliveries, Delivery, PullsTable
+from cx.adapters.sqlite import Database
+from cx.adapters.sqlite.deliveries import Deliveries, Delivery
+from cx.adapters.sqlite.pulls import PullsTable
 from cx.commands import Command, Verb
 from cx.errors import NotFound, Retryable, Terminal
 from cx.follow import Cancelled, Ended, Moved, Order, Standing

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cx.adapters.sqlite import Delivery
+from cx.adapters.sqlite.deliveries import Delivery
 from cx.commands import Verb
 from cx.model.pulls import Phase
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from deliveries import SECRET, Listener, pull_request
 
-from cx.adapters.sqlite import Database, Deliveries
+from cx.adapters.sqlite import Database
+from cx.adapters.sqlite.deliveries import Deliveries
 from cx.errors import Invalid, Retryable
 from cx.model.pulls import PullId
 from cx.schema import Secret

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from deliveries import SECRET, Listener, pull_request
 
-from cx.adapters.sqlite import Database, Deliveries
+from cx.adapters.sqlite import Database
+from cx.adapters.sqlite.deliveries import Deliveries
 from cx.web.serving import bound
 
 
