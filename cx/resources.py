@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
 
 
 def folder(name: str) -> Path:
@@ -15,6 +17,8 @@ def folder(name: str) -> Path:
 
 @cache
 def _environment(name: str) -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     # What is rendered is YAML of cx's own making, from values that were validated: nothing to escape for HTML.
     return Environment(  # noqa: S701
         loader=FileSystemLoader(folder(name)),
