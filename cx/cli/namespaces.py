@@ -352,7 +352,8 @@ def prune(
         ended = host.expired(time.time()) if expired else []
         orphans |= {one.name: ["its end has come"] for one in ended}
         volumes = host.engine_goldens.leftovers()
-        if not orphans and not rest and not volumes:
+        databases = host.stray_databases()
+        if not orphans and not rest and not volumes and not databases:
             print("nothing to prune")
             return
         for name, left in orphans.items():
@@ -361,6 +362,8 @@ def prune(
             print(f"{'mirror of a project' if one.suffix == '.git' else 'checkout'} that nothing uses: {one}")
         for golden in volumes:
             print(f"half-made or replaced golden: {golden.name}")
+        for database, why in databases.items():
+            print(f"{why}: {database}")
         confirm("Remove all of this?", force=force)
         for name in orphans:
             if Namespace(name) in ended and Namespace(name) not in host.expired(time.time()):
@@ -369,6 +372,8 @@ def prune(
             host.settle(Namespace(name), reporter(host.store, as_json=False), "prune")
         for golden in volumes:
             host.engine_goldens.remove(golden)
+        if databases:
+            host.remove_stray_databases()
         for one in rest:
             shutil.rmtree(one, ignore_errors=True)
         print("done")

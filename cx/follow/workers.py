@@ -25,6 +25,7 @@ class Workers:
     """The queue is worked by this process alone (the lock `following`). `at_once`: deployments side by side.
 
     `looked` is told of each look: how it ended (done, parked, again, failed), and how long it took in seconds.
+    `housekeep` is called at the start and with each comparison; it must not take long.
     """
 
     follower: Follower
@@ -33,6 +34,7 @@ class Workers:
     sync_s: float
     clock: Callable[[], float] = time.time
     looked: Callable[[str, float], None] = lambda outcome, duration_s: None
+    housekeep: Callable[[], None] = lambda: None
     failed: dict[PullId, str] = field(default_factory=dict, init=False)
     _wake: threading.Event = field(default_factory=threading.Event, init=False)
     _looks: dict[PullId, Future[None]] = field(default_factory=dict, init=False)
@@ -62,6 +64,7 @@ class Workers:
                 if time.monotonic() >= next_sync:
                     next_sync = time.monotonic() + self.sync_s
                     self.ask_for_comparisons()
+                    self._keep_house()
                 busy = self._turn(lookers, deployers)
                 if until_idle and not busy:
                     break
@@ -76,6 +79,14 @@ class Workers:
     def ask_for_comparisons(self) -> None:
         for repository in self.repositories:
             self.follower.queue.ask(PullId(repository, 0))
+
+    def _keep_house(self) -> None:
+        try:
+            self.housekeep()
+        except CxError as exc:
+            logs.warning("housekeeping failed", why=exc)
+        except Exception:  # noqa: BLE001 - pull requests are looked at, whatever is wrong with the rest
+            logs.error("housekeeping failed")
 
     def _turn(self, lookers: ThreadPoolExecutor, deployers: ThreadPoolExecutor) -> bool:
         """Hands out what there is to do; whether anything is being done or waits to be."""

@@ -31,7 +31,7 @@ from cx.settings import Settings
 from cx.wiring.adapters import Adapters
 
 if TYPE_CHECKING:
-    from cx.adapters.postgres.values import ObservedClone
+    from cx.adapters.postgres.values import Golden, ObservedClone
     from cx.adapters.postgres.values import Source as PostgresSource
     from cx.adapters.router import Routes
 
@@ -217,8 +217,10 @@ class Host(Adapters):
     def refill(self) -> dict[str, int]:
         """Every golden has its spares, and there are no others. Gives how many were made, by source.
 
-        One is at work at a time, one more waits, and the rest leave it to that one.
+        One is at work at a time, one more waits, and the rest leave it to that one. Raises NoSpace after all sources
+        had their turn.
         """
+        from cx.adapters.postgres.errors import NoSpace
         from cx.adapters.postgres.values import Terms
 
         made = {}
@@ -230,13 +232,19 @@ class Host(Adapters):
             working.enter_context(self.lock("spares", "refill spares", wait_s=WAIT_S))
             waiting.close()
             terms = self.terms
+            short: NoSpace | None = None
             for source in sorted({*terms, *self.spares.sources()}):
-                made[source] = self.spares.refill(source, terms.get(source, Terms()))
+                try:
+                    made[source] = self.spares.refill(source, terms.get(source, Terms()))
+                except NoSpace as exc:  # another's may be fewer, or need less
+                    short = short or exc
+            if short:
+                raise short
         return made
 
     def refill_later(self) -> None:
         """As `refill`, by a process of its own, which nobody waits for and which may die at any moment."""
-        if not any(one.spares for one in self.terms.values()):
+        if not any(one.spares for one in self.terms.values()) and not self.spares.sources():
             return
         environment = {key: value for key, value in os.environ.items() if key != "CX_TEST_DIE_AT"}
         argv = ["nice", sys.executable, "-m", "cx", "db", "spares"]
@@ -278,6 +286,28 @@ class Host(Adapters):
         unfinished = {wish.namespace.name for wish in self.store.all_desired()} - wanted
         left = {name: one.leftovers() for name, one in seen.items() if name not in wanted}
         return {name: left.get(name, ["its row"]) for name in sorted({*left, *unfinished})}
+
+    def stray_databases(self) -> dict[str, str]:
+        """What is on the database server for nobody, and why: of dead refreshes, unwanted spares, goldens of sources
+        that are no longer configured and that no clone is of."""
+        left = {name: f"half-made golden of {source}" for source, name in self.goldens.leftovers()}
+        left |= dict.fromkeys(self.spares.leftovers(self.terms), "spare that nobody will take")
+        return left | {one.database: f"golden of {one.source}, which is not configured" for one in self._unused()}
+
+    def remove_stray_databases(self) -> None:
+        """None of them is there any more. Raises ServerBusy where a refresh has begun meanwhile."""
+        from cx.adapters.postgres.values import Terms
+
+        for source in sorted({source for source, _ in self.goldens.leftovers()}):
+            self.goldens.tidy(source)
+        for golden in self._unused():
+            self.goldens.drop(golden.source)
+        for source in sorted(self.spares.sources()):
+            self.spares.refill(source, self.terms.get(source, Terms()), make=False)
+
+    def _unused(self) -> list[Golden]:
+        used = {one.source for one in self.clones.observe_all()}
+        return [one for one in self.goldens.list() if one.source not in {*self.settings.databases, *used}]
 
     def litter(self) -> list[Path]:
         """Mirrors of projects that no namespace is of, and checkouts of none."""

@@ -112,6 +112,7 @@ def open_following(
         stopped=stopping.is_set,
     )
     workers = Workers(follower, settings.at_once, sorted(settings.rules), float(settings.sync_s))
+    workers.housekeep = host.refill_later
     yield Following(host, follower, workers, stopping)
 
 

@@ -73,3 +73,18 @@ def test_only_what_is_due_is_refreshed(cx: Cx) -> None:
     assert cx("db", "refresh", "--schedule", CX_DATABASES_APP_REFRESH_EVERY_H="24").stdout == ""
     assert made() == before
     assert cx("db", "refresh", check=False).returncode == 2
+
+
+def test_prune_removes_what_is_for_nobody_on_the_server(cx: Cx, production: str) -> None:
+    """A source is tried, and taken out of the configuration again: its spare and its golden go."""
+    tried = cx.config.with_name("tried.toml")
+    tried.write_text(cx.config.read_text() + f'[databases.tried]\nsource = "{production}"\nspares = 2\n')
+    before = cx("db", "list", "--json").stdout
+    cx("db", "refresh", "tried", CX_CONFIG=str(tried))
+    cx("db", "spares", CX_CONFIG=str(tried))
+    assert "tried" not in cx("prune", "--force", CX_CONFIG=str(tried)).stdout
+    said = cx("prune", "--force").stdout
+    assert said.count("spare that nobody will take") == 2
+    assert "golden of tried, which is not configured" in said
+    assert cx("db", "list", "--json").stdout == before
+    assert "tried" not in cx("prune", "--force").stdout

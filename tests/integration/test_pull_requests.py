@@ -108,11 +108,17 @@ class Team:
         )
 
     # --- the listener
-    def start(self) -> None:
+    def start(self, **environment: str) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cx", "git", "listen"],
-                env={**os.environ, "CX_CONFIG": str(self.folder / "host.toml"), "GITHUB_TOKEN": TOKEN, "HOOK": SECRET},
+                env={
+                    **os.environ,
+                    "CX_CONFIG": str(self.folder / "host.toml"),
+                    "GITHUB_TOKEN": TOKEN,
+                    "HOOK": SECRET,
+                    **environment,
+                },
                 stderr=log,
                 stdout=log,
             )
@@ -329,3 +335,16 @@ def held(cx: Cx, sha: str) -> bool:
     mirrors = (cx.config.parent / "state" / "git").glob("*.git")
     asked = [["git", "--git-dir", str(one), "cat-file", "-e", sha] for one in mirrors]
     return any(subprocess.run(one, capture_output=True, check=False).returncode == 0 for one in asked)
+
+
+def test_the_listener_keeps_spares_ready(team: Team) -> None:
+    """By its timer: nothing was deployed, and nobody asked."""
+
+    def ready() -> list[object]:
+        return list(json.loads(team.cx("db", "list", "--json").stdout)["spares"])
+
+    team.start(CX_POSTGRES_SPARES="1")
+    team.until(lambda: len(ready()) == 1)
+    assert team.stop() == 0
+    team.start()  # of which none are wanted any more
+    team.until(lambda: ready() == [])

@@ -106,8 +106,27 @@ class PostgresGoldens:
                 drop_database(self._server, connection, golden.database)
             self._sweep(connection, source)
 
+    def leftovers(self) -> tuple[tuple[str, str], ...]:
+        """Source and database of what refreshes that died have left. What one is at work on is not among them."""
+        start = self._names.golden_prefix("").removesuffix("__")
+        with session(self._server) as connection:
+            found = observing.look(connection, self._names, start)
+            named = ((name.removeprefix(start).rpartition("__")[0], name) for name in sorted(found.databases))
+            kept = {one.source: one.database for one in reversed(observing.goldens(self._names, found))}
+            left = [(source, name) for source, name in named if kept.get(source) != name]
+            return tuple(one for one in left if tried_lock(connection, self._key(one[0])))
+
+    def tidy(self, source: str) -> None:
+        """Nothing is left of refreshes of `source` that died. Raises ServerBusy (one runs). Safe to repeat."""
+        with session(self._server) as connection:
+            self._lock(connection, source)
+            self._sweep(connection, source)
+
+    def _key(self, source: str) -> str:
+        return f"refresh {self._names.instance} {source}"
+
     def _lock(self, connection: Session, source: str) -> None:
-        if not tried_lock(connection, f"refresh {self._names.instance} {source}"):
+        if not tried_lock(connection, self._key(source)):
             raise ServerBusy(f"a refresh of {source} is running", remedy="wait for it to end")
 
     def _sweep(self, connection: Session, source: str) -> None:

@@ -6,7 +6,7 @@ when somebody died, and goes. Only the holder of the source's lock makes or drop
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -41,22 +41,34 @@ class PostgresSpares:
             databases = observing.look(connection, self._names, self._start).databases
         return frozenset(name.removeprefix(self._start).rpartition("__")[0] for name in databases)
 
-    def refill(self, source: str, terms: Terms) -> int:
+    def leftovers(self, terms: Mapping[str, Terms]) -> tuple[str, ...]:
+        """The databases that nobody will take: half-made, of a golden or a source that is gone, more than are wanted.
+
+        `terms` has all sources that there are. What somebody is at work on is not among them.
+        """
+        left: list[str] = []
+        with session(self._server) as connection:
+            for source in sorted(self.sources()):
+                if tried_lock(connection, self._lock(source)):
+                    wanted = terms[source].spares if source in terms else 0
+                    left += self._surplus(self._look(connection, source), source, wanted)[0]
+        return tuple(left)
+
+    def refill(self, source: str, terms: Terms, *, make: bool = True) -> int:
         """There are `terms.spares` spares of the newest golden, and no others. Gives how many were made.
 
-        Where somebody else is at it nothing is done. Raises NoSpace before the disk is short, ServerUnavailable.
+        Where somebody else is at it nothing is done. With `make` False those that are missing stay so.
+        Raises NoSpace before the disk is short, ServerUnavailable.
         """
         made = 0
         with session(self._server) as connection:
-            if not tried_lock(connection, f"spares {self._names.instance} {source}"):
+            if not tried_lock(connection, self._lock(source)):
                 return 0
             while True:
-                prefixes = (self._names.golden_prefix(source), self._names.spare_prefix(source))
-                found = observing.look(connection, self._names, *prefixes)
-                surplus, missing, golden = self._surplus(found, source, terms.spares)
+                surplus, missing, golden = self._surplus(self._look(connection, source), source, terms.spares)
                 for database in surplus:
                     drop_database(self._server, connection, database)
-                if golden is None or missing <= 0:
+                if golden is None or missing <= 0 or not make:
                     return made
                 try:
                     self._make(connection, golden, terms)
@@ -68,7 +80,7 @@ class PostgresSpares:
     def borrowed(self, source: str, terms: Terms) -> Iterator[str]:
         """A copy of the newest golden that the superuser can connect to, gone afterwards. Raises GoldenMissing."""
         with session(self._server) as connection:
-            locked(connection, f"spares {self._names.instance} {source}")  # without a mark, a refill would drop it
+            locked(connection, self._lock(source))  # without a mark, a refill would drop it
             found = observing.look(connection, self._names, self._names.golden_prefix(source))
             golden = observing.newest(observing.goldens(self._names, found), source)
             if golden is None:
@@ -118,6 +130,13 @@ class PostgresSpares:
             )
         )
         self._checkpoint("spare:marked")
+
+    def _look(self, connection: Session, source: str) -> Found:
+        prefixes = (self._names.golden_prefix(source), self._names.spare_prefix(source))
+        return observing.look(connection, self._names, *prefixes)
+
+    def _lock(self, source: str) -> str:
+        return f"spares {self._names.instance} {source}"
 
     def _surplus(self, found: Found, source: str, wanted: int) -> tuple[tuple[str, ...], int, Golden | None]:
         """What must go, how many are missing, and the golden that they are to be of."""

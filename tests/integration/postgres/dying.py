@@ -33,7 +33,7 @@ def main() -> None:
         script = Path(told["sanitise"]) if told.get("sanitise") else None
         goldens.refresh(Source("shop", url=told["url"], sanitise=script))
     elif told["operation"] == "spares":
-        PostgresSpares(server, names, checkpoint=checkpoint).refill("shop", Terms(spares=2))
+        PostgresSpares(server, names, checkpoint=checkpoint).refill("shop", Terms(spares=told.get("spares", 2)))
     elif told["operation"] == "snapshot":
         clones.snapshot(namespace, "shop", "x")
     elif told["operation"] == "restore":

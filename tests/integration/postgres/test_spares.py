@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from pgworld import ONE, TWO, World
+from pgworld import ONE, TWO, World, until
 from test_crash import dies, only_the_golden_is_left
 
 from cx.adapters.postgres import spares as module
@@ -167,3 +167,51 @@ def test_a_golden_that_is_too_old_is_not_cloned(fresh: World, shop_golden: str) 
         fresh.clones.clone(ONE, "shop", Terms(max_age_s=24 * 3600))
     assert fresh.clones.observe_all() == ()
     fresh.clones.clone(ONE, "shop", Terms(max_age_s=26 * 3600))
+
+
+# --- what nobody will take
+
+
+def test_orphaned_spares_are_known_and_go(fresh: World, spares: PostgresSpares, shop_golden: str) -> None:
+    """Of a source that is no longer configured, half-made, more than wanted; not those that are wanted."""
+    wanted = {"shop": TERMS}
+    spares.refill("shop", TERMS)
+    made = {one.database for one in spares.list()}
+    assert spares.leftovers(wanted) == ()
+    dies(fresh, "spares", "spare:copied", spares=3)
+    until(lambda: spares.leftovers(wanted) != ())  # its server process notices that it is gone, and lets go
+    (half,) = spares.leftovers(wanted)
+    assert half not in made
+    assert set(spares.leftovers({})) == made | {half}
+    assert len(spares.leftovers({"shop": Terms(spares=1)})) == 2
+    assert spares.refill("shop", Terms(spares=3), make=False) == 0
+    assert {one.database for one in spares.list()} == made
+    assert spares.leftovers(wanted) == ()
+
+
+def test_spares_of_a_golden_that_is_gone_are_orphans(fresh: World, spares: PostgresSpares, shop: Source) -> None:
+    spares.refill("shop", TERMS)
+    before = {one.database for one in spares.list()}
+    fresh.goldens.drop("shop")
+    assert set(spares.leftovers({"shop": TERMS})) == before
+    assert spares.refill("shop", TERMS) == 0
+    assert spares.list() == ()
+    fresh.goldens.refresh(shop)
+
+
+def test_what_somebody_makes_now_is_no_orphan(fresh: World, spares: PostgresSpares) -> None:
+    with spares.borrowed("shop", TERMS):
+        assert spares.sources() == {"shop"}
+        assert spares.leftovers({}) == ()
+    assert spares.sources() == frozenset()
+
+
+def test_a_half_made_golden_is_known_and_goes(fresh: World, shop: Source, shop_golden: str) -> None:
+    dies(fresh, "refresh", "refresh:restored", url=shop.url)
+    until(lambda: fresh.goldens.leftovers() != ())
+    ((source, database),) = fresh.goldens.leftovers()
+    assert (source, database != shop_golden) == ("shop", True)
+    fresh.goldens.tidy("shop")
+    assert fresh.goldens.leftovers() == ()
+    assert only_the_golden_is_left(fresh)
+    assert fresh.engine_leftovers() == []

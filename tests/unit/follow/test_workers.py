@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from following import SHOP, World, pr, sha
 
+from cx.errors import NotFound
 from cx.follow.workers import Workers
 from cx.model.pulls import Phase
 
@@ -150,3 +151,18 @@ def test_the_timer_makes_up_for_every_lost_delivery(world):
     world.change(1, open=False)
     until(lambda: world.phase(1) is Phase.REMOVED)
     assert world.place(1) is None
+
+
+def test_housekeeping_comes_with_each_comparison_and_stops_nothing(world):
+    kept = []
+
+    def housekeep() -> None:
+        kept.append(1)
+        raise (NotFound("the database server is away") if len(kept) % 2 else RuntimeError("a defect"))
+
+    world.workers.sync_s = 0.01
+    world.workers.housekeep = housekeep
+    world.gate.open.set()
+    world.push(1, 1)
+    world.begin()
+    until(lambda: len(kept) > 2 and world.phase(1) is Phase.READY)
