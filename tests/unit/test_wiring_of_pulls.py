@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cx.errors import Invalid
-from cx.model.names import Namespace
 from cx.redaction import Redactor
 from cx.settings import load
 from cx.wiring import Host
@@ -48,18 +46,6 @@ def test_what_a_fork_is_given(tmp_path, origin, fork_data, databases, granted):
     given = host(tmp_path, TEXT + f"fork_data = {str(fork_data).lower()}\n")
     assert list(given._settings_for(origin).databases) == databases
     assert given._granted(origin) == granted
-
-
-def test_a_fork_that_asks_for_data_is_told_why_it_gets_none(tmp_path):
-    project = tmp_path / "shop"
-    project.mkdir()
-    (project / "Dockerfile").write_text("FROM scratch\nEXPOSE 80\n")
-    (project / "cx.toml").write_text('[databases.app]\nmode = "clone"\n')
-    given = host(tmp_path)
-    source = replace(given.read_source(project), origin="fork-of:acme/shop")
-    with pytest.raises(Invalid, match="is not for forks: this host gives them no data"):
-        given.want(Namespace("preview-1"), source, environment="preview", values={}, reset_data=False)
-    assert given.store.desired(Namespace("preview-1")) is None
 
 
 def test_a_jobs_environment_holds_no_secret():

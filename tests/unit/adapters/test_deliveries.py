@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,28 +197,3 @@ def test_old_deliveries_are_swept_and_open_questions_are_not(queue: Deliveries, 
     queue.accept(Delivery("new", "ping"))
     assert (queue.seen("old"), queue.seen("new")) == (0, 1)
     assert queue.unanswered(PR_7) == [old[1]]
-
-
-def test_what_was_accepted_survives_kill_9(tmp_path: Path) -> None:
-    program = """
-import os, pathlib, sys
-from cx.adapters.sqlite import Database
-from cx.adapters.sqlite.deliveries import Deliveries, Delivery
-from cx.model.pulls import PullId
-queue = Deliveries(Database(pathlib.Path(sys.argv[1])))
-for number in range(1, 10**6):
-    queue.accept(Delivery(f"d-{number}", "pull_request", "opened", (PullId("acme/shop", number),)))
-    os.write(1, b"%d\\n" % number)
-"""
-    path = tmp_path / "cx.db"
-    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE) as writer:
-        assert writer.stdout
-        for line in writer.stdout:
-            if int(line) >= 50:
-                break
-        os.kill(writer.pid, signal.SIGKILL)
-        acknowledged = [int(line) for line in writer.stdout.read().split()] or [50]
-    queue = Deliveries(Database(path))
-    assert len(queue.waiting()) >= max(acknowledged)
-    assert [one.number for one in queue.waiting()[:50]] == list(range(1, 51))
-    queue.database.close()

@@ -130,4 +130,4 @@ def test_the_committed_document_is_that_of_the_code() -> None:
     path, made = ROOT / "docs" / "openapi.json", json.dumps(document(), indent=2) + "\n"
     if os.environ.get("CX_UPDATE_GOLDEN"):
         path.write_text(made)
-    assert path.read_text() == made, "CX_UPDATE_GOLDEN=1 pytest tests/unit/web/test_api.py updates it"
+    assert path.read_text() == made, "CX_UPDATE_GOLDEN=1 pytest tests/component/web/test_api_in_memory.py updates it"

@@ -1,0 +1,80 @@
+"""The program itself: what it imports, and the code with which it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cx.adapters.sqlite import Database, Store
+from cx.cli.start import OVERVIEW
+
+HEAVY = ("docker", "psycopg", "jinja2", "rich", "yaml", "requests", "hypothesis")
+COMMANDS = (
+    "deploy", "delete", "list", "show", "logs", "exec", "open", "events", "prune",
+    "up", "down", "doctor", "config", "db",
+)  # fmt: skip
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host with a state of its own, and no engine."""
+    (tmp_path / "host.toml").touch()
+    monkeypatch.setenv("CX_CONFIG", str(tmp_path / "host.toml"))
+    monkeypatch.setenv("CX_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    return tmp_path
+
+
+def program(*argv: str, code: str = "") -> subprocess.CompletedProcess[str]:
+    start = ["-c", code] if code else ["-m", "cx"]
+    return subprocess.run([sys.executable, *start, *argv], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy(host: Path) -> None:
+    code = f"""
+import sys
+sys.argv = ["cx", "--help"]
+from cx.cli import main
+def leave(code):
+    print("heavy:", [name for name in {HEAVY} if name in sys.modules])
+main._leave = leave
+try:
+    main.main()
+except SystemExit as left:
+    leave(left.code)
+"""
+    said = program(code=code)
+    assert said.stdout.splitlines()[-1] == "heavy: []"
+    listed = {line.split()[0] for line in said.stdout.partition("Commands:")[2].splitlines() if line.startswith("  ")}
+    assert listed >= set(COMMANDS)
+
+
+def test_the_program_ends_with_the_code_of_its_error(host: Path) -> None:
+    said = program("show", "Bad")
+    assert said.returncode == 2
+    assert said.stdout == ""
+    assert said.stderr.startswith("cx: namespace: Bad: ")
+    assert len(said.stderr.splitlines()) == 1
+
+
+def test_it_is_there_at_once() -> None:
+    script = "import sys; sys.argv = ['cx', '--help']\nimport cx.cli.start as s; s.main(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(OVERVIEW)
+    assert "typer" not in done.stdout.removeprefix(OVERVIEW).split()
+
+
+def test_a_ref_that_is_not_there(host: Path) -> None:
+    """git is asked for it."""
+    (host / "app").mkdir()
+    (host / "app" / "Dockerfile").write_text("FROM scratch\n")
+    said = program("deploy", str(host / "app"), "--namespace", "preview-1", "--ref=nosuch")
+    assert said.returncode == 2
+    (line,) = said.stderr.splitlines()
+    assert line.startswith("cx: --ref: ")
+    store = Store(Database(host / "state" / "cx.db"))
+    assert store.all_desired() == []
+    store.database.close()

@@ -1,0 +1,31 @@
+"""A fork that asks for data is refused before anything is written down. Reading its source takes git and Compose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cx.errors import Invalid
+from cx.model.names import Namespace
+from cx.settings import load
+from cx.wiring import Host
+
+TEXT = """
+[databases.app]
+source = "postgresql://reader:pro-duc-tion@db/app"
+[github.repositories."Acme/Shop"]
+"""
+
+
+def test_a_fork_that_asks_for_data_is_told_why_it_gets_none(tmp_path):
+    project = tmp_path / "shop"
+    project.mkdir()
+    (project / "Dockerfile").write_text("FROM scratch\nEXPOSE 80\n")
+    (project / "cx.toml").write_text('[databases.app]\nmode = "clone"\n')
+    (tmp_path / "host.toml").write_text(f'state_dir = "{tmp_path / "state"}"\n' + TEXT)
+    given = Host(load(tmp_path / "host.toml", {}))
+    source = replace(given.read_source(project), origin="fork-of:acme/shop")
+    with pytest.raises(Invalid, match="is not for forks: this host gives them no data"):
+        given.want(Namespace("preview-1"), source, environment="preview", values={}, reset_data=False)
+    assert given.store.desired(Namespace("preview-1")) is None
