@@ -293,13 +293,14 @@ class _Look:
     def _ready(self, pull: Pull, known: Known, standing: Standing) -> Turn:
         phase = Phase.SLEEPING if standing.asleep else Phase.READY
         report = _with_standing(self._report(pull, known, phase), standing)
-        turn = self._tell(known, replace(report, took_s=standing.took_s))
+        turn = self._tell(known, replace(report, took_s=standing.took_s, release_s=standing.release_s))
         self._answer("done")
         return turn
 
     def _failed(self, pull: Pull, known: Known, failure: Failure, standing: Standing) -> Report:
         report = self._report(pull, known, Phase.FAILED, step=failure.step, message=failure.message)
-        return _with_standing(replace(report, remedy=failure.remedy, log=failure.log), standing)
+        told = replace(report, remedy=failure.remedy, log=failure.log, release_s=standing.release_s)
+        return _with_standing(told, standing)
 
     # --- telling
     def _report(self, pull: Pull, known: Known, phase: Phase, *, step: str = "", message: str = "") -> Report:

@@ -188,7 +188,8 @@ class Order:
 @dataclass(frozen=True)
 class Standing:
     """What there is of a namespace. `ready`: what was ordered is what answers (or sleeps), and nothing else is there;
-    `serving` is the commit that answers ("": none). `basis` as in Failure."""
+    `serving` is the commit that answers ("": none). `basis` as in Failure.
+    `release_s`: how long the release command ran for what answers; for an attempt that failed, for that one."""
 
     ready: bool
     basis: str
@@ -197,6 +198,7 @@ class Standing:
     services: tuple[ServiceShown, ...] = ()
     databases: tuple[DatabaseShown, ...] = ()
     took_s: float | None = None
+    release_s: float | None = None
 
 
 @dataclass(frozen=True)

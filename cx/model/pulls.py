@@ -74,8 +74,9 @@ class Report:
     """What a pull request should show now, whole: whoever announces it finds out what of it is new.
 
     `head` is the commit that it is about; `serving` the one that answers meanwhile ("" when none does).
-    `position` counts from 1 in the queue. `took_s` is the time of the deployment, in seconds. `step`, `message`,
-    `remedy` and `log` are of a failure; secrets are masked in them already. `notes` answer commands.
+    `position` counts from 1 in the queue. `took_s` is the time of the deployment, `release_s` that of its release
+    command (None where none ran), in seconds. `step`, `message`, `remedy` and `log` are of a failure; secrets are
+    masked in them already. `notes` answer commands.
     """
 
     pull: PullId
@@ -87,6 +88,7 @@ class Report:
     services: tuple[ServiceShown, ...] = ()
     databases: tuple[DatabaseShown, ...] = ()
     took_s: float | None = None
+    release_s: float | None = None
     step: str = ""
     message: str = ""
     remedy: str = ""

@@ -242,9 +242,12 @@ class Host(Adapters):
                 raise short
         return made
 
-    def refill_later(self) -> None:
-        """As `refill`, by a process of its own, which nobody waits for and which may die at any moment."""
-        if not any(one.spares for one in self.terms.values()) and not self.spares.sources():
+    def refill_later(self, *, unwanted: bool = False) -> None:
+        """As `refill`, by a process of its own, which nobody waits for and which may die at any moment.
+
+        Where no spares are wanted it begins only with `unwanted`: some may be left of before.
+        """
+        if not self.terms or not (unwanted or any(one.spares for one in self.terms.values())):
             return
         environment = {key: value for key, value in os.environ.items() if key != "CX_TEST_DIE_AT"}
         argv = ["nice", sys.executable, "-m", "cx", "db", "spares"]

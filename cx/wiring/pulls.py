@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from cx.adapters.git.fetching import Fetching, Limits, Remote
 from cx.adapters.jobs import Jobs
+from cx.adapters.sqlite import Deployment
 from cx.adapters.sqlite.deliveries import Deliveries
 from cx.adapters.sqlite.pulls import PullsTable
 from cx.errors import CxError, NotFound
@@ -23,7 +24,7 @@ from cx.follow.telling import Telling
 from cx.follow.workers import Workers
 from cx.model.names import Namespace, shown
 from cx.model.pulls import DatabaseShown, Pull, PullId, ServiceShown
-from cx.model.state import Observed
+from cx.model.state import Do, Observed
 from cx.plan import settled
 from cx.redaction import Redactor
 from cx.schema import Secret, alternatives, leaves, unwrapped
@@ -112,7 +113,7 @@ def open_following(
         stopped=stopping.is_set,
     )
     workers = Workers(follower, settings.at_once, sorted(settings.rules), float(settings.sync_s))
-    workers.housekeep = host.refill_later
+    workers.housekeep = partial(host.refill_later, unwanted=True)
     yield Following(host, follower, workers, stopping)
 
 
@@ -232,7 +233,24 @@ class HostPreviews:
         if wish and wish.present and seen.route == wish.revision:
             serving = wish.commit
         asleep = bool(wish and wish.asleep)
-        return Standing(ready, basis, asleep, serving, self._services(namespace, seen), _databases(seen), took_s)
+        services, databases = self._services(namespace, seen), _databases(seen)
+        release_s = self._release_s(namespace, deployments, seen.route, order.commit)
+        return Standing(ready, basis, asleep, serving, services, databases, took_s, release_s)
+
+    def _release_s(
+        self, namespace: Namespace, deployments: Sequence[Deployment], route: str, commit: str
+    ) -> float | None:
+        """Of the attempt at `commit` that failed just now; else of the last one for the revision that serves."""
+        newest = next(iter(deployments), None)
+        if newest and newest.version == commit[:8] and newest.revision != route:
+            wanted = [newest.id]
+        else:
+            wanted = [one.id for one in deployments if one.revision == route]
+        took: dict[int, float] = {}
+        for taken in self.host.store.steps(namespace):
+            if taken.step.partition(" ")[0] == Do.RELEASE:
+                took[taken.deployment] = took.get(taken.deployment, 0.0) + taken.duration_s
+        return next((took[one] for one in wanted if one in took), None)
 
     def _services(self, namespace: Namespace, seen: Observed) -> tuple[ServiceShown, ...]:
         settings = self.host.settings

@@ -59,12 +59,15 @@ class Team:
     def there(self) -> Repository:
         return self.github.repository(REPOSITORY)
 
-    def push(self, number: int, version: str, *, slow: bool = False, fork: bool = False) -> str:
+    def push(self, number: int, version: str, *, slow: bool = False, fork: bool = False, release: str = "") -> str:
         """A new head of the pull request that answers with `version`; GitHub knows it."""
         text = (self.project.folder / "app.py").read_text()
         self.project.write("app.py", re.sub(r'VERSION = ".*"', f'VERSION = "{version}"', text))
         plain = (self.project.folder / "Dockerfile").read_text().replace(SLOW, "")
         self.project.write("Dockerfile", plain.replace("EXPOSE", SLOW + "EXPOSE") if slow else plain)
+        if release:
+            command = json.dumps(["sh", "-c", release])
+            self.project.write("cx.toml", f'release = {command}\n[services.app]\nbuild = "."\nport = 8000\n')
         sha = self.project.commit()
         ref = f"{sha}:refs/pull/{number}/head"
         subprocess.run(["git", "-C", str(self.project.folder), "push", "-qf", str(self.bare), ref], check=True)
@@ -294,11 +297,20 @@ def test_a_pull_requests_life(team: Team) -> None:
     # Closed while nobody listens, its delivery lost, another one opened: the comparison at the start sees both.
     assert team.stop() == 0
     team.github.close(REPOSITORY, 7)
-    eight = team.push(8, "eight")
+    eight = team.push(8, "eight", release="echo migrated")
     team.start()
     team.until_shown(7, "is removed")
     team.until_shown(8, "is ready", eight)
+    assert re.search(r"· release command [0-9.]+ s", team.shown(8))
+    assert "release command" not in team.shown(7)
     assert team.cx.observe("preview-7").leftovers() == []
+    assert team.answer(8) == f"eight {GREETING}"
+    nine = team.push(8, "nine", release="echo no such column >&2; exit 4")
+    team.deliver(8)
+    team.until_shown(8, "failed at `release`", nine)
+    said = team.shown(8)
+    assert re.search(r"failed · release command [0-9.]+ s", said)
+    assert "no such column" in said
     assert team.answer(8) == f"eight {GREETING}"
     team.github.close(REPOSITORY, 8)
     team.deliver(8, "closed")

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cx.adapters.sqlite import StepTaken
 from cx.errors import Invalid
+from cx.model.names import Namespace
+from cx.model.state import Desired
 from cx.redaction import Redactor
 from cx.settings import load
 from cx.wiring import Host
@@ -74,3 +77,33 @@ def test_every_secret_of_the_host_is_taken_out(tmp_path, monkeypatch):
 def test_a_variable_that_is_not_set_is_told(tmp_path):
     with pytest.raises(Invalid, match="CX_NO_SUCH_VARIABLE"):
         HostPreviews(host(tmp_path)).values("acme/shop")
+
+
+def test_the_time_of_the_release_command(tmp_path):
+    """Of the attempt that failed just now where it came that far; else of what serves."""
+    given = host(tmp_path)
+    previews, namespace = HostPreviews(given), Namespace("preview-1")
+
+    def attempt(commit: str, **steps: float) -> str:
+        wish = Desired(namespace, True, "shop", "github:acme/shop", commit, commit, False, "preview", {}, "")
+        identity = given.store.begin(wish, 1.0)
+        for step, took_s in steps.items():
+            given.store.step(StepTaken(identity, step.replace("_", " "), 1.0, took_s, "done"))
+        given.store.end(identity, 2.0, "ready" if "publish" in steps else "failed")
+        return wish.revision
+
+    def shown(route: str, commit: str) -> float | None:
+        return previews._release_s(namespace, given.store.deployments(namespace), route, commit)
+
+    one, two = "1" * 40, "2" * 40
+    assert shown("", one) is None
+    route = attempt(one, build_app=5.0, release=1.5, publish=0.1)
+    assert shown(route, one) == 1.5
+    attempt(one, wake=0.2, publish=0.1)
+    assert shown(route, one) == 1.5
+    attempt(two, build_app=5.0)
+    assert shown(route, two) is None
+    attempt(two, build_app=5.0, release=3.5)
+    assert shown(route, two) == 3.5
+    assert shown(route, one) == 1.5
+    given.close()

@@ -53,6 +53,7 @@ def _rendered(source: str, report: Report, room: int) -> str:
         "phase": report.phase.value,
         "pull": str(report.pull),
         "took": _lasting(report.took_s),
+        "release": _lasting(report.release_s),
         "message": _cut(report.message, 2000),
         "remedy": _cut(report.remedy, 500),
         "log": _last(report.log, room),

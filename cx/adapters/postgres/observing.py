@@ -16,9 +16,10 @@ from cx.adapters.postgres.values import Golden, ObservedClone, Snapshot, Spare
 from cx.errors import Invalid
 from cx.model.names import Names, Namespace, check_database
 
-# One query and one answer: this is asked in the time that a deployment takes.
+# One query and one answer: this is asked in the time that a deployment takes. A database whose drop was cut has the
+# limit -2: all that can be done with it is to drop it, so that it is taken for half-made, whatever its comment says.
 _LOOK = (
-    "SELECT true, datname, shobj_description(oid, 'pg_database'), datallowconn AND datconnlimit <> -2"
+    "SELECT true, datname, CASE WHEN datconnlimit <> -2 THEN shobj_description(oid, 'pg_database') END, datallowconn"
     " FROM pg_database WHERE {database} UNION ALL"
     " SELECT false, rolname, shobj_description(oid, 'pg_authid'), false FROM pg_roles WHERE {role}"
 )

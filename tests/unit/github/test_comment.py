@@ -45,7 +45,11 @@ REPORTS = {
             "`/cx delete` is for people who may write to this repository",
         ),
     ),
+    "ready-with-a-release-command": replace(READY, release_s=1.26),
     "failed": FAILED,
+    "failed-at-its-release-command": replace(
+        FAILED, step="release", message="the release command ended with status 4", release_s=2.5, log=("no column x",)
+    ),
     "failed-at-first": replace(FAILED, serving="", services=(), databases=(), step="", remedy="", log=("alone",)),
     "sleeping": replace(READY, phase=Phase.SLEEPING, took_s=None),
     "removed": replace(PLAIN, phase=Phase.REMOVED),
