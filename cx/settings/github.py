@@ -50,6 +50,17 @@ def is_fetch_url(text: str) -> None:
         raise ValueError(f"should be an https:// URL, is {shown(text)}")
 
 
+def is_submodule(text: str) -> None:
+    if "@" in text:
+        raise ValueError("should hold no user and no password, as in owner/name (not shown here)")
+    if ".." in text or not re.fullmatch(
+        r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/([A-Za-z0-9._-]{1,100}|\*)"
+        r"|((https|http|file)://[A-Za-z0-9.:\[\]-]*)?(/[A-Za-z0-9._~+-]+)+(/\*)?|https://[A-Za-z0-9.:\[\]-]+/\*",
+        text,
+    ):
+        raise ValueError(f"should be owner/name, owner/* or an https:// URL, is {shown(text)}")
+
+
 def is_api_url(text: str) -> None:
     if not re.fullmatch(r"https://[A-Za-z0-9.:-]+(/[A-Za-z0-9._/-]*)?", text) and not re.fullmatch(
         r"http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/[A-Za-z0-9._/-]*)?", text
@@ -104,6 +115,18 @@ class Repository(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     comment_template: Annotated[
         Path | None, Meta(description="A Jinja template for the comment, instead of `templates/comment.md.j2`.")
     ] = None
+    submodules: Annotated[
+        list[Annotated[str, Rule(is_submodule)]],
+        Meta(
+            description="Which repositories may come along as submodules: `owner/name` or `owner/*` on the same "
+            "server, an `https://` URL, or one that ends with `/*`. Empty: submodules stay empty folders. A pull "
+            "request chooses among these, and what it chooses is read with the token (not for a fork): list none "
+            "that its authors may not see."
+        ),
+    ] = []
+    lfs: Annotated[
+        bool, Meta(description="Files in Git LFS are fetched. Otherwise their pointers stay what they are.")
+    ] = False
     url: Annotated[
         str | None,
         Meta(description="Where to fetch it from instead of GitHub. A path or `file://` needs `allow_local`."),
@@ -162,6 +185,12 @@ class GitHub(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for name, rules in self.repositories.items():
             if rules.url and not rules.url.startswith("https://") and not self.allow_local:
                 raise Wrong(f"repositories.{name}.url", "should be an https:// URL", "or set github.allow_local = true")
+            if any(re.match("/|file:|http:", one) for one in rules.submodules) and not self.allow_local:
+                raise Wrong(
+                    f"repositories.{name}.submodules",
+                    "should hold https:// URLs, owner/name or owner/*",
+                    "or set github.allow_local = true",
+                )
         if len(self.repositories) > 1 and "{repo}" not in self.template:
             raise Wrong(
                 "namespace",

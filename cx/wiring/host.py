@@ -197,7 +197,7 @@ class Host(Adapters):
             key: value["value"]
             for key, value in host_settings.settings_document(self.settings).items()
             if key.startswith(("domain", "hostname", "router.", "limits.", "pooler.", "projects.", "databases."))
-            or key.endswith(".fork_data")
+            or key.endswith((".fork_data", ".submodules", ".lfs"))
         }
         return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:12]
 

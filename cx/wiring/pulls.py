@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 
@@ -29,7 +29,7 @@ from cx.plan import settled
 from cx.redaction import Redactor
 from cx.schema import Secret, alternatives, leaves, unwrapped
 from cx.settings import HostFile
-from cx.wiring.host import WAIT_S, Host
+from cx.wiring.host import Host
 
 # What a job's process needs of our environment; no secret is among it (law 8).
 PASSED_ON = frozenset(
@@ -183,14 +183,15 @@ class PullFetcher:
     forge: Forge
 
     def fetch(self, pull: Pull, cancelled: Callable[[], bool]) -> tuple[str, str]:
-        remote = self._remote(pull.id.repository, credentials=True)
-        with self.host.lock(f"project-{remote.project}", "fetch a pull request", wait_s=WAIT_S):
-            return remote.project, self._fetching.fetch(remote, pull.id.number, pull.head, cancelled)
+        remote = self.remote(pull)
+        return remote.project, self._fetching.fetch(remote, pull.id.number, pull.head, cancelled)
+
+    def remote(self, pull: Pull) -> Remote:
+        """Where it is fetched from, and what may come along."""
+        return replace(self._remote(pull.id.repository, credentials=True), trusted=not pull.fork)
 
     def forget(self, pull: PullId) -> None:
-        remote = self._remote(pull.repository, credentials=False)
-        with self.host.lock(f"project-{remote.project}", "forget a pull request", wait_s=WAIT_S):
-            self._fetching.forget(remote, pull.number)
+        self._fetching.forget(self._remote(pull.repository, credentials=False), pull.number)
 
     @cached_property
     def _fetching(self) -> Fetching:
@@ -200,10 +201,10 @@ class PullFetcher:
 
     def _remote(self, repository: str, *, credentials: bool) -> Remote:
         given = self.host.settings.github
-        own = given.rules[repository].url
-        url = own or self.forge.fetch_url(repository)
+        rules = given.rules[repository]
+        url = rules.url or self.forge.fetch_url(repository)
         known = self.forge.credentials(repository) if credentials and url.startswith("https://") else None
-        return Remote(repository, url, known, given.allow_local)
+        return Remote(repository, url, known, given.allow_local, tuple(rules.submodules), rules.lfs)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cx.adapters.git.fetching import Fetching, Limits, Remote, run_of
+from cx.adapters.git.incoming import incoming, using
+from cx.adapters.git.running import Limits, Remote, Runner, never
 from cx.adapters.git.sources import SHA, Source, Sources
+from cx.adapters.git.whole import listed
 from cx.errors import Invalid, NotFound, Retryable
 from cx.model.names import Namespace, shown
 
@@ -25,17 +27,19 @@ def project_of(namespace: Namespace) -> str:
 
 def receive(sources: Sources, limits: Limits, namespace: Namespace, bundle: Path) -> str:
     """The tree in the bundle is in the namespace's mirror. The caller holds the mirror's lock. Raises Invalid."""
-    mirror = sources.mirror(project_of(namespace))
-    run = run_of(Remote("the upload", str(bundle), local=True), mirror, limits)
-    try:
-        run(
-            "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-gc", "--no-write-fetch-head",
-            "--force", str(bundle), f"{PACKED}:{KEPT}",
-        )  # fmt: skip
-        tree = run("rev-parse", "--verify", f"{KEPT}^{{tree}}").strip()
-    except Retryable as exc:
-        raise Invalid("the upload", "", f"is not a git bundle with {PACKED} ({exc.what})") from exc
-    Fetching(sources, limits).count(run, tree)
+    remote = Remote("the upload", str(bundle), local=True)
+    with using(sources, project_of(namespace), never) as mirror, incoming(mirror) as new:
+        run = Runner(new.folder, remote.repository, limits)
+        try:
+            run(
+                "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-gc", "--no-write-fetch-head",
+                "--force", str(bundle), f"{PACKED}:{KEPT}", remote=remote,
+            )  # fmt: skip
+            tree = run("rev-parse", "--verify", f"{KEPT}^{{tree}}").strip()
+        except Retryable as exc:
+            raise Invalid("the upload", "", f"is not a git bundle with {PACKED} ({exc.what})") from exc
+        listed(run, tree)
+        new.settle(run, {KEPT: run("rev-parse", "--verify", f"{KEPT}^{{commit}}").strip()})
     return tree
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,200}")
 TIMEOUT_S = 300
 MAX_FILES = 200_000
 MAX_BYTES = 2 << 30
+ATTRIBUTES = "* -text -filter -ident -export-subst -working-tree-encoding\n"
 
 
 @dataclass(frozen=True)
@@ -140,12 +142,26 @@ class Sources:
         """The project's bare repository, made when it is not there."""
         mirror = self.folder / "git" / f"{project}.git"
         if not (mirror / "HEAD").is_file():
-            mirror.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._git(mirror, "init", "--quiet", "--bare")
-            (mirror / "info" / "attributes").write_text("* -text -filter -ident -export-subst -working-tree-encoding\n")
+            mirror.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryDirectory(prefix="new-", dir=mirror.parent) as folder:
+                new = Path(folder) / "mirror"
+                new.mkdir(mode=0o700)
+                self._git(new, "init", "--quiet", "--bare")
+                (new / "info" / "attributes").write_text(ATTRIBUTES)
+                self._put(new, mirror)
         return mirror
 
     # --- parts
+    @staticmethod
+    def _put(new: Path, mirror: Path) -> None:
+        """The new mirror is there, unless somebody else was quicker; what a crash left of one is gone."""
+        try:
+            new.rename(mirror)
+        except OSError:
+            if not (mirror / "HEAD").is_file():
+                mirror.rename(new.parent / "left")
+                new.rename(mirror)
+
     def _added(self, mirror: Path, path: Path) -> str:
         environment = {"GIT_WORK_TREE": str(path), "GIT_INDEX_FILE": str(mirror / "cx-index")}
         # A crash may have left its lock; the project's own lock (flock) says that nobody else is in here.

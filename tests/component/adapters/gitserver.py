@@ -1,14 +1,17 @@
-"""A repository with pull requests, and git's own HTTP server before it that asks for a password."""
+"""A repository with pull requests, and git's own HTTP server before it that asks for a password. It has large files."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import os
 import subprocess
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 IDENTITY = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
 
@@ -16,8 +19,9 @@ IDENTITY = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit
 class Origin:
     """A bare repository as GitHub has them: `push` makes a commit the head of a pull request."""
 
-    def __init__(self, folder: Path) -> None:
-        self.bare, self.work = folder / "origin.git", folder / "work"
+    def __init__(self, folder: Path, name: str = "origin") -> None:
+        folder.mkdir(exist_ok=True)
+        self.bare, self.work = folder / f"{name}.git", folder / ("work" if name == "origin" else f"{name}-work")
         self._run(folder, "init", "--quiet", "--bare", str(self.bare))
         self._run(folder, "init", "--quiet", "--initial-branch=main", str(self.work))
         self.commit({"README": "hello\n"})
@@ -40,6 +44,14 @@ class Origin:
         self.git("push", "--quiet", "--force", str(self.bare), f"{sha}:refs/pull/{number}/head")
         return self.git("rev-parse", sha)
 
+    def module(self, path: str, url: str, sha: str, *, name: str = "") -> None:
+        """The next commit has a submodule."""
+        self.git("update-index", "--add", "--cacheinfo", f"160000,{sha},{path}")
+        with (self.work / ".gitmodules").open("a") as file:
+            file.write(f'[submodule "{name or path}"]\n\tpath = {path}\n\turl = {url}\n')
+        self.git("add", ".gitmodules")
+        self.git("commit", "--quiet", "-m", "a submodule")
+
     @staticmethod
     def _run(cwd: Path, *argv: str) -> str:
         env = {"PATH": os.environ["PATH"], "HOME": str(cwd), "GIT_CONFIG_NOSYSTEM": "1"}
@@ -47,10 +59,24 @@ class Origin:
         return done.stdout.strip()
 
 
+def pointer(content: bytes, size: int | None = None) -> tuple[str, str]:
+    """The pointer to a large file, and its oid."""
+    oid = hashlib.sha256(content).hexdigest()
+    length = len(content) if size is None else size
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {length}\n", oid
+
+
 class HttpOrigin:
-    """`git http-backend` on loopback. `seen` is called in each request."""
+    """`git http-backend` on loopback; the repositories in `public` ask for no password. `seen` is called in each
+    request. `large` are files in LFS by oid, served by `large_at` (another server; "": this one); `distort` changes the
+    batch API's answer."""
 
     def __init__(self, folder: Path, user: str, password: str, seen: Callable[[], None] = lambda: None) -> None:
+        self.public: set[str] = set()
+        self.before: Callable[[str], object] = lambda path: None
+        self.large: dict[str, bytes] = {}
+        self.large_at = ""
+        self.distort: Callable[[dict[str, Any]], Any] = lambda answer: answer
         expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         backend = Path(subprocess.check_output(["git", "--exec-path"], text=True).strip()) / "git-http-backend"
         self.elsewhere = ""
@@ -61,12 +87,16 @@ class HttpOrigin:
             def do_GET(self) -> None:
                 given = self.headers.get("Authorization", "")
                 origin.requests.append((self.path, given))
+                origin.before(self.path)
                 if origin.elsewhere:
                     self.send_response(302)
                     self.send_header("Location", origin.elsewhere + self.path)
                     self.end_headers()
                     return
-                if given != expected:
+                if self.path.startswith("/large/"):
+                    self.answer(200, origin.large.get(self.path[7:], b""))
+                    return
+                if given != expected and self.path.split("/")[1] not in origin.public:
                     self.send_response(401)
                     self.send_header("WWW-Authenticate", 'Basic realm="x"')
                     self.send_header("Content-Length", "0")
@@ -75,6 +105,9 @@ class HttpOrigin:
                 seen()
                 path, _, query = self.path.partition("?")
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                if path.endswith("/info/lfs/objects/batch"):
+                    self.answer(200, json.dumps(origin.distort(self.batch(json.loads(body)))).encode())
+                    return
                 env = {
                     "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(folder), "GIT_HTTP_EXPORT_ALL": "1",
                     "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command,
@@ -83,7 +116,7 @@ class HttpOrigin:
                     "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
                     "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
                 }  # fmt: skip
-                done = subprocess.run([str(backend)], input=body, env=env, capture_output=True, check=True)
+                done = subprocess.run([str(backend)], input=body, env=env, capture_output=True, check=False)
                 head, _, rest = done.stdout.partition(b"\r\n\r\n")
                 headers = [line.split(": ", 1) for line in head.decode().split("\r\n")]
                 self.send_response(int(next((v for k, v in headers if k == "Status"), "200").split()[0]))
@@ -95,6 +128,22 @@ class HttpOrigin:
                 self.wfile.write(rest)
 
             do_POST = do_GET
+
+            def batch(self, asked: dict[str, Any]) -> dict[str, Any]:
+                there = []
+                for one in asked["objects"]:
+                    if one["oid"] in origin.large:
+                        href = f"{origin.large_at or origin.url}/large/{one['oid']}"
+                        there.append({**one, "actions": {"download": {"href": href, "header": {"X-Signed": "yes"}}}})
+                    else:
+                        there.append({**one, "error": {"code": 404, "message": "Object does not exist"}})
+                return {"transfer": "basic", "objects": there}
+
+            def answer(self, status: int, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 pass

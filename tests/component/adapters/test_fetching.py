@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from gitserver import HttpOrigin, Origin
 
 from cx.adapters.git import Sources
 from cx.adapters.git.fetching import Fetching, Limits, Remote
+from cx.adapters.git.incoming import alone
 from cx.errors import Refused, Retryable, Terminal
 from cx.follow import Cancelled, Credentials, Moved
 from cx.model.names import Namespace
@@ -105,12 +108,72 @@ def test_too_much_to_fetch_is_ended(fetching, remote, origin):
     fetching.fetch(remote, 8, origin.push(8, sha="HEAD~1"))
 
 
-@pytest.mark.parametrize("left", ["shallow.lock", "refs/cx/pulls/7.lock", "objects/pack/tmp_pack_x"])
-def test_what_a_killed_fetch_has_left_is_in_nobodys_way(fetching, remote, origin, left):
+def test_what_a_killed_fetch_has_left_is_in_nobodys_way(fetching, remote, origin):
     fetching.fetch(remote, 8, origin.push(8, {"app.py": "x"}))
-    (mirror(fetching, remote) / left).write_text("")
+    there = mirror(fetching, remote)
+    (there / "refs" / "cx" / "pulls" / "7.lock").write_text("")
+    left = there / "incoming" / "0123456789abcdef"
+    (left / "objects" / "pack").mkdir(parents=True)
+    (left / "objects" / "pack" / "tmp_pack_x").write_text("")
+    left.with_suffix(".lock").write_text("")
     fetching.fetch(remote, 7, origin.push(7, {"app.py": "y"}))
-    assert not (mirror(fetching, remote) / left).exists()
+    assert list((there / "incoming").iterdir()) == []
+    assert list(there.rglob("*.lock")) == []
+
+
+def test_nothing_stays_of_a_fetch_that_was_ended(fetching, remote, origin):
+    fetching.fetch(remote, 8, origin.push(8, {"app.py": "x"}))
+    before = objects(fetching, remote)
+    head = origin.push(7, {"big": os.urandom(6 << 20)})
+    small = Fetching(fetching.sources, replace(LIMITS, size_bytes=1 << 20))
+    with pytest.raises(Terminal, match="1 MiB"):
+        small.fetch(remote, 7, head)
+    assert list((mirror(fetching, remote) / "incoming").iterdir()) == []
+    assert objects(fetching, remote) == before
+
+
+def test_two_are_fetched_side_by_side(fetching, origin, served):
+    """The second comes while the first waits for an answer of the server."""
+    first, second = origin.push(7, {"app.py": "1"}), origin.push(8, {"app.py": "2"})
+    remote = Remote("acme/shop", f"{served.url}/origin.git", Credentials("x-access-token", PASSWORD))
+    waits, ended = threading.Event(), []
+    served.before = lambda path: waits.wait(20) if path.startswith("/slow") else None
+    (origin.bare.parent / "slow.git").symlink_to(origin.bare)
+    slow = replace(remote, url=f"{served.url}/slow.git")
+    thread = threading.Thread(target=lambda: ended.append(fetching.fetch(slow, 7, first)))
+    thread.start()
+    try:
+        assert fetching.fetch(remote, 8, second)
+        fetching.forget(remote, 8)
+        assert ended == []
+    finally:
+        waits.set()
+        thread.join()
+    assert len(ended) == 1
+    assert first in objects(fetching, remote)
+
+
+def test_many_at_once_are_all_there(fetching, remote, origin):
+    heads = {number: origin.push(number, {f"f{number}": str(number)}) for number in range(1, 9)}
+    with ThreadPoolExecutor(4) as pool:
+        trees = list(pool.map(lambda number: fetching.fetch(remote, number, heads[number]), heads))
+    for number, tree in zip(heads, trees, strict=True):
+        with fetching.sources.checkout(Namespace(f"preview-{number}"), remote.project, tree) as checkout:
+            assert (checkout / f"f{number}").read_text() == str(number)
+    run = ["git", "--git-dir", str(mirror(fetching, remote)), "fsck", "--strict"]
+    assert subprocess.run(run, capture_output=True, check=False).returncode == 0
+
+
+def test_waiting_for_a_cleanup_ends_when_nobody_wants_it_any_more(fetching, remote, origin):
+    head = origin.push(7, {})
+    began = time.monotonic()
+    with alone(fetching.sources.mirror(remote.project)) as mine:
+        assert mine
+        with pytest.raises(Cancelled):
+            fetching.fetch(remote, 7, head, lambda: time.monotonic() - began > 0.3)
+        fetching.forget(remote, 7)  # a close waits for nobody
+    assert time.monotonic() - began < 5
+    assert fetching.fetch(remote, 7, head)
 
 
 def test_too_many_files_are_refused(fetching, remote, origin):
