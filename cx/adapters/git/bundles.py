@@ -28,7 +28,7 @@ def project_of(namespace: Namespace) -> str:
 def receive(sources: Sources, limits: Limits, namespace: Namespace, bundle: Path) -> str:
     """The tree in the bundle is in the namespace's mirror. The caller holds the mirror's lock. Raises Invalid."""
     remote = Remote("the upload", str(bundle), local=True)
-    with using(sources, project_of(namespace), never) as mirror, incoming(mirror) as new:
+    with using(sources, project_of(namespace), never) as mirror, incoming(mirror, limits) as new:
         run = Runner(new.folder, remote.repository, limits)
         try:
             run(

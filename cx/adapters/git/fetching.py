@@ -36,7 +36,7 @@ class Fetching:
         if not SHA.fullmatch(sha):
             raise Terminal(f"{shown(sha)} is not a commit")
         what = f"{remote.repository}#{number}"
-        with using(self.sources, remote.project, cancelled) as mirror, incoming(mirror) as new:
+        with using(self.sources, remote.project, cancelled) as mirror, incoming(mirror, self.limits) as new:
             run = Runner(new.folder, what, self.limits, cancelled)
             said = run("ls-remote", "--quiet", remote.url, f"refs/pull/{number}/head", remote=remote).split()
             if said[:1] != [sha]:

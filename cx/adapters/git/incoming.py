@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cx.adapters.git.running import POLL_S, Runner
+from cx.adapters.git.running import POLL_S, Limits, Runner
 from cx.adapters.git.sources import Sources
 from cx.adapters.locks import held
 from cx.errors import Busy
@@ -59,8 +59,11 @@ class Incoming:
 
 
 @contextmanager
-def incoming(mirror: Path) -> Iterator[Incoming]:
-    """A place for what comes; it is gone afterwards. The caller uses the mirror (`using`)."""
+def incoming(mirror: Path, limits: Limits) -> Iterator[Incoming]:
+    """A place for what comes; it is gone afterwards. The caller uses the mirror (`using`).
+
+    What the mirror has at this moment is in its file `known-refs`: what others add meanwhile it sees nothing of.
+    """
     place = mirror / "incoming"
     sweep(mirror)
     folder = place / secrets.token_hex(8)
@@ -72,8 +75,12 @@ def incoming(mirror: Path) -> Iterator[Incoming]:
             (folder / "HEAD").write_text("ref: refs/heads/none\n")
             (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
             (folder / "objects" / "info" / "alternates").write_text(f"{mirror / 'objects'}\n")
-            with suppress(FileNotFoundError):
-                shutil.copyfile(mirror / "shallow", folder / "shallow")
+            with changing(mirror):
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(mirror / "shallow", folder / "shallow")
+                there = Runner(mirror, mirror.stem, limits, limited=False)
+                refs = there("for-each-ref", "--format=%(objectname) %(refname)", "refs/cx/")
+            (folder / "known-refs").write_text(refs)
             yield Incoming(mirror, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

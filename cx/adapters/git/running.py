@@ -252,7 +252,7 @@ def _limited(remote: Remote | None) -> list[str]:
     limits = ["-c", f"protocol.{remote.protocol}.allow=always"] if remote else []
     limits += ["-c", "http.followRedirects=false", "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60"]
     limits += ["-c", "credential.helper=", "-c", "fetch.fsckObjects=true", "-c", "fetch.unpackLimit=1"]
-    limits += ["-c", "protocol.version=2"]
+    limits += ["-c", "protocol.version=2", "-c", "core.alternateRefsPrefixes=refs/none/"]
     for one in FSCK:
         limits += ["-c", f"fetch.fsck.{one}=ignore"]
     return limits

@@ -45,11 +45,14 @@ class Listing:
 
 def fetched(run: Runner, remote: Remote, sha: str, known: str) -> str:
     """The commit `sha` is there; its tree. The remote is always asked, so that nothing is given out that it would not
-    give; refs of the mirror that begin with `known` tell it what need not be sent."""
+    give; refs of the mirror below `known`, and no others, tell it what need not be sent."""
+    (run.folder / "refs" / "cx" / "new").unlink(missing_ok=True)
+    refs = [line for line in (run.folder / "known-refs").read_text().splitlines() if line[41:].startswith(f"{known}/")]
+    (run.folder / "packed-refs").write_text("".join(f"{line}\n" for line in refs))
     run(
         "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-auto-gc",
         "--no-write-fetch-head", "--force", remote.url, f"{sha}:refs/cx/new",
-        remote=remote, options=["-c", f"core.alternateRefsPrefixes={known}"],
+        remote=remote,
     )  # fmt: skip
     return run("rev-parse", "--verify", f"{sha}^{{tree}}").strip()
 
