@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -37,6 +39,28 @@ HISTORIES: dict[str, tuple[list[Desired], Desired]] = {
     "delete": ([wish("a"), wish("c")], wish(None)),
     "delete what never was": ([], wish(None)),
 }
+
+
+class OneThread(Executor):
+    """Does at once what it is given."""
+
+    def __init__(self, max_workers: int) -> None:
+        pass
+
+    def submit(self, work: Callable[..., Any], /, *facts: Any, **more: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*facts, **more))
+        except BaseException as exc:  # noqa: BLE001 - raised again by the result
+            done.set_exception(exc)
+        return done
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting and ending 8,000 threads takes twice as long as all these passes; some tests keep them."""
+    if "threads" not in request.keywords:
+        monkeypatch.setattr("cx.reconcile.ThreadPoolExecutor", OneThread)
 
 
 def prepared(history: str) -> World:
@@ -80,6 +104,14 @@ def test_converges_after_dying_between_and_inside_any_two_steps(history: str, di
     assert len(world.released) == len(set(world.released))
     if "sleep" not in history and "wake" not in history:
         assert ((wanted.revision, world.observed().data) in world.released) == (wanted.tree[:1] in {"a", "b"})
+
+
+@pytest.mark.threads
+@pytest.mark.parametrize("history", ["deploy with stateful services", "redeploy with other parts", "reset", "delete"])
+def test_converges_with_steps_side_by_side(history: str) -> None:
+    """The same as above, with the threads of a real pass."""
+    for _, dies_after in deaths(history):
+        test_converges_after_dying_between_and_inside_any_two_steps(history, dies_after)
 
 
 @pytest.mark.parametrize(("history", "dies_after"), deaths("deploy with stateful services", "reset"))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from cx.errors import CxError, Invalid
 from cx.model.names import Namespace
 from cx.schema import decode, json_schema, leaves, meta, reference
 from cx.settings import HostFile, default_path, load, settings_document
+from examples import examples
 
 DOC = Path(__file__).parents[2] / "docs" / "host-configuration.md"
 BEGIN, END = "<!-- reference: made from cx/settings/ -->\n", "<!-- end of reference -->\n"
@@ -225,7 +225,7 @@ def test_hostnames_are_one_label_below_the_domain(tmp_path, service):
     assert label.startswith("preview-7-")
 
 
-@examples(max_examples=40, deadline=None)
+@examples(40)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

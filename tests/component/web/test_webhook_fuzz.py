@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from deliveries import SECRET, Listener, comment, listening, pull_request, push
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cx.web.payloads import EVENTS, Malformed, read
 from cx.web.webhook import signature
+from examples import examples
 
-fuzz = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzz = examples(150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def test_it_still_works_after_all_that(listener: Listener) -> None:
 
 
 # --- the reader alone, a lot of it
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(event=st.sampled_from(sorted(EVENTS)), body=bodies)
 def test_a_payload_is_read_or_malformed(event: str, body: bytes) -> None:
     try:

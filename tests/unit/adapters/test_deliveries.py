@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cx.adapters.sqlite import Database
@@ -15,6 +15,7 @@ from cx.adapters.sqlite.deliveries import KEPT_S, Deliveries, Delivery
 from cx.commands import Command, Verb
 from cx.follow import Ticket
 from cx.model.pulls import PullId
+from examples import examples
 
 PR_7, PR_8, PR_9 = (PullId("acme/shop", number) for number in (7, 8, 9))
 
@@ -122,7 +123,7 @@ class Model:
     asked: set[PullId] = field(default_factory=set)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(history=st.lists(st.tuples(st.sampled_from(["ask", "take", "done", "again", "die"]), st.integers(0, 2))))
 def test_nothing_that_was_asked_for_is_lost(tmp_path_factory: pytest.TempPathFactory, history: list) -> None:
     queue = Deliveries(Database(tmp_path_factory.mktemp("queue") / "cx.db"), lambda: 0.0)

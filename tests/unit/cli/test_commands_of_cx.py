@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer.main
 
 # `cx deploy` begins with a thread that loads these; it would outlive its test, and with it the filters of warnings.
 import cx.adapters.databases
@@ -64,6 +65,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+PARSED = typer.main.get_command(command_line.app)  # reading all signatures takes long
+
+
 class Nobody:
     """Standard input without a terminal."""
 
@@ -81,6 +85,7 @@ def cx(host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
         monkeypatch.setattr(sys, "argv", ["cx", *argv])
         monkeypatch.setattr(sys, "stdin", Nobody())
         monkeypatch.setattr(command_line, "_leave", leave)
+        monkeypatch.setattr(command_line, "app", PARSED)
         with pytest.raises(SystemExit) as caught:
             command_line.main()
         said = capsys.readouterr()

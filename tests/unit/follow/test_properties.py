@@ -8,13 +8,13 @@ import tempfile
 from pathlib import Path
 
 from following import OTHER, OWN, Died, World, pr, sha
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cx.adapters.sqlite.deliveries import Delivery
 from cx.commands import Verb
 from cx.model.pulls import Phase
+from examples import examples
 
 MEMORY = Path("/dev/shm")  # what is tested here is not the disk
 NUMBERS = st.integers(1, 2)
@@ -218,8 +218,7 @@ class Histories(RuleBasedStateMachine):
         assert world.computer.builds == built  # what is well is left alone
 
 
-EXAMPLES = max(50, settings.default.max_examples)  # a history is a cheap example
-Histories.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)
+Histories.TestCase.settings = examples(50, stateful_step_count=40)  # a history is a cheap example
 TestHistories = Histories.TestCase
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -16,6 +16,7 @@ from markdown_it.token import Token
 from cx.adapters.github import comment
 from cx.errors import Invalid
 from cx.model.pulls import DatabaseShown, Phase, PullId, Report, ServiceShown
+from examples import examples
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "comments"
 ONE, TWO = "1" * 40, "2" * 40
@@ -93,7 +94,7 @@ def shape(said: str) -> list[str]:
     return [token.type for token in MARKDOWN.parse(said) if token.type != "inline"]
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(anything, anything)
 @example("x\n```\n</details>\n\n@acme", "\x1b]8;;https://evil.example\x1b\\x")
 @example("`\x00``\n![x](https://evil.example/x.png)", "```")
@@ -125,7 +126,7 @@ def test_what_a_pull_request_brings_is_words(one: str, two: str) -> None:
             assert not any(mark + letter in words for mark in "@#" for letter in "acmeilvx0123456789")
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(anything, max_size=4))
 def test_an_answer_is_words_too(lines: list[str]) -> None:
     said = comment.body(replace(PLAIN, phase=Phase.REMOVED, notes=("\n".join(lines),)))

@@ -214,6 +214,8 @@ def given_labels(text: str) -> set[str]:
     """What is handed on to Names.labels as `labels(namespace, role, KEY=...)`, or put into what is handed on as **."""
     keys: set[str] = set()
     unpacked: set[str] = set()
+    if "labels" not in text:
+        return keys
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "labels":

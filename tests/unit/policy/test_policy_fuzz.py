@@ -7,7 +7,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from policy_list import allowed
 
@@ -15,6 +15,7 @@ from cx.errors import CxError
 from cx.policy import Caps, Grants, Look, admit, screen
 from cx.policy.builds import DROPPED, REFUSED, TAKEN
 from cx.policy.table import DEPLOY, NETWORK, SERVICE, TOP, VOLUME
+from examples import examples
 
 ROOT = Path(tempfile.mkdtemp(prefix="cx-fuzz-"))
 (ROOT / "app").mkdir()
@@ -73,7 +74,7 @@ def look(*allow: str) -> Look:
     return Look(ROOT, "cx", Grants.of(allow), Caps())
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(models | st.dictionaries(keys, values))
 def test_whatever_it_holds_nothing_comes_out_that_is_not_on_the_list(model):
     with contextlib.suppress(CxError):
@@ -83,14 +84,14 @@ def test_whatever_it_holds_nothing_comes_out_that_is_not_on_the_list(model):
         json.dumps([one.model for one in admission.services.values()])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(models | st.dictionaries(keys, values))
 def test_whatever_it_holds_the_first_look_ends_well(model):
     with contextlib.suppress(CxError):
         screen(model, look("env_file"), "compose.yml")
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.sampled_from(sorted(SERVICE)), values)
 def test_no_single_key_breaks_it(key, value):
     with contextlib.suppress(CxError):

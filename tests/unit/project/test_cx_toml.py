@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from cx.errors import CxError, Invalid
@@ -16,6 +15,7 @@ from cx.project import Document, check_environment, read_document, read_project
 from cx.project.document import PLACEHOLDERS, Release, words
 from cx.project.reading import release_of, variables
 from cx.schema import decode, leaves, meta, reference
+from examples import examples
 
 DOC = Path(__file__).parents[3] / "docs" / "cx-toml.md"
 BEGIN, END = "<!-- reference: made from cx/project/document.py -->\n", "<!-- end of reference -->\n"
@@ -243,7 +243,7 @@ values = st.recursive(
 )
 
 
-@examples(max_examples=40, deadline=None)
+@examples(40)
 @given(st.dictionaries(st.sampled_from(Document.__struct_fields__), values))
 def test_any_document_is_read_or_an_error_of_ours(document):
     with contextlib.suppress(CxError):
