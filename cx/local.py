@@ -127,7 +127,7 @@ class ServedPreviews(LocalPreviews):
 
         given = self.host.settings.github
         limits = Limits(given.fetch_timeout_s, given.fetch_size_mb << 20, given.fetch_files)
-        with self.host.lock(f"project-{bundles.project_of(namespace)}", "take an upload", wait_s=60):
+        with self.host.mirror_lock(bundles.project_of(namespace), "take an upload", wait_s=60):
             return bundles.receive(self.host.sources, limits, namespace, bundle)
 
     def uploaded(self, namespace: Namespace, tree: str, commit: str, dirty: bool) -> Source:

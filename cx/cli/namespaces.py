@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -355,6 +354,7 @@ def prune(
         databases = host.stray_databases()
         if not orphans and not rest and not volumes and not databases:
             print("nothing to prune")
+            _tidied(host)
             return
         for name, left in orphans.items():
             print(f"{name}: {', '.join(left)}")
@@ -375,8 +375,16 @@ def prune(
         if databases:
             host.remove_stray_databases()
         for one in rest:
-            shutil.rmtree(one, ignore_errors=True)
+            if not host.remove_litter(one):
+                print(f"left alone, somebody uses it: {one}")
+        _tidied(host)
         print("done")
+
+
+def _tidied(host: Host) -> None:
+    for one in host.tidy_mirrors():
+        done = "removed" if one.removed else f"packed, {one.freed_bytes >> 20} MiB less" if one.packed else one.why
+        print(f"mirror {one.mirror}: {done or 'refs of closed pull requests removed'}")
 
 
 def register(app: typer.Typer) -> None:

@@ -261,6 +261,9 @@ class Fetcher(Protocol):
     def forget(self, pull: PullId) -> None:
         """Nothing of the pull request is kept in the mirror."""
 
+    def tidy(self, cancelled: Callable[[], bool]) -> None:
+        """Mirrors are small again, where it is time; bounded, in nobody's way, and ended when `cancelled` says so."""
+
 
 def origin_of(pull: Pull) -> str:
     """Where a namespace comes from, as in Desired. What is granted to a repository is not granted to its forks."""

@@ -42,6 +42,8 @@ class Workers:
     _parked: dict[PullId, tuple[Ticket, Report]] = field(default_factory=dict, init=False)
     _told: dict[PullId, int] = field(default_factory=dict, init=False)
     _failures: dict[PullId, int] = field(default_factory=dict, init=False)
+    _keepers: ThreadPoolExecutor | None = field(default=None, init=False)
+    _tidying: Future[None] | None = field(default=None, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     def wake(self) -> None:
@@ -57,6 +59,7 @@ class Workers:
         telling.start()
         next_sync = 0.0 if not until_idle else float("inf")
         with (
+            ThreadPoolExecutor(1, thread_name_prefix="tidy") as self._keepers,
             ThreadPoolExecutor(LOOKERS, thread_name_prefix="look") as lookers,
             ThreadPoolExecutor(self.at_once, thread_name_prefix="deploy") as deployers,
         ):
@@ -150,7 +153,21 @@ class Workers:
         for one in missed(self.follower, repository.repository):
             logs.info("missed", missed=one.pull, why=one.why)
             self.follower.queue.ask(one.pull)
+        self._tidy()
         return Turn()
+
+    def _tidy(self) -> None:
+        """After a comparison, beside everything else: it takes nobody's place."""
+
+        def tidy() -> None:
+            try:
+                self.follower.fetcher.tidy(self.follower.stopped)
+            except Exception as exc:  # noqa: BLE001 - what is not tidied costs disk, and nothing else
+                logs.warning("not tidied", why=exc)
+
+        with self._lock:
+            if self._keepers and (self._tidying is None or self._tidying.done()):
+                self._tidying = self._keepers.submit(tidy)
 
     def _later(self, pull: PullId, exc: CxError | None) -> Turn:
         count = self._failures[pull] = self._failures.get(pull, 0) + 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from cx.settings import Settings
 from cx.wiring.adapters import Adapters
 
 if TYPE_CHECKING:
+    from cx.adapters.git.upkeep import Tidied
     from cx.adapters.postgres.values import Golden, ObservedClone
     from cx.adapters.postgres.values import Source as PostgresSource
     from cx.adapters.router import Routes
@@ -123,8 +125,57 @@ class Host(Adapters):
         """The folder as a version in cx's mirror, one reader of a project at a time."""
         from cx.adapters.git import project_of
 
-        with self.lock(f"project-{project_of(path.resolve())}", "read a folder", wait_s=WAIT_S):
+        with self.mirror_lock(project_of(path.resolve()), "read a folder", wait_s=WAIT_S):
             return self.sources.read(path, ref)
+
+    def mirror_lock(self, project: str, why: str, *, wait_s: float) -> AbstractContextManager[None]:
+        """One at a time adds to the project's mirror; whoever cleans it up gives way. Raises Busy."""
+        from cx.adapters.git.incoming import want
+
+        def waiting(holder: str) -> None:
+            want(self.sources.path(project))
+
+        return self.lock(f"project-{project}", why, wait_s=wait_s, waiting=waiting)
+
+    def tidy_mirrors(self, cancelled: Callable[[], bool] = lambda: False) -> list[Tidied]:
+        """Mirrors are packed where it is time, have no refs of pull requests that are over, and those of repositories
+        that are no longer configured are gone, unless a namespace is of them. What was done, by mirror.
+
+        It takes as long as one fetch may, leaves out what is in use, and may be ended at any moment.
+        """
+        from cx.adapters.git.fetching import project_of
+        from cx.adapters.git.upkeep import Tidied, remove, sweep_all, tidy
+        from cx.adapters.sqlite.pulls import PullsTable
+
+        folder, until = self.sources.folder / "git", time.monotonic() + self.settings.github.fetch_timeout_s
+        repositories = {project_of(name): name for name in self.settings.github.rules}
+        found: list[Tidied] = []
+
+        def tidied(mirror: Path) -> Tidied | None:
+            project = mirror.name.removesuffix(".git")
+            followed = repositories.get(project)
+            if project.startswith("gh-") and not followed and remove(mirror, lambda: self._is_used(project)):
+                return Tidied(mirror.name, removed=True)
+
+            def known() -> set[int]:
+                return {one.pull.number for one in PullsTable(self.database).all_known(followed or "")}
+
+            with self.lock(f"project-{project}", "clean up", wait_s=0):
+                return tidy(mirror, known if followed else None, until=until, cancelled=cancelled)
+
+        with suppress(Busy), self.lock("mirrors", "clean up mirrors", wait_s=0):
+            sweep_all(folder)
+            for mirror in sorted(folder.glob("*.git")):
+                if cancelled() or time.monotonic() > until:
+                    break
+                with suppress(Busy):
+                    done = tidied(mirror)
+                    if done and (done.removed or done.refs or done.packed or done.why not in ("", "in use")):
+                        found.append(done)
+        return found
+
+    def _is_used(self, project: str) -> bool:
+        return any(wish.project == project for wish in self.store.all_desired())
 
     def want(
         self,
@@ -319,6 +370,20 @@ class Host(Adapters):
         names = {wish.namespace.name for wish in wishes}
         mirrors = [one for one in (self.state_dir / "git").glob("*.git") if one.name not in projects]
         return mirrors + [one for one in (self.state_dir / "checkouts").glob("*") if one.name not in names]
+
+    def remove_litter(self, path: Path) -> bool:
+        """One of `litter` is gone; False: somebody uses it by now."""
+        from cx.adapters.git.upkeep import remove
+
+        if path.suffix != ".git":
+            shutil.rmtree(path, ignore_errors=True)
+            return True
+        project = path.name.removesuffix(".git")
+        try:
+            with self.lock(f"project-{project}", "remove a mirror", wait_s=0):
+                return remove(path, lambda: self._is_used(project))
+        except Busy:
+            return False
 
     def all_clones(self, namespace: Namespace | None = None, *, sizes: bool = False) -> tuple[ObservedClone, ...]:
         """The clones of every engine, of one namespace or of all."""

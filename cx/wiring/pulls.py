@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 
+from cx import logs
 from cx.adapters.git.fetching import Fetching, Limits, Remote
 from cx.adapters.jobs import Jobs
 from cx.adapters.sqlite import Deployment
@@ -192,6 +193,10 @@ class PullFetcher:
 
     def forget(self, pull: PullId) -> None:
         self._fetching.forget(self._remote(pull.repository, credentials=False), pull.number)
+
+    def tidy(self, cancelled: Callable[[], bool]) -> None:
+        for one in self.host.tidy_mirrors(cancelled):
+            logs.info("mirror tidied", **asdict(one))
 
     @cached_property
     def _fetching(self) -> Fetching:

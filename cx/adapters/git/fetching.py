@@ -50,7 +50,7 @@ class Fetching:
 
     def forget(self, remote: Remote, number: int) -> None:
         """Its commit, and what came with it, may go when git cleans up. It waits for nobody's fetch."""
-        mirror = self.sources.folder / "git" / f"{remote.project}.git"
+        mirror = self.sources.path(remote.project)
         if (mirror / "HEAD").is_file():
             run = Runner(mirror, f"{remote.repository}#{number}", self.limits, limited=False)
             with changing(mirror):

@@ -53,6 +53,8 @@ class Incoming:
     def _mark_shallow(self) -> None:
         there, mine = self.mirror / "shallow", self.folder / "shallow"
         lines = {line for file in (there, mine) if file.exists() for line in file.read_text().split()}
+        if not lines:
+            return
         new = self.folder / "shallow.new"
         new.write_text("".join(f"{line}\n" for line in sorted(lines)))
         new.replace(there)
@@ -130,8 +132,7 @@ def using(sources: Sources, project: str, cancelled: Callable[[], bool]) -> Iter
             continue
         try:
             while not _locked(descriptor, fcntl.LOCK_SH):
-                with suppress(FileNotFoundError):  # whoever cleans up gives way
-                    (mirror / WANTED).touch()
+                want(mirror)
                 if cancelled():
                     raise Cancelled(f"{mirror.stem}: not wanted any more")
                 time.sleep(POLL_S)
@@ -140,6 +141,12 @@ def using(sources: Sources, project: str, cancelled: Callable[[], bool]) -> Iter
                 return
         finally:
             os.close(descriptor)
+
+
+def want(mirror: Path) -> None:
+    """Whoever cleans up the mirror gives way."""
+    with suppress(FileNotFoundError):
+        (mirror / WANTED).touch()
 
 
 @contextmanager

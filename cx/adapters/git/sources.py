@@ -140,7 +140,7 @@ class Sources:
 
     def mirror(self, project: str) -> Path:
         """The project's bare repository, made when it is not there."""
-        mirror = self.folder / "git" / f"{project}.git"
+        mirror = self.path(project)
         if not (mirror / "HEAD").is_file():
             mirror.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryDirectory(prefix="new-", dir=mirror.parent) as folder:
@@ -150,6 +150,10 @@ class Sources:
                 (new / "info" / "attributes").write_text(ATTRIBUTES)
                 self._put(new, mirror)
         return mirror
+
+    def path(self, project: str) -> Path:
+        """Where the project's mirror is, or would be."""
+        return self.folder / "git" / f"{project}.git"
 
     # --- parts
     @staticmethod

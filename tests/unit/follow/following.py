@@ -122,6 +122,7 @@ class Computer:
     given: list[Order] = field(default_factory=list)
     builds: Counter[str] = field(default_factory=Counter)
     effects: int = 0
+    tidied: int = 0
     at: dict[int, Callable[[], None]] = field(default_factory=dict)
     away: int = 0
 
@@ -146,6 +147,9 @@ class Computer:
     def forget(self, pull: PullId) -> None:
         self.effect()
         self.mirror.pop(pull, None)
+
+    def tidy(self, cancelled: Callable[[], bool]) -> None:
+        self.tidied += 1
 
     # --- Jobs
     def run(self, order: Order, cancelled: Callable[[], bool], told: Callable[[Mapping[str, Any]], None]) -> Ended:

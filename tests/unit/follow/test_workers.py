@@ -166,3 +166,35 @@ def test_housekeeping_comes_with_each_comparison_and_stops_nothing(world):
     world.push(1, 1)
     world.begin()
     until(lambda: len(kept) > 2 and world.phase(1) is Phase.READY)
+
+
+def test_tidying_takes_nobodys_place_and_ends_with_the_stop(world):
+    """It lasts, and meanwhile everything else goes on; it is begun once, however many comparisons there are."""
+    began = []
+
+    def tidy(cancelled: Callable[[], bool]) -> None:
+        began.append(1)
+        while not cancelled():
+            time.sleep(0.01)
+
+    world.computer.tidy = tidy
+    world.gate.open.set()
+    world.begin()
+    until(lambda: bool(began))
+    world.push(1, 1)
+    for _ in range(3):
+        world.workers.ask_for_comparisons()
+        world.workers.wake()
+    until(lambda: world.phase(1) is Phase.READY)
+    assert began == [1]
+
+
+def test_what_cannot_be_tidied_stops_nothing(world):
+    def tidy(cancelled: Callable[[], bool]) -> None:
+        raise OSError("no such disk")
+
+    world.computer.tidy = tidy
+    world.gate.open.set()
+    world.push(1, 1)
+    world.begin()
+    until(lambda: world.phase(1) is Phase.READY)
