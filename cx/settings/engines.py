@@ -38,8 +38,23 @@ def check_database_keys(given: Database) -> None:
         for key in ("volume", "fill"):
             if getattr(given, key):
                 raise Wrong(key, 'is for strategy = "volume"')
+    _check_masking(given)
     if facts in (REDIS, VOLUME) and given.sanitise:
         raise Wrong("sanitise", f"cannot be run on {facts.name}", "give a file, or a command, that is sanitised")
+
+
+def _check_masking(given: Database) -> None:
+    for key in ("mask", "rows", "command"):
+        if getattr(given, key) and given.facts is not POSTGRES:
+            raise Wrong(key, "is for PostgreSQL", "use sanitise")
+    if given.large_objects and not (given.mask or given.rows):
+        raise Wrong("large_objects", "goes with mask or rows")
+    if given.command and not (given.source and given.command_image):
+        raise Wrong("command", "needs source, and command_image to run in")
+    if given.command_image and not given.command:
+        raise Wrong("command_image", "goes with command")
+    if given.command and (given.mask or given.rows or given.sanitise):
+        raise Wrong("command", "sanitises by itself: it goes with neither mask, rows nor sanitise")
 
 
 def _check_origin(given: Database) -> None:

@@ -20,6 +20,7 @@ from cx.settings.api import Api
 from cx.settings.engines import check_database_keys, is_identifier, is_volume
 from cx.settings.github import GitHub, is_repository
 from cx.settings.listen import Listen
+from cx.settings.masking import Mask, TableRows
 from cx.settings.rules import (
     is_address,
     is_disk,
@@ -240,6 +241,27 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     sanitise: Annotated[Path | None, Meta(description="SQL script that takes out what previews must not see.")] = None
+    mask: Annotated[
+        Mask, Meta(description="PostgreSQL: table -> column -> what becomes of its values: see [data](data.md#rules).")
+    ] = {}
+    rows: Annotated[
+        TableRows,
+        Meta(
+            description="PostgreSQL: table -> which rows come along: `all`, `none`, `left out`, or a table with "
+            "`where`, or `newest` and `by`."
+        ),
+    ] = {}
+    large_objects: Annotated[
+        bool, Meta(description="With `mask` or `rows`: large objects come along, as they are.")
+    ] = False
+    command: Annotated[
+        list[str],
+        Meta(
+            description="Instead of pg_dump: a command in a container of `command_image` that writes a dump of the "
+            "source, sanitised, to `$CX_DUMP`; see [data](data.md#another-tool)."
+        ),
+    ] = []
+    command_image: Annotated[Image | None, Meta(description="Image that `command` runs in.")] = None
     extensions: Annotated[
         list[Annotated[str, Rule(is_extension)]], Meta(description="Extensions to create before the data comes in.")
     ] = []

@@ -134,10 +134,17 @@ def settings_document(settings: Settings) -> dict[str, dict[str, Any]]:
         origin = settings.origins.get(key, "default")
         value = effective.get(key, value)
         shown_keys[key] = {
-            "value": str(value) if isinstance(value, Path | Secret) else value,
+            "value": str(value) if isinstance(value, Path | Secret) else _plain(value),
             "from": str(settings.file) if origin == "file" else origin,
         }
     return shown_keys
+
+
+def _plain(value: Any) -> Any:
+    """Rules in a table of tables as they were given."""
+    if isinstance(value, Struct):
+        return {name: one for name in value.__struct_fields__ if (one := getattr(value, name)) is not None}
+    return {name: _plain(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def _values(struct: Struct, key: str) -> Iterator[tuple[str, Any]]:

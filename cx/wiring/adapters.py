@@ -15,7 +15,7 @@ from cx.adapters.locks import held
 from cx.adapters.sqlite import Database, Store
 from cx.model.names import Names
 from cx.reconcile import no_fault
-from cx.settings import Settings
+from cx.settings import Settings, masking
 
 if TYPE_CHECKING:
     from cx.adapters.databases import Databases
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from cx.adapters.postgres.comparing import Comparing
     from cx.adapters.postgres.goldens import PostgresGoldens
     from cx.adapters.postgres.spares import PostgresSpares
-    from cx.adapters.postgres.values import Server, Terms
+    from cx.adapters.postgres.values import Masks, Server, Terms
     from cx.adapters.router import Router
     from cx.adapters.stack import Stack
+    from cx.settings.keys import Database as DatabaseSettings
 
 
 @dataclass
@@ -172,6 +173,15 @@ class Adapters:
 
         return EngineGoldens(self.volumes, self.names, lock, self.fault)
 
+    def masks(self, given: DatabaseSettings) -> Masks | None:
+        """The rules for a source's rows, where there are any."""
+        from cx.adapters.postgres.values import Masks
+
+        if not given.mask and not given.rows:
+            return None
+        columns, rows = masking.masked(given.mask), masking.rows(given.rows)
+        return Masks(columns, rows, self._secret("masking").encode(), given.large_objects)
+
     @property
     def specs(self) -> dict[str, Spec]:
         """The sources whose clones are volumes."""
@@ -198,6 +208,9 @@ class Adapters:
                 given.superuser,
                 tuple(given.fill),
                 given.target,
+                self.masks(given),
+                tuple(given.command),
+                given.command_image or "",
             )
             for name, given in self.settings.databases.items()
             if given.way != "pooler"

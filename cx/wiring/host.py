@@ -409,6 +409,9 @@ class Host(Adapters):
             Path(given.sanitise) if given.sanitise else None,
             tuple(given.extensions),
             given.jobs,
+            self.masks(given),
+            tuple(given.command),
+            given.command_image or "",
         )
 
     def existing(self, namespace: Namespace) -> Desired:

@@ -49,7 +49,17 @@ class Postgres:
             goldens = PostgresGoldens(
                 server, names, making.volumes.engine.client, spec.image, checkpoint=making.checkpoint
             )
-            source = Source(spec.name, spec.url, spec.file, spec.sanitise, spec.extensions, spec.jobs)
+            source = Source(
+                spec.name,
+                spec.url,
+                spec.file,
+                spec.sanitise,
+                spec.extensions,
+                spec.jobs,
+                spec.masks,
+                spec.command,
+                spec.command_image,
+            )
             golden = goldens.refresh(source, progress=making.progress)
             owner = names.golden_owner(spec.name)
             parts = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from cx.adapters.postgres.values import Masks
 from cx.errors import Terminal
 from cx.model.engines import EngineFacts, Way
 from cx.model.names import Namespace
@@ -49,6 +50,9 @@ class Spec:
     superuser: bool = False
     fill: tuple[str, ...] = ()
     target: str = GOLDEN
+    masks: Masks | None = None
+    command: tuple[str, ...] = ()
+    command_image: str = ""
 
 
 @dataclass(frozen=True)

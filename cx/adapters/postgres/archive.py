@@ -48,6 +48,9 @@ _SILENTLY = (
     "COMMENT - PROCEDURAL LANGUAGE",
 )
 
+# Jobs that would run on the previews' server: rows of tables that belong to extensions.
+JOBS = ("cron job", "cron job_run_details", "pgagent", "timetable")
+
 _IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _EXTENSION = re.compile(
     rf"^CREATE EXTENSION (?:IF NOT EXISTS )?(?P<name>{_IDENTIFIER}) WITH SCHEMA (?P<schema>{_IDENTIFIER});$"
@@ -95,6 +98,9 @@ def contents(listing: str) -> Contents:
             continue
         if kind := next((kind for kind in LEFT_OUT if rest.startswith(f"{kind} ")), None):
             left_out.setdefault(kind.lower(), []).append(_tag(rest.removeprefix(f"{kind} ")))
+            continue
+        if (data := rest.removeprefix("TABLE DATA ")) != rest and any(data.startswith(f"{job} ") for job in JOBS):
+            left_out.setdefault("jobs of", []).append(" ".join(data.split(" ")[:2]))
             continue
         if rest.startswith("EXTENSION - "):
             extensions[_tag(rest.removeprefix("EXTENSION "))] = line

@@ -13,7 +13,9 @@ Terminal
 ├── SnapshotMissing     the namespace has no snapshot of this name
 ├── SourceRefused       the source answers, but not as it must: rights, version, content
 ├── DumpUnusable        the dump file is missing, empty, cut or not a dump
-├── SanitiseFailed      the sanitise script failed: the old golden serves
+├── SanitiseFailed      the sanitise script, or command, failed: the old golden serves
+├── Unmasked            columns that look personal have no rule: the old golden serves
+├── LeakFound           raw values are where none must be: the old golden serves
 └── RestoreFailed       the server does not take what the source holds
 """
 
@@ -69,6 +71,14 @@ class DumpUnusable(Terminal):
 
 
 class SanitiseFailed(Terminal):
+    pass
+
+
+class Unmasked(Terminal):
+    pass
+
+
+class LeakFound(Terminal):
     pass
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from builtins import list as list_
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -22,12 +23,15 @@ from cx.adapters.postgres.dropping import drop_database
 from cx.adapters.postgres.dump import Dump, dump_kind, examined, from_file
 from cx.adapters.postgres.errors import ServerBusy
 from cx.adapters.postgres.isolating import own_activity_only
-from cx.adapters.postgres.restore import Query, Restore
+from cx.adapters.postgres.masking import foreign, leaks, refreshing
+from cx.adapters.postgres.masking.checking import Plan
+from cx.adapters.postgres.masking.reading import MIN_VERSION, Origin, Reading
+from cx.adapters.postgres.restore import Query, Restore, Target
 from cx.adapters.postgres.scratch import Scratch, create_database, script_of
 from cx.adapters.postgres.server import Session, script, session, statement, tried_lock, verifier
-from cx.adapters.postgres.source import LiveSource, connection_parts
+from cx.adapters.postgres.source import LiveSource, Seen, connection_parts
 from cx.adapters.postgres.tools import WORK, Tools, remove
-from cx.adapters.postgres.values import Checkpoint, Golden, Progress, Server, Source, nowhere
+from cx.adapters.postgres.values import Checkpoint, Golden, Masks, Progress, Server, Source, nowhere
 from cx.errors import CxError, Invalid
 from cx.model.names import Names
 
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 _ROLE = "refresh"
+_CANARIES = 200  # of each column that is masked
 
 
 class PostgresGoldens:
@@ -77,7 +82,7 @@ class PostgresGoldens:
         Until the last step the old one serves; where anything fails it serves on, and nothing is left of the
         new one. What a killed refresh left is removed by the next. Clones keep what they were made from.
         Raises ServerBusy (another refresh of it runs), SourceUnavailable, SourceRefused, DumpUnusable,
-        SanitiseFailed, RestoreFailed, NoSpace, Invalid.
+        SanitiseFailed, Unmasked, LeakFound, RestoreFailed, NoSpace, Invalid.
         """
         if (source.url is None) == (source.file is None):
             raise Invalid("host configuration", f"databases.{source.name}", "needs either source or file")
@@ -184,6 +189,8 @@ class _Refresh:
         self._loader = naming.loader(self._names, source.name)
         self._password = secrets.token_urlsafe(32)
         self._database = self._next_name()
+        self._plan: Plan | None = None  # with rules: what they make of the source
+        self._began_at = ""  # where the server's WAL was
 
     def _next_name(self) -> str:
         """Greater than the serving golden's, also where the clock was set back."""
@@ -192,24 +199,115 @@ class _Refresh:
         last = int(serving.database.removeprefix(prefix)) if serving else 0
         return f"{prefix}{max(int(time.time()), last + 1):010}"
 
-    def _tools(self, network: str, volume_of: Tools | None = None) -> Tools:
+    def _tools(self, network: str, volume_of: Tools | None = None, read_of: str = "") -> Tools:
         labels = self._names.labels(None, _ROLE, service=self._source.name)
         goldens = self._goldens
-        return Tools(goldens._client, goldens._image, labels, network=network, volume_of=volume_of)
+        return Tools(goldens._client, goldens._image, labels, network=network, volume_of=volume_of, read_of=read_of)
 
     def run(self) -> Golden:
-        with self._tools("host") as tools:
+        masks = self._source.masks
+        server = leaks.server_container(self._goldens._client, self._server.host) if masks else ""
+        with self._tools("host", read_of=server) as tools:
             self._goldens._checkpoint("refresh:tools")
-            dump = self._dumped(tools)
-            self._goldens._checkpoint("refresh:dumped")
-            if self._sanitise:
-                dump = self._sanitised(tools, dump, *self._sanitise)
-                self._goldens._checkpoint("refresh:sanitised")
-            dump = self._restored(tools, dump)
+            if masks:
+                dump = self._masked(tools, masks)
+            else:
+                dump = self._commanded(tools) if self._source.command else self._dumped(tools)
+                self._goldens._checkpoint("refresh:dumped")
+                if self._sanitise:
+                    dump = self._sanitised(tools, dump, *self._sanitise)
+                    self._goldens._checkpoint("refresh:sanitised")
+                dump = self._restored(tools, dump)
             self._goldens._checkpoint("refresh:restored")
-        self._hand_over()
-        self._goldens._checkpoint("refresh:handed")
+            self._hand_over()
+            self._goldens._checkpoint("refresh:handed")
+            if self._plan:
+                self._scan(tools)
+                self._goldens._checkpoint("refresh:scanned")
         return self._swap_in(dump)
+
+    # --- with rules
+
+    def _masked(self, tools: Tools, masks: Masks) -> Dump:
+        """The source's rows, masked on their way, are on the previews' server. Raw ones never were there.
+
+        A script runs on a scratch server in between: it gets masked rows of a live source, and the raw ones of a
+        file, which have to be on a server for once to be read.
+        """
+        name = self._source.name
+        with ExitStack() as stack:
+            version, raw, origin = self._origin(tools, stack)
+            reading = Reading(origin)
+            reading.hold()
+            self._goldens._checkpoint("refresh:held")
+            self._progress(f"{name}: holding the rules against its schema")
+            plan = self._plan = refreshing.planned(reading, self._source, masks, version)
+            count = leaks.release(reading, plan, _CANARIES)
+            self._progress(f"{name}: {count} of its values are canaries")
+            dump = refreshing.schema(reading, plan, f"source {name}")
+            dump = replace(dump, locale=raw.locale, source_version=raw.source_version, settings=raw.settings)
+            self._goldens._checkpoint("refresh:dumped")
+            if self._sanitise and self._source.url:
+                scratch = self._scratch(stack, tools)
+                dump = self._filled(reading, plan, masks, dump, scratch)
+                self._goldens._checkpoint("refresh:filled")
+                clean = self._scripted(scratch, dump, self._sanitise[0])
+                self._goldens._checkpoint("refresh:sanitised")
+                return self._restored(tools, clean)
+            return self._filled(reading, plan, masks, dump, self._previews(tools))
+
+    def _origin(self, tools: Tools, stack: ExitStack) -> tuple[int, Dump, Origin]:
+        """Where the rows are read: the source itself, or a scratch server with the dump file's."""
+        name, masks = self._source.name, self._source.masks
+        if self._source.file is None:
+            live = LiveSource(self._source, tools)
+            seen = live.look(self._connection.info.server_version)
+            self._tell(seen)
+            raw = Dump(f"source {name}", "", True, seen.locale, (), {})
+            raw = replace(raw, source_version=seen.version_text, settings=seen.settings)
+            return seen.version, raw, Origin(tools, live.environment, seen.locale.encoding, live.failure)
+        raw = self._dumped(tools)
+        scratch = self._scratch(stack, tools)
+        self._restore(raw).into(scratch)
+        if self._sanitise:
+            self._progress(f"{name}: running {self._source.sanitise}")
+            scratch.sanitise(self._sanitise[0], str(self._source.sanitise))
+        environment = scratch.as_source(masks.key_hex if masks else "")
+        (found,) = scratch.rows(sql.SQL("SELECT getdatabaseencoding()::text"), self._database)
+        return MIN_VERSION, raw, Origin(tools, environment, found[0], scratch.failure)
+
+    def _filled(self, reading: Reading, plan: Plan, masks: Masks, dump: Dump, target: Target) -> Dump:
+        filling = refreshing.Filling(reading, plan, self._source, masks, self._restore(dump), self._progress)
+        filling.into(target)
+        return replace(dump, notes=(*dump.notes, *filling.notes))
+
+    def _scan(self, tools: Tools) -> None:
+        """No canary is in what the new golden is made of. Raises LeakFound."""
+        self._progress(f"{self._source.name}: looking for raw values in its files")
+        with session(self._server, self._database) as inside:
+            place = leaks.Place(self._database, self._began_at, self._wal_position())
+            leaks.refuse(leaks.scan(tools, self._connection, inside, place))
+
+    def _wal_position(self) -> str:
+        row = self._connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
+        return str(row[0]) if row else ""
+
+    # --- without
+
+    def _commanded(self, tools: Tools) -> Dump:
+        """What the command made of the source, which is the command's to sanitise."""
+        name = self._source.name
+        self._progress(f"{name}: running {self._source.command[0]} in {self._source.command_image}")
+        goldens = self._goldens
+        labels = self._names.labels(None, _ROLE, service=name)
+        path = foreign.run(goldens._client, tools, labels, self._source, self._progress)
+        return examined(tools, path, f"what databases.{name}.command wrote", parallel=False)
+
+    def _tell(self, seen: Seen) -> None:
+        self._progress(
+            f"{self._source.name}: source is PostgreSQL {seen.version_text}, {seen.tables} tables,"
+            f" {seen.size_bytes / 1e6:.1f} MB"
+        )
 
     def _dumped(self, tools: Tools) -> Dump:
         name = self._source.name
@@ -218,25 +316,32 @@ class _Refresh:
             return from_file(tools, self._source.file)
         live = LiveSource(self._source, tools)
         seen = live.look(self._connection.info.server_version)
-        self._progress(
-            f"{name}: source is PostgreSQL {seen.version_text}, {seen.tables} tables, {seen.size_bytes / 1e6:.1f} MB"
-        )
+        self._tell(seen)
         path = live.dump(seen, self._progress)
         dump = examined(tools, path, f"source {name}", parallel=True)
         return replace(dump, locale=seen.locale, source_version=seen.version_text, settings=seen.settings)
 
     def _sanitised(self, tools: Tools, dump: Dump, content: bytes, _digest: str) -> Dump:
-        name = self._source.name
-        self._progress(f"{name}: starting a scratch server")
-        with self._tools("none", volume_of=tools) as inside:
-            scratch = Scratch(inside, self._server.user, self._loader, self._database)
-            scratch.start()
+        with ExitStack() as stack:
+            scratch = self._scratch(stack, tools)
             self._goldens._checkpoint("refresh:scratch")
             self._restore(dump).into(scratch)
-            self._progress(f"{name}: running {self._source.sanitise}")
-            scratch.sanitise(content, str(self._source.sanitise))
-            path = scratch.dump(self._source.jobs)
-        clean = examined(tools, path, f"source {name}, sanitised", parallel=True)
+            return self._scripted(scratch, dump, content)
+
+    def _scratch(self, stack: ExitStack, tools: Tools) -> Scratch:
+        self._progress(f"{self._source.name}: starting a scratch server")
+        inside = stack.enter_context(self._tools("none", volume_of=tools))
+        scratch = Scratch(inside, self._server.user, self._loader, self._database)
+        scratch.start()
+        return scratch
+
+    def _scripted(self, scratch: Scratch, dump: Dump, content: bytes) -> Dump:
+        """What is in the scratch server after the script."""
+        name = self._source.name
+        self._progress(f"{name}: running {self._source.sanitise}")
+        scratch.sanitise(content, str(self._source.sanitise))
+        path = scratch.dump(self._source.jobs)
+        clean = examined(scratch.tools, path, f"source {name}, sanitised", parallel=True)
         return replace(
             clean,
             locale=dump.locale,
@@ -249,7 +354,14 @@ class _Refresh:
         return Restore(self._names, self._source, dump, self._database, self._loader, self._progress)
 
     def _restored(self, tools: Tools, dump: Dump) -> Dump:
+        restore = self._restore(dump)
+        restore.into(self._previews(tools))
+        return replace(dump, notes=(*dump.notes, *restore.notes))
+
+    def _previews(self, tools: Tools) -> _Previews:
+        """The previews' server, with the loader's role on it."""
         connection = self._connection
+        self._began_at = self._wal_position()
         parts = {
             "role": sql.Identifier(self._loader),
             "password": verifier(self._password),
@@ -261,10 +373,7 @@ class _Refresh:
                 **parts,
             )
         )
-        restore = self._restore(dump)
-        target = _Previews(self._server, tools, self._loader, self._password, self._database)
-        restore.into(target)
-        return replace(dump, notes=(*dump.notes, *restore.notes))
+        return _Previews(self._server, tools, self._loader, self._password, self._database)
 
     def _hand_over(self) -> None:
         """Everything is vacuumed, and the objects' owner's; the loader is gone.
@@ -296,6 +405,14 @@ class _Refresh:
             tables = sql.SQL(", ").join(sql.Identifier("pg_catalog", name) for (name,) in catalog)
             inside.execute(statement("VACUUM (FREEZE, ANALYZE) {tables}", tables=tables))
 
+    def _sanitised_by(self) -> str:
+        """A digest of all that had a say in it; "" where nothing had."""
+        source = self._source
+        said = [source.masks.digest] if source.masks else []
+        said += [self._sanitise[1]] if self._sanitise else []
+        said += [hashlib.sha256(repr(source.command).encode()).hexdigest()] if source.command else []
+        return said[0] if len(said) < 2 and said else hashlib.sha256("".join(said).encode()).hexdigest() if said else ""
+
     def _swap_in(self, dump: Dump) -> Golden:
         """The new golden is complete, and thereby THE golden: its mark is written last."""
         connection = self._connection
@@ -309,7 +426,7 @@ class _Refresh:
             files=files,
             strategy=strategy.chosen(size_bytes, files, where, connection.info.server_version),
             filesystem=where.filesystem,
-            sanitised_by=self._sanitise[1] if self._sanitise else "",
+            sanitised_by=self._sanitised_by(),
             server_version=connection.info.server_version,
             source_version=dump.source_version,
             settings=tuple(sorted(dump.settings.items())),

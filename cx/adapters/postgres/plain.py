@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from cx.adapters.postgres.archive import LEFT_OUT, extension_schemas, has_column_versions, policy_roles
+from cx.adapters.postgres.archive import JOBS, LEFT_OUT, extension_schemas, has_column_versions, policy_roles
 
-_SECTION = re.compile(rb"-- (?:Data for )?Name: (?P<name>.*); Type: (?P<kind>[^;]+); Schema: ")
+_SECTION = re.compile(rb"-- (?:Data for )?Name: (?P<name>.*); Type: (?P<kind>[^;]+); Schema: (?P<schema>[^;]*)")
 _COPY = re.compile(rb"COPY .* FROM stdin;\r?\n?")
 _OWNER = re.compile(rb'ALTER [A-Z ]+ .+ OWNER TO (?:"(?:[^"]|"")+"|[\w$]+);\r?\n?')
 _COMMENT = re.compile(rb"COMMENT ON (?:EXTENSION|DATABASE|LANGUAGE|EVENT TRIGGER|PUBLICATION|SERVER) ")
@@ -32,6 +32,7 @@ class Reading:
     ended: bool = False
     cluster: bool = False
     in_data: bool = False
+    in_jobs: bool = False
     roles: set[str] = field(default_factory=set)
     extensions: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, set[str]] = field(default_factory=dict)
@@ -53,7 +54,8 @@ def filtered(lines: Iterable[bytes], reading: Reading) -> Iterator[bytes]:
         reading.lines += 1
         if reading.in_data:
             reading.in_data = line.rstrip(b"\r\n") != rb"\."
-            yield line
+            if not reading.in_jobs:
+                yield line
             continue
         if line.startswith(b"--"):
             skipping = _section(line, reading, skipping)
@@ -62,7 +64,9 @@ def filtered(lines: Iterable[bytes], reading: Reading) -> Iterator[bytes]:
             continue
         if has_column_versions(line.decode(errors="replace")):
             continue
+        reading.in_jobs = skipping
         if skipping and not line.startswith(b"SET default_"):
+            reading.in_data = _COPY.fullmatch(line) is not None
             continue
         if line.startswith(b"CREATE SCHEMA "):  # may be there already, for an extension's sake
             line = line.replace(b"CREATE SCHEMA ", b"CREATE SCHEMA IF NOT EXISTS ", 1)
@@ -80,6 +84,10 @@ def _section(line: bytes, reading: Reading, skipping: bool) -> bool:
     if found is None:
         return skipping
     kind = found["kind"].decode(errors="replace")
+    table = f"{found['schema'].decode(errors='replace')} {found['name'].decode(errors='replace')}"
+    if kind == "TABLE DATA" and any(f"{table} ".startswith(f"{job} ") for job in JOBS):
+        reading.left_out.setdefault("jobs of", set()).add(table)
+        return True
     if kind in LEFT_OUT:
         reading.left_out.setdefault(kind, set()).add(found["name"].decode(errors="replace"))
     return kind in _LEFT_OUT

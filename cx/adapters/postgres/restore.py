@@ -68,13 +68,24 @@ class Restore:
 
         Raises SourceRefused (an extension that is not allowed), RestoreFailed, NoSpace.
         """
+        untrusted = self.begin(target)
+        ran = self._load(target, untrusted)
+        if not ran.ok:
+            raise self.failure(ran)
+
+    def begin(self, target: Target) -> Mapping[str, str]:
+        """The database is there with all that the superuser makes in it: the extensions that are told of."""
         untrusted = self._untrusted(target)
         self._make_roles(target)
         self._make_database(target)
         self._make_extensions(target, untrusted)
-        ran = self._load(target, untrusted)
+        return untrusted
+
+    def section(self, target: Target, untrusted: Mapping[str, str], name: str) -> None:
+        """What belongs before (`pre-data`) or after (`post-data`) the rows is there. Raises as `into` does."""
+        ran = self._load(target, untrusted, name)
         if not ran.ok:
-            raise self._failure(ran)
+            raise self.failure(ran)
 
     def _untrusted(self, target: Target) -> Mapping[str, str]:
         """The dump's extensions that the superuser has to make, with their schemas."""
@@ -156,7 +167,7 @@ class Restore:
             return schema not in ("public", "pg_catalog")
         return schema in self.dump.contents.schemas
 
-    def _load(self, target: Target, untrusted: Mapping[str, str]) -> Ran:
+    def _load(self, target: Target, untrusted: Mapping[str, str], section: str = "") -> Ran:
         contents = self.dump.contents
         if contents is None:
             return self._run_plain(target)
@@ -175,11 +186,13 @@ class Restore:
                 self.progress(f"{self.source.name}: building index {line.rsplit(' ', 1)[-1]}")
 
         argv = ["pg_restore", "-d", "service=target", "-w", "-v", "--exit-on-error", *_WHAT]
-        if self.dump.column_versions:
+        if self.dump.column_versions and section != "post-data":
             ran = self._run_definitions(target)
-            if not ran.ok:
+            if not ran.ok or section:
                 return ran
             argv += ["--section=data", "--section=post-data"]
+        elif section:
+            argv += [f"--section={section}"]
         if self.dump.parallel:
             argv += ["-j", str(self.source.jobs)]
         return target.tools.run([*argv, self.dump.path], environment=target.environment, on_error_line=count)
@@ -198,7 +211,7 @@ class Restore:
         command = f"set -o pipefail; pg_restore {script} | sed -E '{WITHOUT_COLUMN_VERSIONS}' | {_PSQL}"
         return target.tools.run(["bash", "-c", command], environment=target.environment)
 
-    def _failure(self, ran: Ran) -> CxError:
+    def failure(self, ran: Ran) -> CxError:
         message = first_error(ran.errors)
         if "No space left on device" in message:
             return NoSpace(

@@ -1,6 +1,7 @@
 """A server that exists for one refresh: raw data are sanitised here, and never touch the previews' server.
 
-It has no network: its only way in is `docker exec`. Its files are in its container, and go with it.
+It has no network: its only ways in are `docker exec` and a socket in the refresh's volume. Its files are in its
+container, and go with it.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from psycopg import sql
 
 from cx.adapters.postgres.archive import Locale
 from cx.adapters.postgres.errors import SanitiseFailed
+from cx.adapters.postgres.masking.expressions import KEY_SETTING
 from cx.adapters.postgres.restore import Query, lines_of
 from cx.adapters.postgres.server import statement
 from cx.adapters.postgres.source import first_error
 from cx.adapters.postgres.tools import WORK, Ran, Tools
-from cx.errors import Invalid, Terminal
+from cx.errors import CxError, Invalid, Terminal
 
 _DATA = "/tmp/scratch"  # noqa: S108 - in a container of its own
-_SOCKET = "/tmp"  # noqa: S108
+_SOCKET = WORK  # so that the other containers of the refresh reach it, and nobody else
 _SCRIPT = f"{WORK}/sanitise.sql"
 _SETTINGS = (
     "listen_addresses=",
@@ -103,6 +105,17 @@ class Scratch:
             raise SanitiseFailed(
                 f"sanitise script {name}:{message}", remedy="mend it; the golden that was there serves on"
             )
+
+    def as_source(self, key_hex: str) -> Mapping[str, str]:
+        """The environment with which the service "source" is this database, to read only."""
+        options = f"-c default_transaction_read_only=on -c {KEY_SETTING}={key_hex}"
+        service = f"[source]\nhost={_SOCKET}\nuser={self._loader}\ndbname={self._database}\noptions={options}\n"
+        self.tools.put(f"{WORK}/scratch-source.conf", service.encode())
+        return {"PGSERVICEFILE": f"{WORK}/scratch-source.conf"}
+
+    def failure(self, ran: Ran) -> CxError:
+        """What it means that the rows could not be read."""
+        return Terminal(f"the restored dump cannot be read ({first_error(ran.errors)})")
 
     def dump(self, jobs: int) -> str:
         """A folder in the container that holds the sanitised database; its path."""

@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from cx.adapters.postgres.archive import Locale
 from cx.adapters.postgres.errors import SourceRefused, SourceUnavailable
+from cx.adapters.postgres.masking.expressions import KEY_SETTING
 from cx.adapters.postgres.tools import WORK, Ran, Tools
 from cx.adapters.postgres.values import Progress, Source
 from cx.errors import CxError, Invalid
@@ -57,6 +58,11 @@ _SETTINGS = re.compile(
     "search_path|timezone|datestyle|intervalstyle|bytea_output|extra_float_digits|xmloption"
     "|default_text_search_config|default_transaction_isolation",
     re.IGNORECASE,
+)
+# What pg_dump is told of every source.
+DUMPED = (
+    *("--no-sync", "--no-owner", "--no-privileges", "--no-security-labels", "--no-publications"),
+    *("--no-subscriptions", "--no-tablespaces", "--lock-wait-timeout=60s"),
 )
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
@@ -123,6 +129,8 @@ class LiveSource:
         self._source = source
         self._tools = tools
         parts = connection_parts(source)
+        if source.masks:  # with the session, and so in no statement and no log
+            parts["options"] += f" -c {KEY_SETTING}={source.masks.key_hex}"
         self._password = parts.pop("password", "")
         self._database = parts.get("dbname", "")
         self._write(parts)
@@ -146,7 +154,7 @@ class LiveSource:
             raise Invalid("host configuration", where, f"{name}: {exc.strerror}") from exc
 
     @property
-    def _environment(self) -> Mapping[str, str]:
+    def environment(self) -> Mapping[str, str]:
         return {"PGSERVICEFILE": f"{WORK}/source.conf", "PGPASSFILE": f"{WORK}/source.pass"}
 
     def look(self, server_version: int) -> Seen:
@@ -155,9 +163,9 @@ class LiveSource:
         Raises SourceUnavailable, SourceRefused.
         """
         argv = ["psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", "service=source", "-c", _LOOK]
-        ran = self._tools.run(argv, environment=self._environment)
+        ran = self._tools.run(argv, environment=self.environment)
         if not ran.ok:
-            raise self._failure(ran)
+            raise self.failure(ran)
         facts: dict[str, Any] = json.loads(ran.output)
         self._check(facts, server_version)
         database = facts["database"]
@@ -221,14 +229,13 @@ class LiveSource:
             "-f",
             path,
         ]
-        argv += ["-Z", "lz4", "--no-sync", "--no-owner", "--no-privileges", "--no-security-labels"]
-        argv += ["--no-publications", "--no-subscriptions", "--no-tablespaces", "--lock-wait-timeout=60s"]
-        ran = self._tools.run(argv, environment=self._environment, on_error_line=count)
+        argv += ["-Z", "lz4", *DUMPED]
+        ran = self._tools.run(argv, environment=self.environment, on_error_line=count)
         if not ran.ok:
-            raise self._failure(ran)
+            raise self.failure(ran)
         return path
 
-    def _failure(self, ran: Ran) -> CxError:
+    def failure(self, ran: Ran) -> CxError:
         name = self._source.name
         message = self._scrubbed(first_error(ran.errors))
         everything = "\n".join(ran.errors)

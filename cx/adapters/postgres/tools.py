@@ -50,7 +50,10 @@ class Ran:
 
 
 class Tools:
-    """The container, from `with` to its end. Its volume at WORK may be another's (`volume_of`); `mounts` are more."""
+    """The container, from `with` to its end. Its volume at WORK may be another's (`volume_of`); `mounts` are more.
+
+    `read_of`: the id of a container whose volumes are there too, read-only.
+    """
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Tools:
         volume_of: Tools | None = None,
         user: str = _USER,
         mounts: Sequence[Mapping[str, Any]] = (),
+        read_of: str = "",
     ) -> None:
         self._client = client
         self._image = image
@@ -70,6 +74,7 @@ class Tools:
         self._volume_of = volume_of
         self._user = user
         self._mounts = mounts
+        self._read_of = read_of
         self._container: Container | None = None
         self._stdin: Any = None
         self._ids = (0, 0)
@@ -80,6 +85,8 @@ class Tools:
         volumes: dict[str, Any] = {"mounts": [own, *self._mounts]}
         if self._volume_of:
             volumes = {"volumes_from": [self._volume_of.container.id], "mounts": list(self._mounts)}
+        if self._read_of:
+            volumes.setdefault("volumes_from", []).append(f"{self._read_of}:ro")
         try:
             self._container = self._client.containers.create(
                 self._image,

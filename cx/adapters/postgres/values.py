@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from cx.model.names import Namespace
+from cx.settings.masking import Masked, Rows
 
 # Called at named points between two effects; tests kill the process there.
 Checkpoint = Callable[[str], None]
@@ -109,10 +111,34 @@ class ObservedClone:
 
 
 @dataclass(frozen=True)
+class Masks:
+    """Rules for a source's rows: `columns` by table and column, `rows` by table; tables as the configuration has them.
+
+    The same `key` makes the same fakes.
+    """
+
+    columns: Mapping[str, Mapping[str, Masked]]
+    rows: Mapping[str, Rows]
+    key: bytes = field(repr=False)
+    large_objects: bool = False
+
+    @property
+    def key_hex(self) -> str:
+        return hashlib.sha256(b"cx masking " + self.key).hexdigest()
+
+    @property
+    def digest(self) -> str:
+        """Tells whether the rules are the same, and nothing about the key."""
+        shown = repr((sorted((t, sorted(c.items())) for t, c in self.columns.items()), sorted(self.rows.items())))
+        return hashlib.sha256(shown.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class Source:
     """The database that is cloned from: a live server by `url`, or a dump by `file`; one of both.
 
-    `sanitise` is an SQL script that runs before anything reaches the previews' server. `extensions` may be
+    `masks` hold on the way to the previews' server; `sanitise` is an SQL script that runs before anything reaches it.
+    `command`, in a container of `command_image`, makes a sanitised dump instead of us. `extensions` may be
     installed although PostgreSQL does not trust them. `jobs` connections read and write side by side.
     """
 
@@ -122,6 +148,9 @@ class Source:
     sanitise: Path | None = None
     extensions: tuple[str, ...] = ()
     jobs: int = 2
+    masks: Masks | None = None
+    command: tuple[str, ...] = ()
+    command_image: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,7 +161,7 @@ class Golden:
     database: str
     created_at: datetime
     size_bytes: int
-    sanitised_by: str = ""  # SHA-256 of the script; empty: none was set
+    sanitised_by: str = ""  # SHA-256 of the rules, the script or the command; empty: none was set
     server_version: int = 0  # as server_version_num
     source_version: str = ""
     settings: tuple[tuple[str, str], ...] = ()  # of the source's database, set on each clone

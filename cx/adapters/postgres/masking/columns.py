@@ -1,0 +1,253 @@
+"""What a source's schema says: tables, columns, keys and references, read in one query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+# Objects of extensions are not the source's own. What differs between versions is read by to_jsonb.
+QUERY = """
+WITH mine AS (
+  SELECT c.*, n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'm', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass
+                    AND d.objid = c.oid AND d.deptype = 'e'))
+SELECT jsonb_build_object(
+  'tables', (SELECT jsonb_agg(jsonb_build_object(
+      'oid', oid::bigint, 'schema', nspname, 'name', relname, 'kind', relkind, 'rows', reltuples,
+      'bytes', CASE relkind WHEN 'r' THEN pg_table_size(oid) ELSE 0 END, 'populated', relispopulated,
+      'parents', (SELECT jsonb_agg(inhparent::bigint ORDER BY inhseqno) FROM pg_inherits WHERE inhrelid = mine.oid),
+      'partition', relispartition,
+      'split_by', (SELECT jsonb_agg(k) FROM pg_partitioned_table AS p, unnest(p.partattrs::int[]) AS k
+                   WHERE p.partrelid = mine.oid),
+      'owned_by', (SELECT refobjid::bigint FROM pg_depend AS d WHERE relkind = 'S' AND d.objid = mine.oid
+                   AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+                   AND d.deptype IN ('a', 'i') LIMIT 1)
+    ) ORDER BY nspname, relname) FROM mine),
+  'columns', (SELECT jsonb_agg(jsonb_build_object(
+      'table', attrelid::bigint, 'number', attnum, 'name', attname, 'type', format_type(atttypid, atttypmod),
+      'type_oid', atttypid::bigint, 'modifier', atttypmod, 'not_null', attnotnull,
+      'generated', coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '') ORDER BY attrelid, attnum)
+    FROM pg_attribute AS a JOIN mine ON mine.oid = attrelid AND mine.relkind IN ('r', 'p')
+    WHERE attnum > 0 AND NOT attisdropped),
+  'types', (SELECT jsonb_object_agg(oid::bigint, jsonb_build_object(
+      'name', typname, 'kind', typtype, 'base', typbasetype::bigint, 'category', typcategory,
+      'element', CASE WHEN typcategory = 'A' THEN typelem::bigint ELSE 0 END)) FROM pg_type
+    WHERE typtype IN ('b', 'd', 'e')),
+  'keys', (SELECT jsonb_agg(jsonb_build_object(
+      'table', indrelid::bigint, 'columns', string_to_array(indkey::text, ' ')::int[], 'primary', indisprimary))
+    FROM pg_index JOIN mine ON mine.oid = indrelid
+    WHERE indisunique AND indpred IS NULL AND indexprs IS NULL),
+  'references', (SELECT jsonb_agg(jsonb_build_object(
+      'name', conname, 'table', conrelid::bigint, 'columns', conkey, 'to', confrelid::bigint, 'to_columns', confkey)
+      ORDER BY conrelid, conname)
+    FROM pg_constraint JOIN mine ON mine.oid = conrelid
+    WHERE contype = 'f' AND coalesce((to_jsonb(pg_constraint) ->> 'conparentid')::bigint, 0) = 0),
+  'large_objects', (SELECT count(*) FROM pg_largeobject_metadata))
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """`base` is the name of the type below domains, `element` of an array's elements; `length` 0: without limit."""
+
+    number: int
+    name: str
+    type: str
+    base: str
+    category: str
+    not_null: bool
+    generated: bool
+    length: int = 0
+    element: str = ""
+
+    @property
+    def is_text(self) -> bool:
+        return self.category == "S" and self.base != '"char"'
+
+    @property
+    def holds_text(self) -> bool:
+        return self.is_text or self.element in ("text", "varchar", "bpchar", "citext", "name")
+
+    @property
+    def is_json(self) -> bool:
+        return self.base in ("json", "jsonb")
+
+
+@dataclass(frozen=True)
+class Table:
+    """`kind` is r or p (partitioned); `columns` by name, in order."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    rows: float
+    bytes: int
+    parents: tuple[int, ...]
+    is_partition: bool
+    columns: Mapping[str, Column]
+    primary: tuple[str, ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
+    split_by: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The name as the configuration has it."""
+        return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
+
+    @property
+    def quoted(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A foreign key."""
+
+    name: str
+    table: int
+    columns: tuple[str, ...]
+    to: int
+    to_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    schema: str
+    name: str
+    owned_by: int
+
+    @property
+    def quoted(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """`views` are materialised views that hold rows, as quoted names."""
+
+    tables: Mapping[int, Table]
+    references: tuple[Reference, ...]
+    sequences: tuple[Sequence, ...]
+    views: tuple[str, ...]
+    large_objects: int
+    _leaves: dict[int, tuple[Table, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def stored(self) -> tuple[Table, ...]:
+        """The tables that hold rows themselves."""
+        return tuple(table for table in self.tables.values() if table.kind == "r")
+
+    def leaves(self, oid: int) -> tuple[Table, ...]:
+        """The tables whose rows a query of table `oid` gives: itself, its partitions, and who inherits from it."""
+        if oid not in self._leaves:
+            below = [one for one in self.tables.values() if oid in one.parents]
+            own = [self.tables[oid]] if self.tables[oid].kind == "r" else []
+            found = own + [leaf for one in below for leaf in self.leaves(one.oid)]
+            self._leaves[oid] = tuple({leaf.oid: leaf for leaf in found}.values())
+        return self._leaves[oid]
+
+    def ancestors(self, table: Table) -> tuple[Table, ...]:
+        """Nearest first."""
+        found: list[Table] = []
+        above = list(table.parents)
+        while above:
+            one = self.tables.get(above.pop(0))
+            if one and one not in found:
+                found.append(one)
+                above += one.parents
+        return tuple(found)
+
+    def named(self, text: str) -> tuple[Table, ...]:
+        """The tables that `text` may mean: `schema.table`, or `table`, then that of schema public first of all."""
+        schema, _, name = text.rpartition(".")
+        found = [one for one in self.tables.values() if one.name == name and (not schema or one.schema == schema)]
+        public = [one for one in found if one.schema == "public"]
+        return tuple(public or found)
+
+
+def read(facts: Mapping[str, Any]) -> Catalog:
+    """The catalog in QUERY's answer."""
+    types = {int(oid): value for oid, value in (facts["types"] or {}).items()}
+    columns: dict[int, dict[str, Column]] = {}
+    numbers: dict[int, dict[int, str]] = {}
+    for one in facts["columns"] or []:
+        columns.setdefault(one["table"], {})[one["name"]] = _column(one, types)
+        numbers.setdefault(one["table"], {})[one["number"]] = one["name"]
+    keys: dict[int, list[tuple[bool, tuple[str, ...]]]] = {}
+    for one in facts["keys"] or []:
+        names = tuple(numbers[one["table"]].get(number, "") for number in one["columns"])
+        keys.setdefault(one["table"], []).append((one["primary"], names))
+    tables, sequences, views = {}, [], []
+    for one in facts["tables"] or []:
+        if one["kind"] == "S":
+            sequences.append(Sequence(one["schema"], one["name"], one["owned_by"] or 0))
+        elif one["kind"] == "m":
+            views += [f"{quoted(one['schema'])}.{quoted(one['name'])}"] if one["populated"] else []
+        else:
+            mine = keys.get(one["oid"], [])
+            tables[one["oid"]] = Table(
+                one["oid"],
+                one["schema"],
+                one["name"],
+                one["kind"],
+                max(one["rows"], 0),
+                one["bytes"] or 0,
+                tuple(one["parents"] or ()),
+                one["partition"],
+                columns.get(one["oid"], {}),
+                next((names for primary, names in mine if primary), ()),
+                tuple(names for _, names in mine),
+                tuple(numbers.get(one["oid"], {}).get(number, "") for number in one["split_by"] or ()),
+            )
+    references = tuple(
+        Reference(
+            one["name"],
+            one["table"],
+            tuple(numbers[one["table"]][number] for number in one["columns"]),
+            one["to"],
+            tuple(numbers[one["to"]][number] for number in one["to_columns"]),
+        )
+        for one in facts["references"] or []
+        if one["table"] in tables and one["to"] in tables
+    )
+    return Catalog(tables, references, tuple(sequences), tuple(views), facts["large_objects"])
+
+
+def _column(one: Mapping[str, Any], types: Mapping[int, Mapping[str, Any]]) -> Column:
+    kind = _below(one["type_oid"], types)
+    element = _below(kind["element"], types) if kind["element"] else None
+    limited = kind["name"] in ("varchar", "bpchar") and one["modifier"] > 4
+    return Column(
+        one["number"],
+        one["name"],
+        one["type"],
+        kind["name"],
+        kind["category"],
+        one["not_null"],
+        one["generated"],
+        one["modifier"] - 4 if limited else 0,
+        element["name"] if element else "",
+    )
+
+
+_OTHER: Mapping[str, Any] = {"name": "", "kind": "", "base": 0, "category": "U", "element": 0}
+
+
+def _below(oid: int, types: Mapping[int, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The type below domains; composites, ranges and what else there is are all the same to us."""
+    kind = types.get(oid, _OTHER)
+    return _below(kind["base"], types) if kind["kind"] == "d" else kind
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """`text` as a literal of SQL, whatever standard_conforming_strings says."""
+    plain = text.replace("'", "''")
+    return f" E'{plain.replace(chr(92), chr(92) * 2)}'" if "\\" in plain else f"'{plain}'"

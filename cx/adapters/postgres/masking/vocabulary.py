@@ -1,0 +1,49 @@
+"""The words that fakes are made of: Faker's, sorted, in plain ASCII so that every encoding has them.
+
+Each list is sent to the source as a literal of type name[]: the elements are of one size, so that picking the n-th
+takes the same time for each n; of text[] it takes a walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from cx.adapters.postgres.masking.columns import literal
+
+
+@cache
+def words(kind: str) -> tuple[str, ...]:
+    """first, last, street, city, suffix: sorted words, each once."""
+    from faker.providers.address.en_US import Provider as Address
+    from faker.providers.company.en_US import Provider as Company
+    from faker.providers.person.en_US import Provider as Person
+
+    match kind:
+        case "first":
+            return _plain(Person.first_names)
+        case "last":
+            return _plain(Person.last_names)
+        case "street":
+            return _plain(Address.street_suffixes)
+        case "suffix":
+            return _plain(Company.company_suffixes)
+    ends = [str(end) for end in Address.city_suffixes]
+    return _plain(f"{name}{end}" for number, name in enumerate(words("last")) for end in [ends[number % len(ends)]])
+
+
+def _plain(found: Iterable[object]) -> tuple[str, ...]:
+    return tuple(sorted({str(one) for one in found if str(one).isascii()}))
+
+
+def array(kind: str) -> str:
+    """`words(kind)` as an SQL value of type name[]."""
+    inner = ",".join('"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"' for one in words(kind))
+    return f"({literal('{' + inner + '}')}::pg_catalog.name[])"
+
+
+@cache
+def common() -> frozenset[str]:
+    """Words that fakes may hold, in lower case: a raw value of nothing else cannot be told from a fake."""
+    kinds = ("first", "last", "street", "city", "suffix")
+    return frozenset(part.lower() for kind in kinds for one in words(kind) for part in one.split())
