@@ -95,6 +95,66 @@ def _refresh(host: Host, database: str) -> None:
     host.refill_later()
 
 
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A source of the host configuration: [databases.NAME].")
+]
+
+
+@db.command()
+def classify(database: SourceArgument, json: JsonOption = False) -> None:
+    """Look at a source for columns that look personal and have no rule, and propose rules as TOML."""
+    from cx import wiring
+    from cx.adapters.postgres.masking.personal import proposal
+
+    with wiring.open_host() as host:
+        _is_postgres(host, database)
+        found = host.goldens.classify(host.source(database), progress=_aside)
+    if json:
+        as_json([{"column": one.said, "type": one.column.type, "why": one.why, "rule": one.rule} for one in found])
+    elif found:
+        print("\n".join(printable(line) for line in proposal(database, found).splitlines()))
+    else:
+        _aside(f"{database}: every column that looks personal has a rule")
+
+
+@db.command()
+def audit(database: SourceArgument, json: JsonOption = False) -> None:
+    """Prove on a golden, its files, rows, statistics and WAL that no value of the masked columns is in it."""
+    from cx import wiring
+
+    with wiring.open_host() as host:
+        _is_postgres(host, database)
+        if database in host.specs:
+            raise Invalid(database, "", "has no golden on the previews' server: each refresh scans its own")
+        source = host.source(database)
+        with host.spares.borrowed(database, host.terms[database]) as copy:
+            found = host.goldens.audit(source, copy, progress=_aside)
+    if json:
+        as_json({"clean": found.clean, **asdict(found)})
+    else:
+        rows = [[printable(one.column), str(one.values), str(one.found)] for one in found.compared]
+        table(["column", "values in source", "of them in golden"], rows, "no masked column holds text")
+        print(f"canaries looked for in files, statistics, WAL and rows: {found.canaries}")
+        if not found.same_rules:
+            print("note: the rules have changed since this golden was made")
+    if not found.clean:
+        said = [str(one) for one in (found.in_files, found.in_rows) if one]
+        said += [f"{one.found} values of {one.column} are there" for one in found.compared if one.found]
+        raise Terminal(f"golden {found.golden} is not clean: {'; '.join(said)}", remedy=f"cx db refresh {database}")
+
+
+def _aside(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _is_postgres(host: Host, database: str) -> None:
+    from cx.model.engines import POSTGRES
+
+    given = host.settings.databases.get(database)
+    if given and given.facts is not POSTGRES:
+        raise Invalid(database, "", "is not PostgreSQL, where alone this can be done")
+
+
 @db.command("list")
 def list_(json: JsonOption = False) -> None:
     """List goldens, and the clones of namespaces."""

@@ -258,7 +258,7 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         list[str],
         Meta(
             description="Instead of pg_dump: a command in a container of `command_image` that writes a dump of the "
-            "source, sanitised, to `$CX_DUMP`; see [data](data.md#another-tool)."
+            "source, sanitised, to `$DUMP_FILE`; see [data](data.md#another-tool)."
         ),
     ] = []
     command_image: Annotated[Image | None, Meta(description="Image that `command` runs in.")] = None

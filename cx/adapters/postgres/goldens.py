@@ -6,8 +6,8 @@ import hashlib
 import secrets
 import time
 from builtins import list as list_
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,10 +21,12 @@ from cx.adapters.postgres import volume as volumes
 from cx.adapters.postgres.archive import Locale
 from cx.adapters.postgres.dropping import drop_database
 from cx.adapters.postgres.dump import Dump, dump_kind, examined, from_file
-from cx.adapters.postgres.errors import ServerBusy
+from cx.adapters.postgres.errors import GoldenMissing, ServerBusy
 from cx.adapters.postgres.isolating import own_activity_only
-from cx.adapters.postgres.masking import foreign, leaks, refreshing
-from cx.adapters.postgres.masking.checking import Plan
+from cx.adapters.postgres.masking import foreign, leaks, personal, refreshing
+from cx.adapters.postgres.masking.auditing import Audit, Auditing
+from cx.adapters.postgres.masking.checking import Plan, checked
+from cx.adapters.postgres.masking.personal import Suspect
 from cx.adapters.postgres.masking.reading import MIN_VERSION, Origin, Reading
 from cx.adapters.postgres.restore import Query, Restore, Target
 from cx.adapters.postgres.scratch import Scratch, create_database, script_of
@@ -102,6 +104,37 @@ class PostgresGoldens:
                 raise
             self._sweep(connection, source.name)
             return golden
+
+    def classify(self, source: Source, *, progress: Progress = nowhere) -> tuple[Suspect, ...]:
+        """The source's columns that look personal and have no rule yet. Nothing is changed anywhere."""
+        with self._busy(source) as connection:
+            return _Refresh(self, connection, source, None, progress).suspects()
+
+    def audit(self, source: Source, copy: str, *, progress: Progress = nowhere) -> Audit:
+        """Whether values of the source's masked columns are in its golden, of which `copy` is a copy.
+
+        Raises Invalid (no rules), GoldenMissing.
+        """
+        if source.masks is None:
+            raise Invalid("host configuration", f"databases.{source.name}.mask", "is missing: nothing is masked")
+        golden = self.current(source.name)
+        if golden is None:
+            raise GoldenMissing(source.name)
+        script = script_of(source.sanitise, source.name) if source.sanitise else None
+        once = replace(source.masks, key=secrets.token_bytes(32))
+        with self._busy(source) as connection:
+            return _Refresh(self, connection, replace(source, masks=once), script, progress).audit(once, golden, copy)
+
+    @contextmanager
+    def _busy(self, source: Source) -> Iterator[Session]:
+        """A session that keeps refreshes of the source away, and nothing left of it afterwards."""
+        with session(self._server) as connection:
+            self._lock(connection, source.name)
+            try:
+                yield connection
+            finally:
+                with suppress(CxError, psycopg.Error):
+                    self._sweep(connection, source.name)
 
     def drop(self, source: str) -> None:
         """Leaves no golden of `source`; its clones stay. Safe to repeat."""
@@ -190,7 +223,7 @@ class _Refresh:
         self._password = secrets.token_urlsafe(32)
         self._database = self._next_name()
         self._plan: Plan | None = None  # with rules: what they make of the source
-        self._began_at = ""  # where the server's WAL was
+        self._began_at = self._ended_at = ""  # where the server's WAL was
 
     def _next_name(self) -> str:
         """Greater than the serving golden's, also where the clock was set back."""
@@ -285,12 +318,38 @@ class _Refresh:
         """No canary is in what the new golden is made of. Raises LeakFound."""
         self._progress(f"{self._source.name}: looking for raw values in its files")
         with session(self._server, self._database) as inside:
-            place = leaks.Place(self._database, self._began_at, self._wal_position())
+            self._ended_at = self._wal_position()
+            place = leaks.Place(self._database, self._began_at, self._ended_at)
             leaks.refuse(leaks.scan(tools, self._connection, inside, place))
 
     def _wal_position(self) -> str:
         row = self._connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
         return str(row[0]) if row else ""
+
+    # --- looking only
+
+    def suspects(self) -> tuple[Suspect, ...]:
+        masks = self._source.masks or Masks({}, {}, b"")
+        with ExitStack() as stack:
+            tools = stack.enter_context(self._tools("host"))
+            _, _, origin = self._origin(tools, stack)
+            reading = Reading(origin)
+            reading.hold()
+            return personal.suspects(reading, checked(self._source.name, masks, reading.catalog()))
+
+    def audit(self, masks: Masks, golden: Golden, copy: str) -> Audit:
+        with ExitStack() as stack:
+            server = leaks.server_container(self._goldens._client, self._server.host)
+            tools = stack.enter_context(self._tools("host", read_of=server))
+            _, _, origin = self._origin(tools, stack)
+            reading = Reading(origin)
+            reading.hold()
+            plan = checked(self._source.name, masks, reading.catalog())
+            inside = stack.enter_context(session(self._server, copy))
+            owner = self._names.golden_owner(self._source.name)
+            auditing = Auditing(tools, reading, plan, self._server, copy, owner, masks.key_hex)
+            same = golden.sanitised_by == self._sanitised_by()
+            return auditing.run(self._connection, inside, golden, same_rules=same)
 
     # --- without
 
@@ -431,6 +490,7 @@ class _Refresh:
             source_version=dump.source_version,
             settings=tuple(sorted(dump.settings.items())),
             notes=dump.notes,
+            wal=(self._began_at, self._ended_at) if self._plan else ("", ""),
         )
         mark = marks.written(
             self._names,
@@ -446,6 +506,7 @@ class _Refresh:
             source_version=golden.source_version,
             settings=dict(golden.settings),
             notes=list(golden.notes),
+            wal=list(golden.wal),
         )
         parts = {"database": sql.Identifier(self._database), "mark": sql.Literal(mark)}
         connection.execute(

@@ -181,7 +181,7 @@ def newest(finished: Iterable[Golden], source: str) -> Golden | None:
 
 def _golden(database: str, mark: Mark) -> Golden:
     settings = mark.facts.get("settings", {})
-    notes = mark.facts.get("notes", [])
+    notes, wal = mark.facts.get("notes", []), mark.facts.get("wal")
     return Golden(
         source=mark.text("source"),
         database=database,
@@ -195,4 +195,5 @@ def _golden(database: str, mark: Mark) -> Golden:
         strategy=mark.text("strategy"),
         filesystem=mark.text("filesystem"),
         notes=tuple(str(note) for note in notes) if isinstance(notes, list) else (),
+        wal=(str(wal[0]), str(wal[1])) if isinstance(wal, list) and len(wal) == 2 else ("", ""),
     )

@@ -169,3 +169,4 @@ class Golden:
     strategy: str = ""  # by which it is cloned, as chosen when it was made
     filesystem: str = ""  # that it lies on
     notes: tuple[str, ...] = ()  # what was left out or replaced on the way, for the user to read
+    wal: tuple[str, str] = ("", "")  # the stretch of the server's WAL that it was made in, where rules were

@@ -34,7 +34,7 @@ INSERT INTO customer (email, name, notes) VALUES ('qzqzq.odd@corp.example', E'Qz
 CREATE TABLE login (email text PRIMARY KEY REFERENCES customer (email), password text, last_ip inet);
 INSERT INTO login SELECT email, 'qzqzqhash' || id, '10.1.2.3' FROM customer;
 
-CREATE TABLE purchase (id bigint PRIMARY KEY, customer bigint NOT NULL REFERENCES customer, placed timestamptz, what text);
+CREATE TABLE purchase (id bigint PRIMARY KEY, customer bigint NOT NULL REFERENCES customer, placed timestamptz, what text CHECK (what <> ''));
 INSERT INTO purchase SELECT g, 1 + g % 2000, '2026-01-01'::timestamptz + g * interval '1 min', 'thing ' || g FROM generate_series(1, 5000) AS g;
 CREATE TABLE line (purchase bigint REFERENCES purchase, number int, amount int, PRIMARY KEY (purchase, number));
 INSERT INTO line SELECT p, n, 1 FROM generate_series(1, 5000) AS p, generate_series(1, 3) AS n;

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
-from pgworld import HERE, ONE, TWO, Machine, World, put
+from pgworld import HERE, ONE, TWO, Machine, World, put, until
 
-from cx.adapters.postgres.values import Clone, Masks, Source
+from cx.adapters.postgres import errors
+from cx.adapters.postgres.masking.auditing import Audit
+from cx.adapters.postgres.masking.personal import proposal
+from cx.adapters.postgres.spares import PostgresSpares
+from cx.adapters.postgres.values import Clone, Masks, Source, Terms
+from cx.errors import CxError, Invalid
 from cx.settings.masking import Masked, Rows, masked, rows
 
 KEY = b"a key for the tests of masking"
@@ -183,3 +189,147 @@ def test_fakes_are_the_same_again_and_others_under_another_key(
     with world.as_preview(world.clones.reset(TWO, "people")) as again:
         assert not {row[1] for row in values(again, query)} & {row[1] for row in before}
     world.clones.drop(TWO, "people")
+
+
+# --- it fails closed
+
+
+def without(source: Source, *gone: str, **more: Mapping[str, str | Masked]) -> Source:
+    """The source without the rules for the columns `gone`, and with `more` for tables."""
+    assert source.masks
+    columns = {
+        table: {column: rule for column, rule in rules.items() if f"{table}.{column}" not in gone}
+        for table, rules in source.masks.columns.items()
+    }
+    for table, rules in masked(more).items():
+        columns[table] = {**columns.get(table, {}), **rules}
+    return replace(source, masks=replace(source.masks, columns=columns))
+
+
+def stays(world: World, source: Source, kind: type[CxError], *words: str) -> CxError:
+    """The refresh fails as said, the golden that was there serves on, and nothing is left of the other."""
+    before = (world.goldens.current("people"), world.databases(), world.roles())
+    with pytest.raises(kind) as caught:
+        world.goldens.refresh(source)
+    for word in words:
+        assert word in str(caught.value)
+    assert "qzqzq" not in str(caught.value).lower()
+    assert (world.goldens.current("people"), world.databases(), world.roles()) == before
+    until(lambda: world.engine_leftovers() == [])
+    return caught.value
+
+
+def test_a_new_column_that_looks_personal_stops_the_refresh(
+    world: World, people: Source, cloned: Clone, raw: psycopg.Connection[Any]
+) -> None:
+    raw.execute("ALTER TABLE voucher ADD COLUMN mobile_number text, ADD COLUMN data text, ADD COLUMN at_ip inet")
+    raw.execute("UPDATE voucher SET data = 'ask qzqzq.voucher@corp.example' WHERE id = 5")
+    try:
+        error = stays(
+            world,
+            people,
+            errors.Unmasked,
+            "voucher.mobile_number (its name)",
+            "voucher.data (what it holds looks like emails)",
+            "voucher.at_ip",
+            "cx db classify people",
+        )
+        assert len(error.log) == 3
+        found = world.goldens.classify(people)
+        assert [(one.said, one.rule) for one in found] == [
+            ("voucher.mobile_number", "fake phone"),
+            ("voucher.data", "fake email"),
+            ("voucher.at_ip", "null"),
+        ]
+        proposed = tomllib.loads(proposal("people", found))["databases"]["people"]["mask"]
+        world.goldens.refresh(without(people, **proposed))
+    finally:
+        raw.execute("ALTER TABLE voucher DROP COLUMN mobile_number, DROP COLUMN data, DROP COLUMN at_ip")
+    world.goldens.refresh(people)
+
+
+WRONG: Mapping[str, tuple[Mapping[str, Mapping[str, str | Masked]], tuple[str, ...]]] = {
+    "no such table": ({"custmer": {"email": "hash"}}, ("databases.people.mask.custmer", "did you mean customer?")),
+    "no such column": ({"customer": {"emial": "hash"}}, ("mask.customer.emial", "did you mean email?")),
+    "a type": ({"purchase": {"placed": "fake email"}}, ("mask.purchase.placed", "timestamp with time zone")),
+    "not null": ({"visit": {"at": "null"}}, ("mask.visit.at", "NOT NULL")),
+    "unique": ({"customer": {"email": "fake name"}}, ("mask.customer.email", "is unique")),
+    "generated": ({"customer": {"upper_name": "hash"}}, ("upper_name", "generated")),
+    "one end of a key": ({"login": {"email": "hash"}}, ("mask.login.email", "customer.email", "fake email")),
+    "by nothing": ({"customer": {"name": Masked(fake="name", by="person")}}, ("no column person",)),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_rule_that_does_not_fit_is_told_with_its_key(world: World, people: Source, cloned: Clone, case: str) -> None:
+    more, words = WRONG[case]
+    stays(world, without(people, **more), Invalid, *words)
+
+
+def test_a_value_that_cannot_be_masked_is_not_told(world: World, people: Source, cloned: Clone) -> None:
+    """Of a value that breaks a check, and of one that a filter casts: PostgreSQL would say which it was."""
+    assert people.masks
+    stays(world, without(people, purchase={"what": Masked(constant="")}), CxError, "purchase_what_check")
+    broken = {**people.masks.rows, "customer": Rows(where="notes::int > 0")}
+    stays(world, replace(people, masks=replace(people.masks, rows=broken)), errors.SourceRefused, "type integer")
+
+
+def test_the_leak_scan_finds_what_no_rule_hides(
+    world: World, people: Source, cloned: Clone, raw: psycopg.Connection[Any]
+) -> None:
+    """The same addresses in a column that was said to be kept: the refresh does not use that golden."""
+    raw.execute("ALTER TABLE voucher ADD COLUMN sent_to text")
+    raw.execute("UPDATE voucher SET sent_to = (SELECT email FROM customer WHERE customer.id = voucher.id)")
+    try:
+        kept = without(people, voucher={"sent_to": "keep"})
+        stays(world, kept, errors.LeakFound, "customer.email (", "voucher", "the WAL")
+        canary = Masked(fake="email", canary=False)
+        allowed = without(kept, customer={"email": canary}, login={"email": canary})
+        stays(world, without(kept, "customer.email", "login.email"), errors.Unmasked, "customer.email")
+        world.goldens.refresh(allowed)
+        assert audit(world, allowed).clean
+        found = audit(world, kept)
+        assert not found.clean
+        assert found.in_files
+        assert found.in_rows
+        assert set(found.in_rows.columns) == {"customer.email", "login.email"}
+    finally:
+        raw.execute("ALTER TABLE voucher DROP COLUMN sent_to")
+    world.goldens.refresh(people)
+
+
+def audit(world: World, source: Source) -> Audit:
+    with PostgresSpares(world.server, world.names).borrowed("people", Terms()) as copy:
+        return world.goldens.audit(source, copy)
+
+
+def test_an_audit_compares_every_value(world: World, people: Source, cloned: Clone) -> None:
+    world.goldens.refresh(people)
+    found = audit(world, people)
+    assert found.clean
+    assert found.same_rules
+    assert found.canaries > 10_000
+    compared = {one.column: one.values for one in found.compared}
+    assert compared["customer.email"] == 2002
+    assert compared["customer.profile"] == 2000
+    assert compared["customer.mails"] == 4000
+    # A golden that was made without a rule for it is found out.
+    world.goldens.refresh(without(people, customer={"iban": "keep"}))
+    found = audit(world, people)
+    assert not found.same_rules
+    assert {one.column: one.found for one in found.compared if one.found} == {"customer.iban": 2000}
+    assert found.in_files
+    assert found.in_rows
+    world.goldens.refresh(people)
+
+
+def test_no_key_is_seen(world: World, people: Source, production: Machine, cloned: Clone) -> None:
+    assert people.masks
+    key = people.masks.key_hex
+    assert "cx.mask_key" in production.container.logs().decode()
+    assert key not in production.container.logs().decode()
+    assert key not in world.machine.container.logs().decode()
+    golden = world.goldens.current("people")
+    assert golden
+    assert bytes_with(world.machine, folder_of(world, golden.database), key) == 0
+    assert KEY.decode() not in repr(people)

@@ -26,7 +26,7 @@ _VARIABLES = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": 
 def run(client: DockerClient, tools: Tools, labels: Mapping[str, str], source: Source, progress: Progress) -> str:
     """The path of the dump that it wrote, in the container's volume. Raises SanitiseFailed."""
     parts = connection_parts(source)
-    environment = {"CX_SOURCE_URL": source.url or "", "CX_DUMP": DUMP, "HOME": WORK}
+    environment = {"SOURCE_URL": source.url or "", "DUMP_FILE": DUMP, "HOME": WORK}
     environment |= {name: parts[key] for key, name in _VARIABLES.items() if key in parts}
     uid, gid = tools.run(["id", "-u"]).output, tools.run(["id", "-g"]).output
     # Its environment goes in as a file, which the engine's record of what was run does not show.
@@ -45,7 +45,7 @@ def run(client: DockerClient, tools: Tools, labels: Mapping[str, str], source: S
         )
     if not tools.run(["test", "-e", DUMP]).ok:
         raise SanitiseFailed(
-            f"{key} wrote nothing to $CX_DUMP", remedy="pg_dump --format=custom --file=$CX_DUMP, or a folder"
+            f"{key} wrote nothing to $DUMP_FILE", remedy="pg_dump --format=custom --file=$DUMP_FILE, or a folder"
         )
     return DUMP
 

@@ -7,7 +7,6 @@ The golden's files are read by mounting the server's volumes into that container
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -18,7 +17,7 @@ from psycopg import sql
 from cx.adapters.postgres.errors import LeakFound
 from cx.adapters.postgres.masking.checking import Plan
 from cx.adapters.postgres.masking.columns import Column, Table, literal, quoted
-from cx.adapters.postgres.masking.expressions import KEY_SETTING, digest
+from cx.adapters.postgres.masking.expressions import digest
 from cx.adapters.postgres.masking.reading import Reading
 from cx.adapters.postgres.masking.vocabulary import common
 from cx.adapters.postgres.server import Session
@@ -34,14 +33,18 @@ _MAX_LENGTH = 120
 _SHM = "/dev/shm"  # noqa: S108 - memory of a container of our own
 _CANARIES = f"{_SHM}/canaries"
 
-# Names the columns whose canaries were found, with how many of each; then the files that hold one.
-_SEARCH = """export LC_ALL=C
+# The files that hold a canary, then those canaries; a grep that says anything but that a file is gone has failed.
+_IN_FILES = """xargs -0 -r grep -aFlf {canaries}.only -- < {files} > {canaries}.in 2> {canaries}.err
+if grep -v 'No such file' {canaries}.err >&2; then exit 1; fi
+tr '\\n' '\\0' < {canaries}.in | xargs -0 -r grep -aoFhf {canaries}.only -- | sort -u > {canaries}.hits"""
+_IN_OUTPUT = """: > {canaries}.in
+"$@" | {{ grep -aoFf {canaries}.only || [ $? = 1 ]; }} | sort -u > {canaries}.hits"""
+# Names the columns whose canaries were found, with how many of each; then the files.
+_SEARCH = """set -o pipefail; export LC_ALL=C
 cut -f2- {canaries} | sort -u > {canaries}.only
 [ -s {canaries}.only ] || exit 0
-xargs -0 -r grep -aFlf {canaries}.only -- < {files} > {canaries}.in 2> {canaries}.err
-if grep -v 'No such file' {canaries}.err >&2; then exit 1; fi
-[ -s {canaries}.in ] || exit 0
-tr '\\n' '\\0' < {canaries}.in | xargs -0 -r grep -aoFhf {canaries}.only -- | sort -u > {canaries}.hits
+{search} || exit 1
+[ -s {canaries}.hits ] || exit 0
 awk -F '\\t' 'NR == FNR {{ hit[$0]; next }} $2 in hit {{ print $1 }}' {canaries}.hits {canaries} | sort | uniq -c
 echo
 cat {canaries}.in"""
@@ -186,8 +189,18 @@ def scan(tools: Tools, connection: Session, inside: Session, place: Place) -> Le
 def search(tools: Tools, files: Sequence[str]) -> Leak | None:
     """The canaries that are in the container's `files`."""
     tools.put("/cx/files", b"".join(file.encode() + b"\0" for file in files))
-    script = _SEARCH.format(canaries=_CANARIES, files="/cx/files")
-    ran = tools.run(["bash", "-c", script])
+    return _searched(tools, _IN_FILES.format(canaries=_CANARIES, files="/cx/files"), [], {})
+
+
+def search_output(tools: Tools, argv: Sequence[str], environment: Mapping[str, str], where: str) -> Leak | None:
+    """The canaries that are in what `argv` prints, which is called `where`."""
+    found = _searched(tools, _IN_OUTPUT.format(canaries=_CANARIES), argv, environment)
+    return Leak(found.columns, (where,)) if found else None
+
+
+def _searched(tools: Tools, search: str, argv: Sequence[str], environment: Mapping[str, str]) -> Leak | None:
+    script = _SEARCH.format(canaries=_CANARIES, search="{\n" + search + "\n}")
+    ran = tools.run(["bash", "-c", script, "bash", *argv], environment=environment)
     if not ran.ok:
         raise Terminal(f"the leak scan could not be made ({' '.join(ran.errors[-1:])})")
     if not ran.output:
@@ -297,11 +310,6 @@ def digests(one: Watched) -> str:
     rows = f"SELECT {value} AS v FROM ONLY {one.table.quoted} AS t"
     made = f"left(encode({digest('v')}, 'hex'), 24)"
     return f"SELECT DISTINCT {made} FROM ({rows}) AS r WHERE length(v) >= {MIN_LENGTH}{_unlike_fakes(one, 'v')}"
-
-
-def one_time_key() -> str:
-    """A key for one comparison, as a parameter for a session's options."""
-    return f"-c {KEY_SETTING}={secrets.token_hex(32)}"
 
 
 def in_both(tools: Tools, a: str, b: str) -> tuple[int, int]:

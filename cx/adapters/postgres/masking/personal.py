@@ -5,18 +5,20 @@ Nothing that is sampled leaves the source: it answers with counts.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cx.adapters.postgres.masking.checking import Plan
-from cx.adapters.postgres.masking.columns import Column, Table, literal, quoted
+from cx.adapters.postgres.masking.columns import Column, Table, literal
 from cx.adapters.postgres.masking.expressions import DISTINCT, HASHED, Row
 from cx.adapters.postgres.masking.reading import Reading
 from cx.adapters.postgres.masking.vocabulary import words
+from cx.model.names import shown
 
-_SAMPLE = 1000
-_SMALL = 100_000  # rows; of a larger table some blocks are read
+_SAMPLE = 1000  # values of a column
+_READ = 100_000  # rows; of a larger table, blocks with about so many are read
 
 # What a name says: the rule that is proposed, by the first expression that fits the name in snake case.
 _NAMES: Sequence[tuple[str, str]] = (
@@ -159,34 +161,25 @@ def _is_looked_into(plan: Plan, table: Table, column: Column) -> bool:
 
 
 def _questions(plan: Plan, table: Table, columns: Sequence[Column]) -> Iterator[str]:
-    """One row for each column: oid, number, sampled, and how many of those each test fits."""
-    if table.rows > _SMALL:
-        share = min(100.0, 100 * 4 * _SAMPLE / table.rows)
-        sample = f"ONLY {table.quoted} AS t TABLESAMPLE SYSTEM ({share:.4f})"
-    else:
-        sample = f"ONLY {table.quoted} AS t"
+    """One row for each column that holds anything: oid, number, sampled, and how many of those each test fits.
+
+    The sample is of the values that are there, so that a column that is mostly empty is looked into as well.
+    """
+    share = f" TABLESAMPLE SYSTEM ({100 * _READ / table.rows:.4f})" if table.rows > _READ else ""
     row = Row(table.columns)
-    values = {}
-    for one in columns:
-        rule = plan.rules[table.oid].get(one.name)
-        value = f"({row.masked(one, rule)})::text"
-        if rule:  # what is left beside our own fakes
-            value = f"regexp_replace({value}, {literal(_OURS)}, '', 'g')"
-        values[f"c{one.number}"] = value
-    picked = ", ".join(f"{value} AS {name}" for name, value in values.items())
-    some = f"SELECT {picked} FROM {sample}"
-    if table.rows <= _SMALL and table.rows > 2 * _SAMPLE:
-        some += f" WHERE random() < {2 * _SAMPLE / table.rows:.6f}"
     names = "{" + ",".join(one.lower() for one in words("first")) + "}"
     tests = [f"c ~ {literal(pattern)}" for _, pattern, _ in _CONTENT]
     tests.append(f"c LIKE '% %' AND lower(split_part(c, ' ', 1)) = ANY ({literal(names)}::text[])")
     tests.append(f"lower(c) = ANY ({literal(names)}::text[])")
     counts = ", ".join(f"count(*) FILTER (WHERE {test})" for test in tests)
-    numbers = ", ".join(f"({one.number}, {quoted(f'c{one.number}')})" for one in columns)
-    yield (
-        f"SELECT {table.oid}, number, count(*), {counts} FROM ({some} LIMIT {_SAMPLE}) AS picked"
-        f" CROSS JOIN LATERAL (VALUES {numbers}) AS v(number, c) WHERE c <> '' GROUP BY number"
-    )
+    for one in columns:
+        rule = plan.rules[table.oid].get(one.name)
+        value = f"({row.masked(one, rule)})::text"
+        if rule:  # what is left beside our own fakes
+            value = f"regexp_replace({value}, {literal(_OURS)}, '', 'g')"
+        there = f"SELECT {row.column(one)} FROM ONLY {table.quoted} AS t{share} WHERE {row.column(one)}::text <> ''"
+        picked = f"SELECT {value} AS c FROM ({there} ORDER BY random() LIMIT {_SAMPLE}) AS t OFFSET 0"
+        yield f"SELECT {table.oid}, {one.number}, count(*), {counts} FROM ({picked}) AS picked HAVING count(*) > 0"
 
 
 def _of_counts(counts: Sequence[int]) -> str:
@@ -213,11 +206,11 @@ def proposal(source: str, found: Sequence[Suspect]) -> str:
     last = None
     for one in found:
         if one.table != last:
-            name = one.table.said if re.fullmatch(r"[A-Za-z0-9_-]+", one.table.said) else f'"{one.table.said}"'
-            lines += ([""] if lines else []) + [f"[databases.{source}.mask.{name}]"]
+            lines += ([""] if lines else []) + [f"[databases.{source}.mask.{_toml_key(one.table.said)}]"]
             last = one.table
-        key = one.column.name
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
-            key = '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        lines.append(f'{key} = "{one.rule}"  # {one.why}; {one.column.type}')
+        lines.append(f'{_toml_key(one.column.name)} = "{one.rule}"  # {one.why}; {shown(one.column.type)}')
     return "\n".join(lines)
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)

@@ -1,0 +1,111 @@
+"""`cx db audit`: whether any value of the masked columns is in a golden, by canaries and by digests of all values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cx.adapters.postgres.errors import ServerRefused
+from cx.adapters.postgres.masking import leaks
+from cx.adapters.postgres.masking.checking import Plan
+from cx.adapters.postgres.masking.expressions import KEY_SETTING
+from cx.adapters.postgres.masking.leaks import Leak, Place, Watched
+from cx.adapters.postgres.masking.reading import Reading
+from cx.adapters.postgres.source import first_error
+from cx.adapters.postgres.tools import WORK, Tools
+from cx.adapters.postgres.values import Golden, Server
+
+if TYPE_CHECKING:
+    from cx.adapters.postgres.server import Session
+
+CANARIES = 2000  # of each column
+_SOURCE, _GOLDEN = f"{WORK}/digests.source", f"{WORK}/digests.golden"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One column: how many values of the source count, and how many of them the golden's column holds."""
+
+    column: str
+    values: int
+    found: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`canaries` were looked for in files, statistics and WAL (`in_files`) and in all rows (`in_rows`)."""
+
+    golden: str
+    same_rules: bool
+    canaries: int
+    in_files: Leak | None
+    in_rows: Leak | None
+    compared: tuple[Compared, ...]
+
+    @property
+    def clean(self) -> bool:
+        return not (self.in_files or self.in_rows or any(one.found for one in self.compared))
+
+
+@dataclass(frozen=True)
+class Auditing:
+    """A golden beside its source; `copy` is a database with the golden's content that may be connected to."""
+
+    tools: Tools
+    reading: Reading
+    plan: Plan
+    server: Server
+    copy: str
+    owner: str
+    key_hex: str
+
+    def run(self, connection: Session, inside: Session, golden: Golden, *, same_rules: bool) -> Audit:
+        environment = self._service()
+        count = leaks.release(self.reading, self.plan, CANARIES)
+        in_files = leaks.scan(self.tools, connection, inside, Place(golden.database, *golden.wal))
+        dump = ["pg_dump", "-d", "service=golden", "-w", "--data-only", "--no-sync"]
+        in_rows = leaks.search_output(self.tools, dump, environment, "the golden's rows")
+        compared = tuple(self._compared(environment))
+        return Audit(golden.database, same_rules, count, in_files, in_rows, compared)
+
+    def _service(self) -> Mapping[str, str]:
+        """The copy, as its objects' owner: what is in it came from elsewhere."""
+        service = {
+            "host": self.server.host,
+            "port": str(self.server.port),
+            "user": self.server.user,
+            "dbname": self.copy,
+            "sslmode": "disable",
+            "options": f"-c role={self.owner} -c {KEY_SETTING}={self.key_hex} -c default_transaction_read_only=on",
+        }
+        lines = ["[golden]", *(f"{key}={value}" for key, value in service.items())]
+        self.tools.put(f"{WORK}/golden.conf", ("\n".join(lines) + "\n").encode())
+        self.tools.put(f"{WORK}/golden.pass", f"*:*:*:*:{self.server.password}\n".encode())
+        encoding = self.reading.origin.encoding
+        return {
+            "PGSERVICEFILE": f"{WORK}/golden.conf",
+            "PGPASSFILE": f"{WORK}/golden.pass",
+            "PGCLIENTENCODING": encoding,
+        }
+
+    def _compared(self, environment: Mapping[str, str]) -> Iterator[Compared]:
+        gone = {one.oid for one in self.plan.left_out}
+        for one in leaks.watched(self.plan):
+            if one.table.oid in gone:
+                continue
+            self.reading.lines([leaks.digests(one)], to=_SOURCE)
+            self._golden(one, environment)
+            found, values = leaks.in_both(self.tools, _SOURCE, _GOLDEN)
+            yield Compared(one.said, values, found)
+
+    def _golden(self, one: Watched, environment: Mapping[str, str]) -> None:
+        path = f"{WORK}/digests.sql"
+        self.tools.put(path, f"SET search_path = pg_catalog;\n{leaks.digests(one)};\n".encode())
+        psql = f"psql -XAtqw -v ON_ERROR_STOP=1 -d service=golden -f {path} > {_GOLDEN}"
+        ran = self.tools.run(["bash", "-c", psql], environment=environment)
+        if not ran.ok:
+            raise ServerRefused(
+                f"the golden's {one.said} cannot be read ({first_error(ran.errors)})",
+                remedy="its schema is not the source's any more: refresh it",
+            )
