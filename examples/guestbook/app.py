@@ -2,6 +2,8 @@
 
 import html
 import os
+import signal
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
@@ -73,4 +75,7 @@ class Guestbook(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("0.0.0.0", 8000), Guestbook).serve_forever()  # noqa: S104
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # process 1 of a container ignores it otherwise
+    server = ThreadingHTTPServer(("0.0.0.0", 8000), Guestbook)  # noqa: S104
+    server.daemon_threads = False  # what is being answered is answered
+    server.serve_forever()

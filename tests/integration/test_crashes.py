@@ -5,11 +5,11 @@ The points are named where the work is done; CX_TEST_DIE_AT makes the process ki
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import urlencode
 
 import pytest
-from live import Cx, Project
+from live import EXAMPLES, HERE, Cx, Project
 
 STEPS = ("build", "clone", "network and volumes", "release", "start", "trial route", "healthy", "probe", "publish")
 BOUNDARIES = [f"{when} {step}" for step in STEPS for when in ("before", "after")]
@@ -40,6 +40,23 @@ DELETE = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def kept(cx: Cx, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A namespace holds each image that most of these tests need: where building is not what dies, nothing is built."""
+    folder = tmp_path_factory.mktemp("kept")
+    for name, template in (("guestbook", EXAMPLES / "guestbook"), ("hello", HERE / "projects" / "hello")):
+        cx("deploy", Project(folder / name, template).folder, "--namespace", f"kept-{name}")
+    yield
+    for name in ("guestbook", "hello"):
+        cx("delete", "--namespace", f"kept-{name}", "--force")
+
+
+def of_its_own(guestbook: Project, point: str) -> None:
+    """Another tree, so that its image is built for it, and goes with it."""
+    guestbook.write("point.txt", point)
+    guestbook.replace("Dockerfile", "migrate.py ./", "migrate.py point.txt ./")
+
+
 def died(cx: Cx, point: str, *argv: object) -> None:
     done = cx(*argv, check=False, CX_TEST_DIE_AT=point)
     assert done.returncode == -9, (point, done.returncode, done.stdout, done.stderr)
@@ -62,8 +79,8 @@ def only(cx: Cx, name: str) -> None:
 def test_a_first_deploy_that_was_killed_is_completed_by_the_next(
     cx: Cx, preview: Callable[[], str], guestbook: Project, point: str
 ) -> None:
-    guestbook.write("point.txt", point)  # another tree, so that its image is built for it
-    guestbook.replace("Dockerfile", "migrate.py ./", "migrate.py point.txt ./")
+    if "build" in point:
+        of_its_own(guestbook, point)
     name = preview()
     died(cx, point, "deploy", guestbook.folder, "--namespace", name)
     cx("deploy", guestbook.folder, "--namespace", name)
@@ -105,6 +122,8 @@ def test_a_reset_that_was_killed_gives_fresh_data_once(
 def test_a_delete_that_was_killed_is_completed_by_the_next(
     cx: Cx, preview: Callable[[], str], guestbook: Project, point: str
 ) -> None:
+    if "image" in point:
+        of_its_own(guestbook, point)
     name = preview()
     cx("deploy", guestbook.folder, "--namespace", name)
     died(cx, point, "delete", "--namespace", name, "--force")

@@ -105,7 +105,8 @@ def test_a_failed_deployment_leaves_the_old_one_serving(
     before = cx.observe(name)
     path, text = BROKEN[what]
     hello.write(path, text)
-    done = cx("deploy", hello.folder, "--namespace", name, check=False)
+    patience = {"CX_LIMITS_START_TIMEOUT_S": "5"} if what == "probe" else {}  # it never listens, however long one waits
+    done = cx("deploy", hello.folder, "--namespace", name, check=False, **patience)
     assert done.returncode == 1
     assert f"mark-of-the-{what}" in done.stderr
     last = done.stderr.strip().splitlines()[-1]

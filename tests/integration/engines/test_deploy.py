@@ -26,7 +26,7 @@ services:
 volumes: {db: {}, uploads: {}}
 """
 APP = """
-import http.server, os, pathlib, socket, pymysql
+import http.server, os, pathlib, signal, socket, sys, pymysql
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -44,6 +44,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.end_headers(); self.wfile.write(text)
     def log_message(self, *_): pass
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
 """
 
