@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from cx.adapters.postgres import observing, strategy, volume
+from cx.adapters.postgres import observing, room, strategy
 from cx.adapters.postgres.errors import NoSpace
 from cx.adapters.postgres.naming import lock_key
 from cx.adapters.postgres.server import Session, locked, statement
 
 _CLONE_SINCE = 180000  # file_copy_method
-_SPARE_BYTES = 16 << 20  # a segment of WAL
 _SERIAL = "copies on btrfs"
 
 
@@ -49,11 +48,10 @@ def copy(connection: Session, template: str, database: str, *, by: str, filesyst
 
 
 def _check_room(connection: Session, template: str, by: str) -> None:
-    """A server whose disk runs full while it writes WAL is down, with all previews: it is not let come to that."""
-    need = observing.size_bytes(connection, template) * (2 if by == strategy.WAL_LOG else 1) + _SPARE_BYTES
-    free = volume.look(connection).free_bytes
-    if free is not None and free < need:
+    need = observing.size_bytes(connection, template) * (2 if by == strategy.WAL_LOG else 1)
+    there = room.look(connection)
+    if there.spare < need:
         raise NoSpace(
-            f"the database server has no space left: a copy needs {need / 1e6:.0f} MB, {free / 1e6:.0f} MB are free",
+            f"the database server has no space left: a copy needs {need / 1e6:.0f} MB of {there.spare / 1e6:.0f}",
             remedy="remove previews (cx list, cx delete) or give its volume more disk",
         )

@@ -29,6 +29,7 @@ from cx.adapters.postgres.masking.checking import Plan, checked
 from cx.adapters.postgres.masking.personal import Suspect
 from cx.adapters.postgres.masking.reading import MIN_VERSION, Origin, Reading
 from cx.adapters.postgres.restore import Query, Restore, Target
+from cx.adapters.postgres.room import watched
 from cx.adapters.postgres.scratch import Scratch, create_database, script_of
 from cx.adapters.postgres.server import Session, script, session, statement, tried_lock, verifier
 from cx.adapters.postgres.source import LiveSource, Seen, connection_parts
@@ -97,7 +98,8 @@ class PostgresGoldens:
             self._lock(connection, source.name)
             self._sweep(connection, source.name)
             try:
-                golden = _Refresh(self, connection, source, sanitise, progress).run()
+                with watched(self._server, naming.loader(self._names, source.name), f"a golden of {source.name}"):
+                    golden = _Refresh(self, connection, source, sanitise, progress).run()
             except BaseException:
                 with suppress(CxError, psycopg.Error):  # what is left is the next refresh's to remove
                     self._sweep(connection, source.name)

@@ -22,6 +22,8 @@ stat -f -c %T .
 df -Pk . | tail -n 1 | awk '{ print $4 }'
 """
 
+_FREE = "df -Pk base | tail -n 1 | awk '{ print $4, $2 }'"
+
 # What a file takes for itself when a part of it that it shares is written to: XFS's default of 128 KB made 885 MB
 # of scattered updates that take 61 MB with 8 KB. New databases inherit it from their folder. ioctl_xfs_fsgetxattr(2).
 _COW_EXTENT = """
@@ -52,6 +54,17 @@ def look(connection: Session) -> Volume:
     return Volume(filesystem, reflink == "yes", int(free) << 10 if free.isdigit() else None)
 
 
+def free(connection: Session) -> tuple[int | None, int | None]:
+    """How many bytes are free beside the databases, and how many there are in all; None where it cannot tell."""
+    try:
+        words = " ".join(_said(connection, _FREE)).split()
+    except errors.ExternalRoutineException:
+        return None, None
+    if len(words) != 2 or not all(map(str.isdigit, words)):
+        return None, None
+    return int(words[0]) << 10, int(words[1]) << 10
+
+
 def tune(connection: Session) -> Volume:
     """As `look`; and on XFS databases made from now on copy little of what they share. Safe to repeat."""
     found = look(connection)
@@ -72,6 +85,7 @@ def _said(connection: Session, program: str) -> list[str]:
     with connection.transaction():
         connection.execute(
             script(
+                sql.SQL("SET LOCAL synchronous_commit = off"),  # it waits for nobody's WAL
                 sql.SQL("CREATE TEMPORARY TABLE cx_said (line text) ON COMMIT DROP"),
                 sql.SQL("COPY cx_said FROM PROGRAM {}").format(sql.Literal(program)),
             )

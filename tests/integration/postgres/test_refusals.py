@@ -285,30 +285,36 @@ def test_code_of_a_dump_never_runs_as_the_superuser(fresh: World, tmp_path: Path
 
 
 def test_no_space_left(start: Callable[..., Machine], fresh: World, shop: Source) -> None:
-    """A server on a disk of 160 MB: clones until it is full; then an error, and a server that lives."""
+    """A server on a disk of 320 MB: clones until it is full; then an error, and a server that lives."""
     small = start(
         IMAGE,
         *("-c", "max_wal_size=32MB", "-c", "min_wal_size=32MB"),
-        tmpfs={"/var/lib/postgresql": "size=160m"},
+        tmpfs={"/var/lib/postgresql": "size=320m"},
     )
     names = Names(fresh.names.instance)
     server = Server(small.host, 5432, fresh.server.password)
     clones = PostgresClones(server, names, KEY)
     goldens = PostgresGoldens(server, names, fresh.client, IMAGE)
-    goldens.refresh(shop)
+    golden = goldens.refresh(shop)
+    clones.clone(ONE, "shop")
+    clones.snapshot(ONE, "shop", "early")
     made: list[Clone] = []
 
     def fill() -> None:
-        for number in range(40):
-            made.append(clones.clone(Namespace(f"preview-{number}"), "shop"))
+        while len(made) < 40:
+            made.append(clones.clone(Namespace(f"preview-{len(made) + 10}"), "shop"))
 
     with pytest.raises(errors.NoSpace, match="no space left") as caught:
         fill()
     assert isinstance(caught.value, Terminal)
     assert len(made) > 2
+    small.run("psql", "-d", "postgres", "-qc", "CHECKPOINT")  # which gives WAL back
+    with pytest.raises(errors.NoSpace):
+        fill()
     assert small.is_ready()
     again: dict[str, Callable[[], object]] = {
         "reset": lambda: clones.reset(made[0].namespace, "shop"),
+        "restore": lambda: clones.restore(ONE, "shop", "early"),
         "snapshot": lambda: clones.snapshot(made[0].namespace, "shop", "full"),
         "branch": lambda: clones.branch(made[0].namespace, "shop", made[1].namespace),
         "spares": lambda: PostgresSpares(server, names).refill("shop", Terms(spares=1)),
@@ -317,13 +323,50 @@ def test_no_space_left(start: Callable[..., Machine], fresh: World, shop: Source
         with pytest.raises(errors.NoSpace):
             attempt()
     seen = clones.observe_all()
-    assert [clone.complete for clone in seen].count(True) == len(made)
-    assert clones.snapshots() == ()
+    assert [clone.complete for clone in seen].count(True) == len(made) + 1
+    assert [kept.name for kept in clones.snapshots()] == ["early"]
     assert PostgresSpares(server, names).sources() == frozenset()
     for clone in seen:
         clones.drop(clone.namespace, clone.source)
     assert clones.observe_all() == ()
     clones.clone(ONE, "shop")
+    assert clones.clone(ONE, "shop").golden == golden.database
+    assert goldens.leftovers() == ()
+
+
+def test_a_refresh_that_would_fill_the_disk(start: Callable[..., Machine], fresh: World, production: Machine) -> None:
+    """A source of 320 MB, and a disk of 320 MB: it ends before WAL fills it. The old golden serves, clones live."""
+    small = start(
+        IMAGE,
+        *("-c", "max_wal_size=32MB", "-c", "min_wal_size=32MB"),
+        tmpfs={"/var/lib/postgresql": "size=320m"},
+    )
+    names = Names(fresh.names.instance)
+    server = Server(small.host, 5432, fresh.server.password)
+    clones = PostgresClones(server, names, KEY)
+    goldens = PostgresGoldens(server, names, fresh.client, IMAGE)
+    with production.connect() as connection:
+        connection.execute("CREATE DATABASE wide")
+    with production.connect("wide") as connection:
+        connection.execute(
+            "CREATE TABLE t (c text); ALTER TABLE t ALTER c SET STORAGE EXTERNAL; INSERT INTO t VALUES ('')"
+        )
+        wide = Source("wide", url=production.url("wide"))
+        golden = goldens.refresh(wide)
+        clone = clones.clone(ONE, "wide")
+        connection.execute("INSERT INTO t SELECT repeat(md5(g::text), 500) FROM generate_series(1, 20000) g")
+    with pytest.raises(errors.NoSpace, match="no space left for a golden of wide"):
+        goldens.refresh(wide)
+    assert small.is_ready()
+    assert goldens.list() == (golden,)
+    assert goldens.leftovers() == ()
+    until(lambda: fresh.engine_leftovers() == [])
+    to = clones.connection(clone)
+    with small.connect(to.database, user=to.user, password=to.password) as app:
+        assert app.execute("SELECT count(*) FROM t").fetchone() == (1,)
+        app.execute("INSERT INTO t SELECT 'more' FROM generate_series(1, 10000)")
+    with production.connect() as connection:
+        connection.execute("DROP DATABASE wide")
 
 
 def test_no_secret_is_seen_while_a_refresh_runs(fresh: World, production: Machine) -> None:
