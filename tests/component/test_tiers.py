@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -25,9 +24,3 @@ def test_a_unit_test_starts_no_process_and_no_server(tmp_path: Path, text: str, 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code, done.stdout
     assert ("this one belongs in tests/component" in done.stdout) == bool(code)
-
-
-def test_no_two_files_have_one_name() -> None:
-    """pytest would collect the first of them, and stop at the other."""
-    names = Counter(path.name for path in TESTS.rglob("test_*.py") if "node_modules" not in path.parts)
-    assert [name for name, times in names.items() if times > 1] == []
