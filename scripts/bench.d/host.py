@@ -94,19 +94,34 @@ class Bench:
         self.say("start a host of its own")
         self._configure({})
         self.cx("up")
-        with self.host() as host:
-            server = host.server
         for name in self.sources:
             self.say(f"make a golden of {name}")
             self._psql(f"CREATE DATABASE source_{name}")
             if SCALES[name]:
                 # Filled by the server itself: the fastest way to rows that compress as little as real ones do.
                 self._server("pgbench", "-q", "-i", "-I", "dtGvp", "-s", str(SCALES[name]), f"source_{name}")
-            url = f"postgresql://{server.user}:{server.password}@{server.host}:{server.port}/source_{name}"
-            self._configure({name: url})
+            self._configure({name: self._url(f"source_{name}")})
             self.cx("db", "refresh", source_of(name))
             self._psql(f"DROP DATABASE source_{name}")
         self._configure(dict.fromkeys(self.sources, "postgresql://nobody@127.0.0.1:1/gone"))
+
+    def filled(self, database: str, script: str) -> float:
+        """A database of its own on the server, made by `script`; its size in MB."""
+        self._psql(f"CREATE DATABASE {database}")
+        for one in (script, "VACUUM (FREEZE, ANALYZE)"):  # so that reading it writes nothing
+            self._server("psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", one)
+        size = self._server("psql", "-AtX", "-d", database, "-c", "SELECT pg_database_size(current_database())")
+        return int(size.out) / 1e6
+
+    def ruled(self, database: str, rules: str) -> None:
+        """The one source is `database`, with `rules` as more lines of the host configuration."""
+        self._configure({database: self._url(database)})
+        self.config.write_text(self.config.read_text() + rules)
+
+    def _url(self, database: str) -> str:
+        with self.host() as host:
+            server = host.server
+        return f"postgresql://{server.user}:{server.password}@{server.host}:{server.port}/{database}"
 
     def _configure(self, sources: dict[str, str]) -> None:
         """Nothing of the host's owner's holds here but what this file says."""

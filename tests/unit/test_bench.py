@@ -29,6 +29,7 @@ _loaded("host")
 _loaded("pulls")
 rows = _loaded("rows")
 _loaded("data")
+_loaded("sanitise")
 bench = _loaded("main")
 
 
