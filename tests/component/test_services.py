@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -51,3 +52,18 @@ def test_compose_takes_the_service_and_gives_it_no_rights(tmp_path: Path) -> Non
     assert service["command"] == ["git", "listen"]
     assert "ports" not in service
     assert service["environment"]["CX_LISTEN_PORT"] in service["healthcheck"]["test"][-1]
+
+
+def test_a_wrong_configuration_ends_the_service_and_systemd_leaves_it_so(tmp_path: Path) -> None:
+    unit = UNIT.read_text()
+    assert re.search(r"^Restart=on-failure$", unit, re.MULTILINE)
+    (never,) = re.findall(r"^RestartPreventExitStatus=(\d+)$", unit, re.MULTILINE)
+    wrong = tmp_path / "host.toml"
+    wrong.write_text("[listen]\nport = 0\n")
+    wrong.chmod(0o600)
+    environment = {"PATH": os.environ["PATH"], "CX_CONFIG": str(wrong), "CX_STATE_DIR": str(tmp_path / "state")}
+    done = subprocess.run(
+        [sys.executable, "-m", "cx", "git", "listen"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == int(never)
+    assert f"{wrong}: listen.port" in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forge.fake import TOKEN, FakeGitHub
+from forge.fake import TOKEN, FakeGitHub, fake_github
 
 from cx.adapters.doctor import Check, Doctor
 from cx.adapters.github import GitHubAnnouncer, GitHubForge, open_github
@@ -500,3 +500,25 @@ def test_a_key_that_is_none_is_said_at_once(tmp_path: Path, content: str | None,
         path.write_text(content)
     with pytest.raises(Invalid, match=said):
         open_github(GitHub(app_id=5, private_key=path), {})
+
+
+# --- GitHub Enterprise
+
+
+@pytest.mark.parametrize("by", ["token", "app"])
+def test_an_enterprise_server_is_asked_below_its_base_url_and_nothing_else_is(by: str, key: Path) -> None:
+    """Several pages, the comment, the deployment, the status and the App's tokens; and fetches from its host."""
+    with fake_github("cx[bot]" if by == "app" else "cx-bot", page=2, root="/api/v3") as github:
+        github.app, github.tokens = (5, set()) if by == "app" else (None, {TOKEN})
+        for number in (7, 8, 9):
+            github.open(REPOSITORY, number, ONE)
+        asked = {"app_id": 5, "private_key": key} if by == "app" else {}
+        settings = GitHub(base_url=github.url, repositories={REPOSITORY: Rules()}, **asked)  # type: ignore[arg-type]
+        forge, announcer = open_github(settings, {} if by == "app" else {"GITHUB_TOKEN": TOKEN})
+        assert [one.id.number for one in forge.open_pulls(REPOSITORY)] == [7, 8, 9]
+        announcer.announce(READY)
+        assert len(github.comments_on(REPOSITORY, 7)) == 1
+        assert set(github.states(REPOSITORY, "preview-7").values()) == {"success"}
+        assert {path.startswith("/api/v3/") for _, path in github.requests} == {True}
+        assert github.installation_tokens == (by == "app")
+        assert forge.fetch_url(REPOSITORY) == f"{github.url.removesuffix('/api/v3')}/{REPOSITORY}.git"

@@ -19,7 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 EXAMPLES: dict[str, Any] = json.loads((Path(__file__).parent / "examples.json").read_text())
@@ -63,8 +63,9 @@ class Repository:
 class FakeGitHub:
     """In a thread of its own between `start` and `stop`. Tests change it by its methods, and read its fields."""
 
-    def __init__(self, login: str = "cx-bot", page: int = 100) -> None:
+    def __init__(self, login: str = "cx-bot", page: int = 100, root: str = "") -> None:
         self.login, self.page = login, page
+        self.root = root  # of the API's paths: GitHub Enterprise has one
         self.tokens = {TOKEN}
         self.rights = {"comment", "deployment", "status", "environment"}  # what the token may write
         self.locked: set[int] = set()  # conversations
@@ -88,7 +89,7 @@ class FakeGitHub:
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
         listening.listen(256)
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}{self.root}"
         self.public_url = self.public_url or self.url
         config = uvicorn.Config(_Faulty(self, self._app()), log_level="critical", lifespan="off", ws="none")
         self._server = uvicorn.Server(config)
@@ -269,11 +270,11 @@ class FakeGitHub:
 
             return Route(path, endpoint, methods=[method])
 
-        return Starlette(routes=[route(*one) for one in routes])
+        return Starlette(routes=[Mount(self.root, routes=[route(*one) for one in routes])])
 
     def _refused(self, request: Request) -> Response | None:
         word, _, token = request.headers.get("authorization", "").partition(" ")
-        if request.url.path.endswith("/installation") or request.url.path.startswith("/app/"):
+        if request.url.path.endswith("/installation") or request.url.path.startswith(f"{self.root}/app/"):
             return None if self.app and word == "Bearer" else _problem(401, "A JSON web token could not be decoded")
         if token not in self.tokens:
             return _problem(401, "Bad credentials")
@@ -297,7 +298,9 @@ class FakeGitHub:
         answer = self._answer(items[(number - 1) * size : number * size])
         if number * size < len(items):
             following = request.url.include_query_params(page=number + 1)
-            answer.headers["Link"] = f'<{self.public_url}{following.path}?{following.query}>; rel="next"'
+            answer.headers["Link"] = (
+                f'<{self.public_url}{following.path.removeprefix(self.root)}?{following.query}>; rel="next"'
+            )
         return answer
 
     def _get_user(self, request: Request, given: Document) -> Response:
@@ -453,8 +456,8 @@ class FakeGitHub:
 
 
 @contextmanager
-def fake_github(login: str = "cx-bot", page: int = 100) -> Iterator[FakeGitHub]:
-    fake = FakeGitHub(login, page)
+def fake_github(login: str = "cx-bot", page: int = 100, root: str = "") -> Iterator[FakeGitHub]:
+    fake = FakeGitHub(login, page, root)
     fake.start()
     try:
         yield fake
