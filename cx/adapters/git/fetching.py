@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from cx.adapters.git.incoming import change, changing, incoming, using
+from cx.adapters.git.incoming import change, changing, incoming, refs_of, using
 from cx.adapters.git.running import Limits, Remote, Runner, never, project_of
 from cx.adapters.git.sources import SHA, Sources
 from cx.adapters.git.whole import Whole, fetched
@@ -17,8 +16,6 @@ from cx.follow import Moved
 from cx.model.names import shown
 
 __all__ = ["Fetching", "Limits", "Remote", "project_of"]
-
-KINDS = ("pulls", "whole", "lfs")
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,7 @@ class Fetching:
             plain = fetched(run, remote, sha, "refs/cx/pulls")
             whole = Whole(run, remote, mirror, number)
             tree = whole.of(remote, plain)
-            refs = {f"refs/cx/{kind}/{number}": "" for kind in KINDS} | self._modules(mirror, number)
-            new.settle(run, refs | {f"refs/cx/pulls/{number}": sha} | whole.refs(plain, tree))
+            new.settle(run, {f"refs/cx/pulls/{number}": sha} | whole.refs(plain, tree), number)
             return tree
 
     def forget(self, remote: Remote, number: int) -> None:
@@ -54,11 +50,5 @@ class Fetching:
         if (mirror / "HEAD").is_file():
             run = Runner(mirror, f"{remote.repository}#{number}", self.limits, limited=False)
             with changing(mirror):
-                refs = {f"refs/cx/{kind}/{number}": "" for kind in KINDS} | self._modules(mirror, number)
-                change(run, mirror, refs)
-
-    @staticmethod
-    def _modules(mirror: Path, number: int) -> dict[str, str]:
-        """The refs of the pull request's submodules, to be removed."""
-        found = (mirror / "refs" / "cx" / "modules").glob(f"*/{number}-*")
-        return {str(one.relative_to(mirror)): "" for one in found if one.suffix != ".lock"}
+                mine = refs_of(run, mirror, lambda one: one == number)
+                change(run, mirror, dict.fromkeys(mine, ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import time
@@ -22,6 +23,8 @@ from cx.follow import Cancelled
 STALE_S = 60
 EMPTY_PACK_BYTES = 32
 WANTED = "cx-wanted"
+REFS, SHALLOW = "known-refs", "known-shallow"
+PULL = re.compile(r"refs/cx/(?:(?:pulls|whole|lfs)/|modules/[0-9a-f]+/)([0-9]+)(?:-[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,13 @@ class Incoming:
     mirror: Path
     folder: Path
 
-    def settle(self, run: Runner, refs: Mapping[str, str]) -> None:
-        """All of it is in the mirror; the refs name what they say, and those that are "" are gone."""
+    def settle(self, run: Runner, refs: Mapping[str, str], number: int = 0) -> None:
+        """All of it is in the mirror, and the refs name it; other refs of the pull request `number` are gone."""
         with changing(self.mirror):
             self._move()
             self._mark_shallow()
-            change(run, self.mirror, refs)
+            before = dict.fromkeys(refs_of(run, self.mirror, lambda one: one == number), "")
+            change(run, self.mirror, before | dict(refs))
 
     def _move(self) -> None:
         """An index comes after its pack: git finds a pack by it."""
@@ -51,20 +55,34 @@ class Incoming:
             one.replace(there)
 
     def _mark_shallow(self) -> None:
-        there, mine = self.mirror / "shallow", self.folder / "shallow"
-        lines = {line for file in (there, mine) if file.exists() for line in file.read_text().split()}
-        if not lines:
-            return
-        new = self.folder / "shallow.new"
-        new.write_text("".join(f"{line}\n" for line in sorted(lines)))
-        new.replace(there)
+        lines = _lines(self.mirror / "shallow") | _lines(self.folder / "shallow") | _lines(self.folder / SHALLOW)
+        if lines:
+            new = self.folder / "shallow.new"
+            new.write_text("".join(f"{line}\n" for line in sorted(lines)))
+            new.replace(self.mirror / "shallow")
+
+
+def _lines(file: Path) -> set[str]:
+    return set(file.read_text().split()) if file.exists() else set()
+
+
+def show(folder: Path, known: str) -> None:
+    """git, and so the server that it speaks to next, sees the mirror's refs below `known`, and of others nothing."""
+    (folder / "refs" / "cx" / "new").unlink(missing_ok=True)
+    refs = [line for line in (folder / REFS).read_text().splitlines() if line[41:].startswith(f"{known}/")]
+    (folder / "packed-refs").write_text("".join(f"{line}\n" for line in refs))
+    shallow = _lines(folder / "shallow") | _lines(folder / SHALLOW)
+    (folder / SHALLOW).write_text("".join(f"{line}\n" for line in sorted(shallow)))
+    (folder / "shallow").unlink(missing_ok=True)
+    if seen := shallow & {line[:40] for line in refs}:
+        (folder / "shallow").write_text("".join(f"{line}\n" for line in sorted(seen)))
 
 
 @contextmanager
 def incoming(mirror: Path, limits: Limits) -> Iterator[Incoming]:
     """A place for what comes; it is gone afterwards. The caller uses the mirror (`using`).
 
-    What the mirror has at this moment is in its file `known-refs`: what others add meanwhile it sees nothing of.
+    What the mirror has at this moment is written down: what others add meanwhile it sees nothing of (`show`).
     """
     place = mirror / "incoming"
     sweep(mirror)
@@ -79,10 +97,10 @@ def incoming(mirror: Path, limits: Limits) -> Iterator[Incoming]:
             (folder / "objects" / "info" / "alternates").write_text(f"{mirror / 'objects'}\n")
             with changing(mirror):
                 with suppress(FileNotFoundError):
-                    shutil.copyfile(mirror / "shallow", folder / "shallow")
+                    shutil.copyfile(mirror / "shallow", folder / SHALLOW)
                 there = Runner(mirror, mirror.stem, limits, limited=False)
                 refs = there("for-each-ref", "--format=%(objectname) %(refname)", "refs/cx/")
-            (folder / "known-refs").write_text(refs)
+            (folder / REFS).write_text(refs)
             yield Incoming(mirror, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -103,13 +121,20 @@ def changing(mirror: Path) -> Iterator[None]:
 
 
 def change(run: Runner, mirror: Path, refs: Mapping[str, str]) -> None:
-    """Within `changing`, so locks of these refs are of processes that died."""
+    """The refs are what is said, and those with "" are gone. Within `changing`: their locks are of who died."""
     for name in refs:
         (mirror / f"{name}.lock").unlink(missing_ok=True)
     unlock(mirror / "packed-refs.lock")
     lines = [f"update {name}\0{value}\0\0" if value else f"delete {name}\0\0" for name, value in sorted(refs.items())]
     there = Runner(mirror, run.what, run.limits, limited=False)
     there("update-ref", "-z", "--stdin", stdin="".join(lines).encode())
+
+
+def refs_of(run: Runner, mirror: Path, mine: Callable[[int], bool]) -> list[str]:
+    """The refs of pull requests that are `mine`, by their numbers."""
+    there = Runner(mirror, run.what, run.limits, run.cancelled, limited=False)
+    found = there("for-each-ref", "--format=%(refname)", "refs/cx/").split()
+    return [name for name in found if (pull := PULL.fullmatch(name)) and mine(int(pull[1]))]
 
 
 def unlock(path: Path) -> None:

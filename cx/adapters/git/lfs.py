@@ -5,9 +5,11 @@ https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md and docs/api/batch.md
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import json
+import os
 import re
 import ssl
 import sys
@@ -30,7 +32,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 AGAIN, NEVER = 1, 3  # how the program ends
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Pointer:
     oid: str
     size_bytes: int
@@ -156,9 +158,14 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 def main() -> int:
-    """The order comes by standard input, with the credentials; a failure goes to standard error."""
+    """The order comes by standard input, user and password by a pipe; a failure goes to standard error."""
+    authorization = ""
+    if end := os.environ.get("CX_ASKPASS_FD"):
+        with os.fdopen(int(end), "rb") as pipe:
+            given = b":".join(pipe.read().split(b"\n")[:2])
+        authorization = f"Basic {base64.b64encode(given).decode()}"
     try:
-        bring(json.loads(sys.stdin.buffer.read()))
+        bring({**json.loads(sys.stdin.buffer.read()), "authorization": authorization})
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         return failure.status

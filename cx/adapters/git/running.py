@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import resource
 import select
 import signal
 import stat
@@ -24,7 +25,9 @@ from cx.errors import CxError, Refused, Retryable, Terminal
 from cx.follow import Cancelled, Credentials
 from cx.model.names import shown
 
-POLL_S = 0.05
+POLL_S, MEASURE_S = 0.05, 0.2
+SLACK_S, SLACK_BYTES = 10, 16 << 20
+TOLD_BYTES = 20_000
 FSCK = ("zeroPaddedFilemode", "missingSpaceBeforeDate", "badTimezone", "badFilemode")  # old, and harmless here
 ASKPASS = """#!/bin/sh
 # git asks for a user and a password; they come through a pipe that cx holds.
@@ -129,19 +132,19 @@ class Runner:
     def run(
         self, name: str, argv: Sequence[str], environment: Mapping[str, str], stdin: bytes, secret: Credentials | None
     ) -> str:
-        """`secret` is for askpass, and is in no error."""
+        """`secret` comes to the program by askpass (the file descriptor CX_ASKPASS_FD), and is in no error."""
         with self._started(argv, environment, stdin, secret) as (process, out, err):
             checked = time.monotonic()
             while process.poll() is None:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(POLL_S)
                 self._wanted(name)
-                if time.monotonic() - checked > 4 * POLL_S:
+                if time.monotonic() - checked > MEASURE_S:
                     checked = time.monotonic()
-                    self._small(out)
+                    self._small(out, err)
+            self._small(out, err)
             if process.returncode:
                 raise self._failed(name, err, secret, process.returncode)
-            self._small(out)
             return out.read_bytes().decode(errors="surrogateescape")
 
     def records(self, *argv: str) -> Iterator[bytes]:
@@ -176,11 +179,12 @@ class Runner:
         if self.cancelled():
             raise Cancelled(f"{self.what}: not wanted any more")
 
-    def _small(self, out: Path) -> None:
-        if self.limited and size_of(self.folder / "objects") + out.stat().st_size > self.limits.size_bytes:
-            raise self.too_large()
+    def _small(self, *printed: Path) -> None:
+        brought = size_of(self.folder / "objects") + sum(one.stat().st_size for one in printed) if self.limited else 0
+        if brought > self.limits.size_bytes:
+            raise self._too_large()
 
-    def too_large(self) -> Terminal:
+    def _too_large(self) -> Terminal:
         return Terminal(
             f"{self.what}: fetching it brings more than {self.limits.size_bytes >> 20} MiB",
             remedy="make it smaller, or set github.fetch_size_mb",
@@ -214,9 +218,20 @@ class Runner:
                     for end in ends:
                         os.close(end)
             try:
+                self._bound(process)
                 yield process, out, err
             finally:
                 _kill(process)
+
+    def _bound(self, process: subprocess.Popen[bytes]) -> None:
+        """The kernel holds it, and all that it starts, to the limits even when nobody is left who looks."""
+        cpu_s = int(self.limits.timeout_s) * (os.cpu_count() or 1) + SLACK_S
+        bounds = {resource.RLIMIT_CPU: cpu_s, resource.RLIMIT_CORE: 0}
+        if self.limited:
+            bounds[resource.RLIMIT_FSIZE] = self.limits.size_bytes + SLACK_BYTES
+        for which, most in bounds.items():
+            with suppress(ProcessLookupError, PermissionError):  # it has ended; or ours is lower already
+                resource.prlimit(process.pid, which, (most, most))
 
     def _askpass(self) -> Path:
         path = self.folder / "cx-askpass"
@@ -226,7 +241,9 @@ class Runner:
         return path
 
     def _failed(self, name: str, errors: Path, secret: Credentials | None, status: int) -> CxError:
-        said = errors.read_text(errors="replace")[-20_000:]
+        with errors.open("rb") as file:
+            file.seek(max(errors.stat().st_size - TOLD_BYTES, 0))
+            said = file.read().decode(errors="replace")
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         why = next((line for line in reversed(lines) if line.startswith(("fatal:", "error:"))), (lines or ["?"])[-1])
         if secret:
@@ -253,6 +270,7 @@ def _limited(remote: Remote | None) -> list[str]:
     limits += ["-c", "http.followRedirects=false", "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60"]
     limits += ["-c", "credential.helper=", "-c", "fetch.fsckObjects=true", "-c", "fetch.unpackLimit=1"]
     limits += ["-c", "protocol.version=2", "-c", "core.alternateRefsPrefixes=refs/none/"]
+    limits += ["-c", "core.bigFileThreshold=64m"]  # what is larger is not held in memory
     for one in FSCK:
         limits += ["-c", f"fetch.fsck.{one}=ignore"]
     return limits

@@ -3,7 +3,6 @@ way to whoever wants the mirror, and takes nothing that is younger than a day.""
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 import time
@@ -12,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cx.adapters.git.incoming import WANTED, alone, change, changing, sweep, unlock
+from cx.adapters.git.incoming import WANTED, alone, change, changing, refs_of, sweep, unlock
 from cx.adapters.git.running import Limits, Runner, size_of
 from cx.adapters.git.sources import SAFE
 from cx.errors import CxError
@@ -23,7 +22,6 @@ SOON_S, LATER_S = 600, 86_400
 GRACE = "1.day.ago"
 LEFT_S = 3600
 TIDIED = "cx-tidied"
-PULL = re.compile(r"refs/cx/(?:(?:pulls|whole|lfs)/|modules/[0-9a-f]+/)([0-9]+)(?:-[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -71,17 +69,17 @@ def _clear(mirror: Path) -> None:
     old = time.time() - LEFT_S
     left = [*(mirror / "objects").glob("*/tmp_*"), *(mirror / "objects" / "pack").glob(".tmp-*")]
     left += [one for one in (mirror / "objects" / "pack").glob("*.pack") if not one.with_suffix(".idx").exists()]
+    left += [one for one in (mirror / "incoming").glob("*") if one.is_dir()]  # nobody holds its lock
     for one in left:
         with suppress(FileNotFoundError):
             if one.stat().st_mtime < old:
-                one.unlink()
+                shutil.rmtree(one, ignore_errors=True) if one.is_dir() else one.unlink()
 
 
 def _drop(run: Runner, mirror: Path, known: Collection[int]) -> int:
     """Refs of pull requests that are no longer known are gone; how many."""
     with changing(mirror):
-        there = run("for-each-ref", "--format=%(refname)", "refs/cx/").split()
-        found = [name for name in there if (pull := PULL.fullmatch(name)) and int(pull[1]) not in known]
+        found = refs_of(run, mirror, lambda one: one not in known)
         if found:
             change(run, mirror, dict.fromkeys(found, ""))
     return len(found)

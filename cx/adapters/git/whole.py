@@ -3,7 +3,6 @@ place of its pointer. The result is one git tree, which is limited, hashed and c
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cx.adapters.git import lfs
+from cx.adapters.git.incoming import show
 from cx.adapters.git.modules import DEPTH_MAX, GITMODULES_MAX_BYTES, MODULES_MAX, modules_of, remote_of
 from cx.adapters.git.running import Remote, Runner
 from cx.errors import CxError, Refused, Retryable, Terminal
@@ -46,9 +46,7 @@ class Listing:
 def fetched(run: Runner, remote: Remote, sha: str, known: str) -> str:
     """The commit `sha` is there; its tree. The remote is always asked, so that nothing is given out that it would not
     give; refs of the mirror below `known`, and no others, tell it what need not be sent."""
-    (run.folder / "refs" / "cx" / "new").unlink(missing_ok=True)
-    refs = [line for line in (run.folder / "known-refs").read_text().splitlines() if line[41:].startswith(f"{known}/")]
-    (run.folder / "packed-refs").write_text("".join(f"{line}\n" for line in refs))
+    show(run.folder, known)
     run(
         "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-auto-gc",
         "--no-write-fetch-head", "--force", remote.url, f"{sha}:refs/cx/new",
@@ -96,7 +94,7 @@ class Whole:
     mirror: Path
     number: int
     _commits: dict[str, str] = field(default_factory=dict, init=False)
-    _blobs: dict[tuple[str, str], str] = field(default_factory=dict, init=False)
+    _blobs: dict[tuple[str, lfs.Pointer], str] = field(default_factory=dict, init=False)
     _modules: int = field(default=0, init=False)
     _indexes: int = field(default=0, init=False)
 
@@ -128,8 +126,8 @@ class Whole:
             said = self.run("commit-tree", "-m", "cx", tree, environment=IDENTITY)
             refs[f"refs/cx/whole/{self.number}"] = said.strip()
         if self._blobs:
-            lines = "".join(f"{key} {oid} {blob}\n" for (key, oid), blob in sorted(self._blobs.items()))
-            said = self.run("hash-object", "-w", "--stdin", stdin=lines.encode())
+            lines = [f"{key} {one.oid} {one.size_bytes} {blob}\n" for (key, one), blob in self._blobs.items()]
+            said = self.run("hash-object", "-w", "--stdin", stdin=_bytes(sorted(lines)))
             refs[f"refs/cx/lfs/{self.number}"] = said.strip()
         return refs
 
@@ -184,15 +182,15 @@ class Whole:
         pointers = self._pointers({path: found.small[path].sha for path in paths})
         if not pointers:
             return {}
-        wanted = {pointer.oid: pointer for pointer in pointers.values()}
         for pointer in pointers.values():
             count(self.run, 0, pointer.size_bytes)
+        wanted = set(pointers.values())
+        if len({one.oid for one in wanted}) < len(wanted):
+            raise Refused(self.run.what, ["two pointers to one large file (LFS) say different sizes"])
         known = self._known(remote)
-        missing = [one for oid, one in wanted.items() if oid not in known]
-        known |= self._brought(remote, missing)
-        for oid in wanted:
-            self._blobs[remote.key, oid] = known[oid]
-        return {path: (found.small[path].mode, known[pointer.oid]) for path, pointer in pointers.items()}
+        known |= self._brought(remote, sorted(wanted - known.keys()))
+        self._blobs |= {(remote.key, one): known[one] for one in wanted}
+        return {path: (found.small[path].mode, known[pointer]) for path, pointer in pointers.items()}
 
     def _pointers(self, blobs: dict[str, str]) -> dict[str, lfs.Pointer]:
         """The files among `blobs` (by path) that are pointers."""
@@ -210,40 +208,37 @@ class Whole:
             at += size + 1
         return found
 
-    def _known(self, remote: Remote) -> dict[str, str]:
-        """Blobs of large files that were brought from this remote before, by their ids there."""
+    def _known(self, remote: Remote) -> dict[lfs.Pointer, str]:
+        """Blobs of large files that were brought from this remote before."""
         found = {}
         there = replace(self.run, folder=self.mirror, limited=False)
         for ref in there("for-each-ref", "--format=%(objectname)", "refs/cx/lfs/").split():
             for line in there("cat-file", "blob", ref).splitlines():
-                key, oid, blob = line.split(" ")
+                key, oid, size, blob = line.split(" ")
                 if key == remote.key:
-                    found[oid] = blob
+                    found[lfs.Pointer(oid, int(size))] = blob
         return found
 
-    def _brought(self, remote: Remote, wanted: list[lfs.Pointer]) -> dict[str, str]:
-        """The large files are here; their blobs, by their ids there."""
+    def _brought(self, remote: Remote, wanted: list[lfs.Pointer]) -> dict[lfs.Pointer, str]:
+        """The large files are here; their blobs."""
         if not wanted:
             return {}
         if remote.protocol == "file":
             raise Refused(self.run.what, ["it has large files (LFS), which come by https:// only"])
         folder = self.run.folder / "lfs"
         folder.mkdir(exist_ok=True)
-        secret = remote.credentials
-        given = f"{secret.username}:{secret.password}".encode() if secret else b""
         order = {
             "url": lfs.endpoint_of(remote.url),
-            "authorization": f"Basic {base64.b64encode(given).decode()}" if secret else "",
             "objects": [{"oid": one.oid, "size": one.size_bytes} for one in wanted],
             "folder": str(folder),
         }
         argv = [sys.executable, "-P", "-m", "cx.adapters.git.lfs"]
-        self.run.run("large files", argv, {}, json.dumps(order).encode(), None)
+        self.run.run("large files", argv, {}, json.dumps(order).encode(), remote.credentials)
         blobs = {}
         for one in wanted:
             file = folder / one.oid
             argv = ["hash-object", "-w", "--no-filters", "--", str(file)]
-            blobs[one.oid] = self.run(*argv, options=["-c", "core.looseCompression=0"]).strip()
+            blobs[one] = self.run(*argv, options=["-c", "core.looseCompression=0"]).strip()
             file.unlink()
         return blobs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import os
@@ -81,6 +82,7 @@ class HttpOrigin:
         backend = Path(subprocess.check_output(["git", "--exec-path"], text=True).strip()) / "git-http-backend"
         self.elsewhere = ""
         self.requests: list[tuple[str, str]] = []
+        self.bodies: list[bytes] = []
         origin = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -105,6 +107,8 @@ class HttpOrigin:
                 seen()
                 path, _, query = self.path.partition("?")
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                packed = self.headers.get("Content-Encoding") == "gzip"
+                origin.bodies.append(gzip.decompress(body) if packed else body)
                 if path.endswith("/info/lfs/objects/batch"):
                     self.answer(200, json.dumps(origin.distort(self.batch(json.loads(body)))).encode())
                     return

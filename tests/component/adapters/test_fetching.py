@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,14 +16,15 @@ from pathlib import Path
 import pytest
 from gitserver import HttpOrigin, Origin
 
-from cx.adapters.git import Sources
+from cx.adapters.git import Sources, running
 from cx.adapters.git.fetching import Fetching, Limits, Remote
 from cx.adapters.git.incoming import alone
+from cx.adapters.git.running import Runner
 from cx.errors import Refused, Retryable, Terminal
 from cx.follow import Cancelled, Credentials, Moved
 from cx.model.names import Namespace
 
-PASSWORD = "ghs_0123456789abcdef"
+PASSWORD = f"ghs_{os.getpid()}_{os.urandom(8).hex()}"  # no other test that runs now has it
 LIMITS = Limits(timeout_s=20, size_bytes=8 << 20, files=100)
 
 
@@ -217,6 +219,61 @@ def children() -> list[str]:
         ["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True, check=False
     )
     return [line for line in found.stdout.splitlines() if line.startswith("git ")]
+
+
+def test_what_is_printed_without_end_is_ended(fetching, remote):
+    """A server may say what it likes, and git prints it."""
+    run = Runner(mirror(fetching, remote), "x", replace(LIMITS, size_bytes=1 << 20))
+    for argv in (["sh", "-c", "yes >&2"], ["sh", "-c", "yes"]):
+        with pytest.raises(Terminal, match="1 MiB"):
+            run.run("yes", argv, {}, b"", None)
+
+
+def test_the_kernel_holds_a_fetch_to_the_limit(fetching, remote, origin, monkeypatch):
+    """Also when nobody looks any more."""
+    monkeypatch.setattr("cx.adapters.git.running.MEASURE_S", 60)
+    monkeypatch.setattr("cx.adapters.git.running.SLACK_BYTES", 1 << 16)
+    small = Fetching(fetching.sources, replace(LIMITS, size_bytes=1 << 20))
+    measured: list[int] = []
+    size = running.size_of
+    monkeypatch.setattr(running, "size_of", lambda folder: measured.append(size(folder)) or measured[-1])
+    with pytest.raises(Terminal, match="brings more than 1 MiB"):
+        small.fetch(remote, 7, origin.push(7, {"big": os.urandom(6 << 20)}))
+    assert max(measured) < 2 << 20
+
+
+def test_a_listener_that_is_killed_leaves_nothing_that_stays(fetching, origin, served, tmp_path):
+    """kill -9 in the middle of a fetch: the next one finds the mirror as it was."""
+    origin.push(7, {"app.py": "new\n"})
+    head = origin.git("rev-parse", "HEAD")
+    (tmp_path / "slow.git").symlink_to(origin.bare)
+    waits = threading.Event()
+    served.before = lambda path: waits.wait(20) if path.endswith("git-upload-pack") else None
+    remote = Remote("acme/shop", f"{served.url}/slow.git", Credentials("x-access-token", PASSWORD))
+    code = (
+        "import sys; from pathlib import Path; from cx.adapters.git import Sources; from cx.follow import Credentials\n"
+        "from cx.adapters.git.fetching import *\n"
+        f"remote = Remote('acme/shop', {remote.url!r}, Credentials('x-access-token', sys.stdin.read()))\n"
+        f"Fetching(Sources(Path({str(fetching.sources.folder)!r})), Limits(20, 1 << 20, 99)).fetch(remote, 7, {head!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
+    assert process.stdin
+    process.stdin.write(PASSWORD)
+    process.stdin.close()
+    end = time.monotonic() + 20
+    while not any(path.endswith("git-upload-pack") for path, _ in served.requests):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    there = mirror(fetching, remote)
+    assert list((there / "incoming").glob("*.lock"))
+    waits.set()
+    served.before = lambda path: None
+    assert fetching.fetch(remote, 7, head)
+    assert list((there / "incoming").glob("*.lock")) == []
+    for file in (tmp_path / "state").rglob("*"):
+        assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file
 
 
 # --- with a password

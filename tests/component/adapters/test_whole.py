@@ -28,7 +28,7 @@ from cx.settings import load
 from cx.wiring import Host
 from cx.wiring.pulls import PullFetcher
 
-PASSWORD = "ghs_0123456789abcdef"
+PASSWORD = f"ghs_{os.getpid()}_{os.urandom(8).hex()}"  # no other test that runs now has it
 GITHUB = "https://github.com/acme/shop.git"
 LIMITS = Limits(timeout_s=20, size_bytes=4 << 20, files=100)
 
@@ -288,8 +288,7 @@ def test_a_link_that_gitmodules_does_not_name(world):
 def test_gitmodules_that_is_a_link(world):
     blob = world.shop.git("hash-object", "-w", "--", "README")
     lines = f"120000 blob {blob}\t.gitmodules\n160000 commit {'1' * 40}\tlib\n"
-    argv = ["git", "-C", str(world.shop.work), "mktree", "--missing"]
-    tree = subprocess.run(argv, input=lines, text=True, capture_output=True, check=True).stdout.strip()
+    tree = make_tree(world.shop, lines)
     sha = world.shop.push(7, sha=world.shop.git("commit-tree", "-m", "x", tree))
     with pytest.raises(Terminal, match="not sound"):
         world.fetching.fetch(world.remote, 7, sha)
@@ -322,6 +321,13 @@ def test_credentials_stay_on_their_server(world):
     assert "lib/README" in files
     assert world.elsewhere.requests
     assert {given for _, given in world.elsewhere.requests} == {""}
+    world.shop.commit({"app.py": "x\n"})
+    world.fetched(8, submodules=(f"{world.elsewhere.url}/acme/*",))
+    said, sent = (b"".join(one.bodies) for one in (world.elsewhere, world.server))
+    assert b"have " in sent
+    mine = set(world.shop.git("rev-list", "HEAD").split()) - set(world.lib.git("rev-list", "HEAD").split())
+    assert len(mine) > 1
+    assert [sha for sha in mine if sha.encode() in said] == []  # nor does it hear of commits that are not its own
 
 
 def test_a_local_path_where_the_host_allows_it(world):
@@ -501,7 +507,7 @@ def test_the_password_is_in_no_file(world):
         assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file
 
 
-@pytest.mark.parametrize("content", [b"other than it was", b"x" * 999, b"x" * 1001, b""])
+@pytest.mark.parametrize("content", [b"y" * 1000, b"x" * 999, b"x" * 1001, b""])
 def test_content_that_is_not_what_the_pointer_says(world, content):
     oid = world.add_large(world.shop, b"x" * 1000)
     world.server.large[oid] = content
@@ -515,6 +521,74 @@ def test_more_than_the_limit_is_not_even_asked_for(world):
     with pytest.raises(Terminal, match="4 MiB"):
         world.fetched()
     assert not [path for path, _ in world.server.requests if "lfs" in path]
+
+
+def test_pointers_that_lie_about_the_size_of_a_file_that_is_there(world):
+    """It was brought before, and counts as what it is: a thousand small pointers are not a thousand large files."""
+    content = b"x" * 100_000
+    world.add_large(world.shop, content)
+    world.fetched(7)
+    world.add_large(world.shop, content, size=1)
+    with pytest.raises((Terminal, Retryable), match="not what its pointer says"):
+        world.fetched(8)
+    text, _ = pointer(content)
+    world.shop.commit({"b.bin": text})
+    with pytest.raises(Refused, match="different sizes"):
+        world.fetched(9)
+
+
+def test_one_large_file_many_times_counts_each_time(world):
+    text, oid = pointer(b"x" * 100_000)
+    world.server.large[oid] = b"x" * 100_000
+    world.shop.commit({".gitattributes": "*.bin filter=lfs\n"} | {f"{n}.bin": text for n in range(60)})
+    with pytest.raises(Terminal, match="4 MiB"):
+        world.fetched()
+    assert not [path for path, _ in world.server.requests if "lfs" in path]
+
+
+def test_refs_that_git_has_packed_are_forgotten_too(world):
+    world.add_large(world.shop, os.urandom(5000))
+    world.shop.module("lib", "../lib.git", world.publish(world.lib))
+    world.fetched(7)
+    subprocess.run(["git", "--git-dir", str(world.mirror()), "pack-refs", "--all"], check=True)
+    world.fetching.forget(world.remote, 7)
+    run = ["git", "--git-dir", str(world.mirror()), "for-each-ref"]
+    assert subprocess.check_output(run, text=True) == ""
+
+
+def test_a_submodule_below_a_symbolic_link(world):
+    """vendor leads out, and vendor/lib is a submodule: git's own tree cannot say that, and no file is written there."""
+    blob = subprocess.run(
+        ["git", "-C", str(world.shop.work), "hash-object", "-w", "--stdin"],
+        input="/tmp",
+        text=True,
+        check=True,
+        capture_output=True,
+    ).stdout.strip()
+    inner = make_tree(world.shop, f"160000 commit {world.publish(world.lib)}\tlib\n")
+    modules = world.shop.git("hash-object", "-w", "--", str(text_file(world, module_file("vendor/lib", "../lib.git"))))
+    tree = make_tree(
+        world.shop,
+        f"100644 blob {modules}\t.gitmodules\n120000 blob {blob}\tvendor\n040000 tree {inner}\tvendor\n",
+    )
+    sha = world.shop.push(7, sha=world.shop.git("commit-tree", "-m", "x", tree))
+    with pytest.raises(Terminal):
+        world.fetching.fetch(world.remote, 7, sha)
+
+
+def make_tree(origin: Origin, lines: str) -> str:
+    argv = ["git", "-C", str(origin.work), "mktree", "--missing"]
+    return subprocess.run(argv, input=lines, text=True, capture_output=True, check=True).stdout.strip()
+
+
+def module_file(path: str, url: str) -> str:
+    return f'[submodule "x"]\n\tpath = {path}\n\turl = {url}\n'
+
+
+def text_file(world: World, text: str) -> Path:
+    file = world.folder / "text"
+    file.write_text(text)
+    return file
 
 
 def batch(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any]], Any]:
