@@ -103,11 +103,15 @@ def test_other_ways_than_https_are_refused(fetching, url):
 
 
 def test_too_much_to_fetch_is_ended(fetching, remote, origin):
-    head = origin.push(7, {"big": os.urandom(6 << 20)})
+    fetching.fetch(remote, 8, origin.push(8, {"app.py": "x"}))
+    before = objects(fetching, remote)
+    head = origin.push(7, {"big": os.urandom(4 << 20)})
     small = Fetching(fetching.sources, replace(LIMITS, size_bytes=1 << 20))
     with pytest.raises(Terminal, match="1 MiB"):
         small.fetch(remote, 7, head)
-    fetching.fetch(remote, 8, origin.push(8, sha="HEAD~1"))
+    assert list((mirror(fetching, remote) / "incoming").iterdir()) == []
+    assert objects(fetching, remote) == before
+    fetching.fetch(remote, 9, origin.push(9, sha="HEAD~1"))
 
 
 def test_what_a_killed_fetch_has_left_is_in_nobodys_way(fetching, remote, origin):
@@ -121,17 +125,6 @@ def test_what_a_killed_fetch_has_left_is_in_nobodys_way(fetching, remote, origin
     fetching.fetch(remote, 7, origin.push(7, {"app.py": "y"}))
     assert list((there / "incoming").iterdir()) == []
     assert list(there.rglob("*.lock")) == []
-
-
-def test_nothing_stays_of_a_fetch_that_was_ended(fetching, remote, origin):
-    fetching.fetch(remote, 8, origin.push(8, {"app.py": "x"}))
-    before = objects(fetching, remote)
-    head = origin.push(7, {"big": os.urandom(6 << 20)})
-    small = Fetching(fetching.sources, replace(LIMITS, size_bytes=1 << 20))
-    with pytest.raises(Terminal, match="1 MiB"):
-        small.fetch(remote, 7, head)
-    assert list((mirror(fetching, remote) / "incoming").iterdir()) == []
-    assert objects(fetching, remote) == before
 
 
 def test_two_are_fetched_side_by_side(fetching, origin, served):

@@ -105,8 +105,9 @@ def test_what_a_namespace_has_stays_though_its_pull_request_is_over(fetching, re
         assert (checkout / "app.py").read_text() == "x\n"
 
 
-def test_many_packs_become_one(fetching, remote, origin):
-    for number in range(1, 24):
+def test_many_packs_become_one(fetching, remote, origin, monkeypatch):
+    monkeypatch.setattr("cx.adapters.git.upkeep.PACKS", 4)
+    for number in range(1, 5):
         fetching.fetch(remote, number, origin.push(number, {"app.py": str(number)}))
     mirror = fetching.sources.path(remote.project)
     assert upkeep(mirror, range(100), now=False).packed

@@ -34,7 +34,7 @@ LIMITS = Limits(timeout_s=20, size_bytes=4 << 20, files=100)
 
 
 class World:
-    """acme/shop, acme/lib and other/tool on one server. `elsewhere` is another one."""
+    """acme/shop and acme/lib on one server. `elsewhere` is another one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,7 +43,6 @@ class World:
         self.server = HttpOrigin(folder, "x-access-token", PASSWORD, self.look)
         self.elsewhere = HttpOrigin(folder, "x-access-token", PASSWORD)
         self.shop, self.lib = Origin(folder / "acme", "shop"), Origin(folder / "acme", "lib")
-        self.tool = Origin(folder / "other", "tool")
         known = Credentials("x-access-token", PASSWORD)
         url = f"{self.server.url}/acme/shop.git"
         self.remote = Remote("acme/shop", url, known, submodules=("acme/*",), lfs=True)
@@ -185,6 +184,7 @@ def test_what_one_repository_gave_is_not_taken_for_anothers(world):
     secret = world.publish(world.lib)
     world.shop.module("lib", "../lib.git", secret)
     world.fetched(7)
+    Origin(world.folder / "other", "tool")
     world.server.public.add("other")
     world.shop.git("reset", "--quiet", "--hard", "HEAD~1")
     world.shop.module("tool", "../../other/tool.git", secret)
