@@ -80,10 +80,10 @@ _UNAVAILABLE = (
     "too many clients",
     "too many connections",
     "remaining connection slots",
-    "lock timeout",
-    "could not obtain lock",
     "conflict with recovery",
 )
+# pg_dump waits for its locks with a statement timeout, and for nothing else.
+_LOCKED = ("lock timeout", "could not obtain lock", "statement timeout")
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,11 @@ class LiveSource:
         everything = "\n".join(ran.errors)
         if "No space left on device" in message and "could not write" in message:
             return SourceUnavailable(f"source {name}: this host has no space left for its dump ({message})")
+        if any(text in everything for text in _LOCKED):
+            return SourceUnavailable(
+                f"source {name} is busy: a table there stays locked ({message})",
+                remedy=f"wait for what changes it, then: cx db refresh {name}",
+            )
         if any(text in everything for text in _UNAVAILABLE):
             return SourceUnavailable(
                 f"source {name} is not available ({message})",

@@ -13,7 +13,8 @@ import pytest
 from pgworld import ONE, UNICODE_NAME, Machine, World, fill
 from psycopg import sql
 
-from cx.adapters.postgres.values import Clone, Source
+from cx.adapters.postgres.spares import PostgresSpares
+from cx.adapters.postgres.values import Clone, Source, Terms
 
 TABLES = """
 SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -124,3 +125,29 @@ def test_the_app_owns_everything_and_can_change_it(cloned: tuple[Machine, Clone]
             "INSERT INTO person (email) VALUES ('new@example.com')",
         ):
             app.execute(change)
+
+
+def test_the_benchmark_that_postgresql_brings(world: World, production: Machine) -> None:
+    """pgbench's own tables, partitioned, with foreign keys: every row of every table, by each way into a clone."""
+    with production.connect() as connection:
+        connection.execute("CREATE DATABASE pgbench")
+    production.run("pgbench", "-iq", "-s", "1", "--foreign-keys", "--partitions=4", "pgbench")
+    production.run("pgbench", "-n", "-c", "2", "-t", "50", "pgbench")
+    try:
+        world.goldens.refresh(Source("pgbench", url=production.url("pgbench")))
+        with production.connect("pgbench") as source:
+            expected = checksums(source)
+        assert expected["public.pgbench_history"].endswith(" 100 rows")
+        assert expected["public.pgbench_accounts"].endswith(" 100000 rows")
+        assert len(expected) == 10
+        for way in ("wal_log", "file_copy", "spare"):
+            if way == "spare":
+                PostgresSpares(world.server, world.names).refill("pgbench", Terms(spares=1))
+            clone = world.clones.reset(ONE, "pgbench", Terms(strategy="" if way == "spare" else way))
+            assert clone.made == way
+            with world.machine.connect(clone.database) as ours:
+                assert checksums(ours) == expected
+    finally:
+        world.clones.drop(ONE, "pgbench")
+        PostgresSpares(world.server, world.names).refill("pgbench", Terms())
+        world.goldens.drop("pgbench")

@@ -8,21 +8,28 @@ import os
 import tarfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pgworld import IMAGE, KEY, ONE, UNICODE_NAME, Machine, World, until
+from test_crash import running
 from test_fidelity import checksums
 
 from cx.adapters.postgres import errors
+from cx.adapters.postgres import source as source_module
 from cx.adapters.postgres.clones import PostgresClones
 from cx.adapters.postgres.goldens import PostgresGoldens
+from cx.adapters.postgres.masking import reading
 from cx.adapters.postgres.server import prepare
 from cx.adapters.postgres.spares import PostgresSpares
-from cx.adapters.postgres.values import Clone, Server, Source, Terms
+from cx.adapters.postgres.values import Clone, Masks, Server, Source, Terms
 from cx.errors import CxError, Invalid, Retryable, Terminal
 from cx.model.names import Names, Namespace
+from cx.settings.masking import Masked
 
 SECRET = "wr0ng:pass'word"
 
@@ -127,6 +134,43 @@ def test_a_source_newer_than_the_server(
     with pytest.raises(errors.SourceRefused, match=r"newer than the previews' server \(17\)"):
         goldens.refresh(shop)
     assert goldens.list() == ()
+
+
+RULES = Masks({"customer": {"email": Masked(fake="email")}}, {}, KEY)
+
+
+@pytest.mark.parametrize("masks", [None, RULES], ids=["dumped", "masked"])
+def test_a_table_of_the_source_that_stays_locked(
+    fresh: World, production: Machine, shop: Source, masks: Masks | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a migration there, say. It is waited for, for a minute; for this test a second."""
+    dumped = tuple(one.replace("60s", "1s") for one in source_module.DUMPED)
+    monkeypatch.setattr(source_module, "DUMPED", dumped)
+    monkeypatch.setattr(reading, "_QUIET", reading._QUIET.replace("'60s'", "'1s'"))
+    with production.connect("shop") as holder:
+        holder.execute("BEGIN; LOCK TABLE customer")
+        refused(fresh, replace(shop, masks=masks), errors.SourceUnavailable, "shop", "stays locked")
+
+
+@pytest.mark.parametrize("masks", [None, RULES], ids=["dumped", "masked"])
+def test_a_source_that_dies(fresh: World, start: Callable[..., Machine], shop: Source, masks: Masks | None) -> None:
+    """In the middle of being read: cx waits for a lock there, and it is killed."""
+    dying = start()
+    with dying.connect() as connection:
+        connection.execute("CREATE TABLE customer (id int PRIMARY KEY, email text)")
+
+    def kill() -> None:
+        until(lambda: running(dying, "LOCK TABLE"))
+        dying.container.kill()
+
+    with suppress(psycopg.OperationalError), dying.connect() as holder:
+        holder.execute("BEGIN; LOCK TABLE customer")
+        killing = threading.Thread(target=kill)
+        killing.start()
+        refused(fresh, replace(shop, url=dying.url("postgres"), masks=masks), errors.SourceUnavailable, "shop")
+        killing.join()
+    assert not killing.is_alive()
+    dying.container.remove(v=True)
 
 
 @pytest.mark.parametrize("source", [Source("shop"), Source("shop", url="x", file=Path("y"))], ids=["none", "both"])

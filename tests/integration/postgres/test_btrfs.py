@@ -1,0 +1,84 @@
+"""A server whose data is on btrfs: it is known to share blocks, and clones there do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from pgworld import IMAGE, KEY, SUPERUSER_PASSWORD, Machine, World
+
+from cx.adapters.postgres.clones import PostgresClones
+from cx.adapters.postgres.goldens import PostgresGoldens
+from cx.adapters.postgres.server import prepare
+from cx.adapters.postgres.values import Server, Source, Terms
+from cx.model.names import Names, Namespace
+
+if os.geteuid() != 0:
+    pytest.skip("a loop-mounted btrfs needs root", allow_module_level=True)
+if not shutil.which("mkfs.btrfs"):
+    pytest.skip("mkfs.btrfs is not there: apt install btrfs-progs", allow_module_level=True)
+if "btrfs" not in Path("/proc/filesystems").read_text():
+    pytest.skip("the kernel has no btrfs", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("btrfs")
+    image, where = folder / "image", folder / "mounted"
+    where.mkdir()
+    with image.open("wb") as file:
+        file.truncate(1 << 30)
+    subprocess.run(["mkfs.btrfs", "-q", str(image)], check=True)
+    done = subprocess.run(["mount", "-o", "loop", str(image), str(where)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a loop-mounted btrfs: {done.stderr.strip()}")
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
+
+
+@pytest.fixture
+def there(world: World, start: Callable[..., Machine], mounted: Path) -> Iterator[World]:
+    data = mounted / "data"
+    data.mkdir()
+    machine = start(IMAGE, volumes={str(data): {"bind": "/var/lib/postgresql", "mode": "rw"}})
+    server, names = Server(machine.host, 5432, SUPERUSER_PASSWORD), Names(world.names.instance)
+    prepare(server)
+    goldens = PostgresGoldens(server, names, world.client, IMAGE)
+    yield World(names, machine, server, PostgresClones(server, names, KEY), goldens, world.client)
+    machine.container.remove(v=True, force=True)
+
+
+def test_clones_share_their_blocks(there: World, mounted: Path, production: Machine) -> None:
+    with production.connect() as connection:
+        connection.execute("CREATE DATABASE large")
+    production.run("pgbench", "-iq", "-s", "3", "large")
+    golden = there.goldens.refresh(Source("large", url=production.url("large")))
+    assert (golden.strategy, golden.filesystem) == ("reflink", "btrfs")
+    before = used(there, mounted)
+    many = [Namespace(f"preview-{number}") for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:  # they take turns: side by side they are slower there
+        made = list(pool.map(lambda one: there.clones.clone(one, "large", Terms(connection_limit=5)), many))
+    assert {one.made for one in made} == {"reflink"}
+    took = used(there, mounted) - before
+    assert took < golden.size_bytes  # four full copies would be four times that
+    with there.as_preview(made[0]) as app:
+        assert app.execute("SELECT count(*) FROM pgbench_accounts").fetchone() == (300_000,)
+        app.execute("DELETE FROM pgbench_accounts")
+    again = there.clones.reset(many[0], "large", Terms(connection_limit=5))
+    with there.as_preview(again) as app:
+        assert app.execute("SELECT count(*) FROM pgbench_accounts").fetchone() == (300_000,)
+    with production.connect() as connection:
+        connection.execute("DROP DATABASE large")
+
+
+def used(world: World, mounted: Path) -> int:
+    """Bytes of the disk that are taken."""
+    world.machine.run("psql", "-d", "postgres", "-qc", "CHECKPOINT")
+    subprocess.run(["sync", "-f", str(mounted)], check=True)
+    room = os.statvfs(mounted)
+    return (room.f_blocks - room.f_bfree) * room.f_frsize
