@@ -179,6 +179,11 @@ def newest(finished: Iterable[Golden], source: str) -> Golden | None:
     return max((g for g in finished if g.source == source), key=lambda golden: golden.database, default=None)
 
 
+def current(connection: Session, names: Names, source: str) -> Golden | None:
+    """The golden that a clone of `source` would be made from."""
+    return newest(goldens(names, look(connection, names, names.golden_prefix(source))), source)
+
+
 def _golden(database: str, mark: Mark) -> Golden:
     settings = mark.facts.get("settings", {})
     notes, wal = mark.facts.get("notes", []), mark.facts.get("wal")
