@@ -175,14 +175,18 @@ def want(mirror: Path) -> None:
 
 
 @contextmanager
-def alone(mirror: Path) -> Iterator[bool]:
-    """Whether nobody else uses the mirror, or begins to as long as the block runs."""
+def alone(mirror: Path, wait_s: float = 0.0) -> Iterator[bool]:
+    """Whether nobody else uses the mirror, or begins to as long as the block runs. It holds nobody up while it waits
+    for that."""
     descriptor = _opened(mirror)
     if descriptor is None:
         yield False
         return
+    until = time.monotonic() + wait_s
     try:
-        yield _locked(descriptor, fcntl.LOCK_EX) and _same(descriptor, mirror)
+        while not (mine := _locked(descriptor, fcntl.LOCK_EX)) and time.monotonic() < until:
+            time.sleep(POLL_S)
+        yield mine and _same(descriptor, mirror)
     finally:
         os.close(descriptor)
 

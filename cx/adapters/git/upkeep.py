@@ -18,6 +18,8 @@ from cx.errors import CxError
 from cx.follow import Cancelled
 
 PACKS, LOOSE = 20, 1000
+URGENT = 5  # times so many packs: a repository that is never quiet. Who fetches waits, as long as one fetch may take
+WAIT_S = 2.0
 SOON_S, LATER_S = 600, 86_400
 GRACE = "1.day.ago"
 LEFT_S = 3600
@@ -47,12 +49,17 @@ def tidy(
 ) -> Tidied:
     """The mirror has no refs of pull requests but the `known` ones (None: all are), nothing of processes that died, and
     is packed when it is time. `until` is by the monotonic clock. Nothing happens while somebody uses the mirror."""
-    with alone(mirror) as mine:
+    with alone(mirror, wait_s=WAIT_S) as mine:
         if not mine:
             return Tidied(mirror.name, why="in use")
         (mirror / WANTED).unlink(missing_ok=True)
         limits = Limits(max(until - time.monotonic(), 0.1), 0, 0)
-        run = Runner(mirror, mirror.name, limits, lambda: cancelled() or (mirror / WANTED).exists(), limited=False)
+        urgent = _packs(mirror) >= URGENT * PACKS
+
+        def ended() -> bool:
+            return cancelled() or (not urgent and (mirror / WANTED).exists())
+
+        run = Runner(mirror, mirror.name, limits, ended, limited=False)
         _clear(mirror)
         refs = _drop(run, mirror, known()) if known else 0
         if not _due(mirror, soon_s, later_s):
@@ -89,13 +96,17 @@ def _due(mirror: Path, soon_s: float, later_s: float) -> bool:
     """Soon when there are many pieces; later when anything has changed, or waits for its day to be over."""
     objects, stamp = mirror / "objects", mirror / TIDIED
     last = (stamp if stamp.exists() else mirror / "HEAD").stat().st_mtime
-    packs = list((objects / "pack").glob("*.pack"))
+    packs = _packs(mirror)
     loose = sum(1 for _ in objects.glob("[0-9a-f][0-9a-f]/*"))
-    if len(packs) >= PACKS or loose >= LOOSE:
+    if packs >= PACKS or loose >= LOOSE:
         return time.time() - last >= soon_s
     changed = [one.stat().st_mtime for one in (objects / "pack", *_folders(mirror / "refs"))]
     waiting = loose or any((objects / "pack").glob("*.mtimes"))
     return bool(waiting or max(changed) > last) and time.time() - last >= later_s and bool(packs or loose)
+
+
+def _packs(mirror: Path) -> int:
+    return sum(1 for _ in (mirror / "objects" / "pack").glob("*.pack"))
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -152,6 +152,26 @@ def test_packing_gives_way_to_a_fetch(fetching, remote, origin, tmp_path, monkey
     assert not alive(tmp_path)
 
 
+def test_a_mirror_that_is_never_quiet_is_packed_all_the_same(fetching, remote, origin, tmp_path, monkeypatch):
+    """A fetch waits for it, and not longer than its end."""
+    fetching.fetch(remote, 7, origin.push(7, {"app.py": "x\n"}))
+    head = origin.push(8, {"app.py": "y\n"})
+    mirror = fetching.sources.path(remote.project)
+    monkeypatch.setattr("cx.adapters.git.upkeep.URGENT", 0)
+    slow(tmp_path, monkeypatch)
+    ended: list[Tidied] = []
+    until_s = time.monotonic() + 2
+    thread = threading.Thread(
+        target=lambda: ended.append(tidy(mirror, None, until=until_s, cancelled=lambda: False, later_s=0))
+    )
+    thread.start()
+    until(lambda: (tmp_path / "began").exists())
+    assert fetching.fetch(remote, 8, head)
+    thread.join()
+    assert time.monotonic() > until_s
+    assert "took more than" in ended[0].why
+
+
 def test_packing_has_an_end(fetching, remote, origin, tmp_path, monkeypatch):
     fetching.fetch(remote, 7, origin.push(7, {"app.py": "x\n"}))
     mirror = fetching.sources.path(remote.project)
