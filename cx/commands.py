@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from cx.model.pulls import PullId
 
+OLD_S = 7 * 86400  # a command in a comment that is older is not obeyed: GitHub redelivers for three days at most
+BODY_MAX = 65_536  # characters of a comment, GitHub's own limit
 SPOKEN_MAX = 5  # commands that one comment may hold; the others are not read
 LONGEST_S = 90 * 86400
 _COMMAND = re.compile(r" {0,3}/cx(?:[ \t]+(.*))?")
@@ -77,6 +79,17 @@ USAGE = {
 def spoken(body: str) -> tuple[Spoken, ...]:
     """What a comment's text tells cx, in order: lines that begin with `/cx`, outside of code blocks and quotes."""
     return tuple(_understood(rest) for _, rest in zip(range(SPOKEN_MAX), _lines(body), strict=False))
+
+
+def commands_in(
+    body: str, pull: PullId, comment_id: int, login: str, said_at: float, delivery: str = ""
+) -> tuple[Command, ...]:
+    """What the comment `comment_id` of `login` on `pull` tells cx."""
+    said = spoken(body[:BODY_MAX])
+    return tuple(
+        Command(pull, comment_id, one.verb, login, one.argument, one.problem, said_at, line, delivery)
+        for line, one in enumerate(said)
+    )
 
 
 def lasting_s(argument: str) -> int:

@@ -23,6 +23,18 @@ class Credentials:
         return "Credentials(...)"
 
 
+@dataclass(frozen=True)
+class Comment:
+    """What `login` wrote below the issue or pull request `number`, and has not changed since. `said_at`: Unix seconds,
+    by GitHub's clock."""
+
+    id: int
+    number: int
+    login: str
+    body: str
+    said_at: float
+
+
 class Forge(Protocol):
     """What is read of GitHub. All raise Retryable when it does not answer, Terminal when it refuses."""
 
@@ -31,6 +43,10 @@ class Forge(Protocol):
 
     def open_pulls(self, repository: str) -> Sequence[Pull]:
         """All of them, of every page, or an error: an incomplete list means nothing."""
+
+    def comments(self, repository: str, since: float) -> Sequence[Comment]:
+        """All that were written since then (Unix seconds), of every page, or an error; without those that were edited:
+        an edit is not seen by those who are told of new ones."""
 
     def changed_paths(self, pull: PullId) -> Sequence[str]: ...
 
@@ -107,6 +123,15 @@ class Commands(Protocol):
 
     def unanswered(self, pull: PullId) -> list[Command]:
         """Oldest first."""
+
+    def heard_until(self, repository: str) -> float | None:
+        """Until when its comments were listed for commands, in Unix seconds; None: they never were."""
+
+    def overheard(self, repository: str, commands: Sequence[Command], until: float) -> int:
+        """Kept, those that are not there yet; how many. What was said before `until` need not be listed again.
+
+        One that was said before another that is answered already was overtaken by it, and is not kept.
+        """
 
     def answered(self, command: Command, outcome: str) -> None:
         """It is not asked for again. `outcome` is a word for the history: done, refused, failed."""

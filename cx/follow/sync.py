@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from cx import logs
+from cx.commands import OLD_S, Command, commands_in
 from cx.follow.look import Follower
 from cx.follow.ports import Known
 from cx.judge import May, Rules, Said, judge
 from cx.model.names import Namespace
 from cx.model.pulls import Pull, PullId
+
+OVERLAP_S = 900  # clocks differ, and what GitHub lists may be late; a command that is there already is not heard twice
 
 
 class _AskGitHub(Exception):
@@ -23,13 +26,18 @@ class Missed:
     why: str
 
 
-def missed(follower: Follower, repository: str) -> Sequence[Missed]:
-    """The pull requests of the repository that want a look. Raises CxError unless GitHub lists all."""
+def missed(follower: Follower, repository: str, *, hear: bool = True) -> Sequence[Missed]:
+    """The pull requests of the repository that want a look. Raises CxError unless GitHub lists all.
+
+    With `hear`, what people said in comments of which no delivery came is written down.
+    """
     rules = follower.rules(repository)
     if rules is None:
         return ()
     listed = {pull.id: pull for pull in follower.forge.open_pulls(repository)}
     known = {one.pull: one for one in follower.pulls.all_known(repository)}
+    if hear:
+        _overhear(follower, repository, {*listed, *known})
     unwell = follower.previews.unwell(repository)
     found = []
     for pull_id in sorted({*listed, *known}):
@@ -43,6 +51,19 @@ def missed(follower: Follower, repository: str) -> Sequence[Missed]:
             found.append(Missed(pull_id, why))
     logs.info("compared", repository=repository, open=len(listed), known=len(known), missed=len(found))
     return found
+
+
+def _overhear(follower: Follower, repository: str, pulls: Collection[PullId]) -> None:
+    """Commands in comments since the last comparison. What was said before the first is no command to this host."""
+    now = follower.clock()
+    since = follower.commands.heard_until(repository)
+    commands: list[Command] = []
+    if since is not None:
+        for one in follower.forge.comments(repository, max(since - OVERLAP_S, now - OLD_S)):
+            if (pull := PullId(repository, one.number)) in pulls:
+                commands += commands_in(one.body, pull, one.id, one.login, one.said_at)
+    if new := follower.commands.overheard(repository, commands, now):
+        logs.info("commands without a delivery", repository=repository, count=new)
 
 
 def _why(pull: Pull | None, known: Known | None, rules: Rules, unwell: set[Namespace]) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cx.adapters.sqlite.deliveries import Delivery
-from cx.commands import Command, spoken
+from cx.commands import OLD_S, Command, commands_in, spoken
 from cx.model.pulls import PullId
 
 PULL_ACTIONS = frozenset(
@@ -24,8 +24,6 @@ PULL_ACTIONS = frozenset(
         "ready_for_review",
     }
 )  # fmt: skip
-OLD_S = 7 * 86400  # a command in a comment that is older is not obeyed: GitHub redelivers for three days at most
-BODY_MAX = 65_536  # characters of a comment, GitHub's own limit
 
 T = TypeVar("T")
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
@@ -141,8 +139,7 @@ def _issue_comment(body: bytes, repositories: Collection[str], now: float) -> Re
         return Read(given.action, ignored="a comment on an issue")
     if given.action != "created" or comment.user is None:
         return Read(given.action, ignored="not a new comment of somebody's")
-    said = spoken(comment.body[:BODY_MAX])
-    if not said:
+    if not spoken(comment.body):
         return Read(given.action, ignored="a comment without a command")
     try:
         said_at = comment.created_at.timestamp()
@@ -152,9 +149,7 @@ def _issue_comment(body: bytes, repositories: Collection[str], now: float) -> Re
         return Read(given.action, ignored="a command in an old comment")
     found = _about(given.action, given.repository, given.issue.number, repositories)
     commands = tuple(
-        Command(pull, comment.id, one.verb, comment.user.login, one.argument, one.problem, said_at, line)
-        for pull in found.asks
-        for line, one in enumerate(said)
+        one for pull in found.asks for one in commands_in(comment.body, pull, comment.id, comment.user.login, said_at)
     )
     return Read(found.action, found.asks, commands, found.ignored)
 

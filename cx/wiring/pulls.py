@@ -85,7 +85,9 @@ class Following:
             return self.follower.plan(pull)
         from cx.follow.sync import missed
 
-        found = [f"{self.follower.plan(one.pull)} ({one.why})" for one in missed(self.follower, pull.repository)]
+        found = [
+            f"{self.follower.plan(one.pull)} ({one.why})" for one in missed(self.follower, pull.repository, hear=False)
+        ]
         return "\n".join(found) or f"{pull.repository}: all is as GitHub says"
 
 

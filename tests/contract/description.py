@@ -16,6 +16,7 @@ USED = {
     f"{R}/pulls/{{pull_number}}/files": ["get"],
     f"{R}/collaborators/{{username}}/permission": ["get"],
     f"{R}/issues/{{issue_number}}/comments": ["get", "post"],
+    f"{R}/issues/comments": ["get"],
     f"{R}/issues/comments/{{comment_id}}": ["patch", "delete"],
     f"{R}/issues/comments/{{comment_id}}/reactions": ["post"],
     f"{R}/deployments": ["get", "post"],

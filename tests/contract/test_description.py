@@ -86,6 +86,7 @@ def test_all_that_cx_asks_and_is_told_is_as_described(described: Described, tmp_
     assert forge.pull(PULL)
     assert forge.pull(PullId(REPOSITORY, 99)) is None
     assert forge.changed_paths(PULL) == ["app.py"]
+    assert [(one.id, one.number, one.login) for one in forge.comments(REPOSITORY, 0)] == [(command, 7, "ada")]
     assert [forge.may_write(REPOSITORY, one) for one in ("ada", "eve")] == [True, False]
 
     announcer.react(REPOSITORY, command, "eyes")

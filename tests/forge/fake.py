@@ -219,6 +219,7 @@ class FakeGitHub:
         document = _example("comment") | {"id": identity, "body": body, "user": self._user(login), "_number": number}
         document["url"] = f"{self.public_url}/repos/{repository.full_name}/issues/comments/{identity}"
         document["html_url"] = f"https://github.com/{repository.full_name}/pull/{number}#issuecomment-{identity}"
+        document["issue_url"] = f"{self.public_url}/repos/{repository.full_name}/issues/{number}"
         document["created_at"] = document["updated_at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if self.app and login == self.login:
             document["performed_via_github_app"] = self._app_document(document["user"])
@@ -244,6 +245,7 @@ class FakeGitHub:
             (f"{at}/collaborators/{{login}}/permission", "GET", self._get_permission),
             (f"{at}/issues/{{number:int}}/comments", "GET", self._get_comments),
             (f"{at}/issues/{{number:int}}/comments", "POST", self._post_comment),
+            (f"{at}/issues/comments", "GET", self._get_all_comments),
             (f"{at}/issues/comments/{{id:int}}", "PATCH", self._patch_comment),
             (f"{at}/issues/comments/{{id:int}}", "DELETE", self._delete_comment),
             (f"{at}/issues/comments/{{id:int}}/reactions", "POST", self._post_reaction),
@@ -347,6 +349,10 @@ class FakeGitHub:
         number = request.path_params["number"]
         return self._page(request, [one for one in self._of(request).comments.values() if one["_number"] == number])
 
+    def _get_all_comments(self, request: Request, given: Document) -> Response:
+        since = request.query_params.get("since", "")
+        return self._page(request, [one for one in self._of(request).comments.values() if one["updated_at"] >= since])
+
     def _post_comment(self, request: Request, given: Document) -> Response:
         number = request.path_params["number"]
         if "comment" not in self.rights:
@@ -362,6 +368,7 @@ class FakeGitHub:
         if "comment" not in self.rights:
             return _problem(403, "Resource not accessible by personal access token")
         found["body"] = given["body"]
+        found["updated_at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))
         return self._answer(found)
 
     def _delete_comment(self, request: Request, given: Document) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from msgspec import Meta, Struct
 
 from cx.adapters.github.connection import Connection, Unavailable, web_url
 from cx.errors import NotFound
-from cx.follow import Credentials
+from cx.follow import Comment, Credentials
 from cx.model.pulls import Pull, PullId
 
 FILES_MAX = 3000  # GitHub lists no more files of one pull request
@@ -53,6 +54,19 @@ class _File(Struct, frozen=True):
     previous_filename: str | None = None
 
 
+class _User(Struct, frozen=True):
+    login: str
+
+
+class _Comment(Struct, frozen=True):
+    id: int
+    issue_url: Annotated[str, Meta(pattern=r"/issues/[0-9]{1,9}$")]
+    created_at: datetime
+    updated_at: datetime
+    body: str = ""
+    user: _User | None = None
+
+
 class _Permission(Struct, frozen=True):
     permission: str
 
@@ -74,6 +88,16 @@ class GitHubForge:
     def open_pulls(self, repository: str) -> Sequence[Pull]:
         found = self.connection.pages(repository, "/pulls", state="open", sort="created", direction="asc")
         return tuple({one.id: one for one in (_read(repository, answer) for answer in found)}.values())
+
+    def comments(self, repository: str, since: float) -> Sequence[Comment]:
+        moment = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        asked = self.connection.pages(repository, "/issues/comments", sort="updated", direction="asc", since=moment)
+        found = [_typed(one, _Comment) for one in asked]
+        return tuple(
+            Comment(one.id, int(one.issue_url.rpartition("/")[2]), one.user.login, one.body, one.created_at.timestamp())
+            for one in found
+            if one.user and one.created_at == one.updated_at and one.created_at.timestamp() >= since - 1
+        )
 
     def changed_paths(self, pull: PullId) -> Sequence[str]:
         """With the old names of what was renamed. "" is among them when GitHub does not list all."""

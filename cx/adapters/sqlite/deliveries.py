@@ -66,14 +66,7 @@ class Deliveries:
             (delivery.id, delivery.event, delivery.action, first.repository, first.number, now),
         )
         for said in delivery.commands:
-            self.database.run(
-                "INSERT INTO commands (comment_id, line, repository, number, verb, argument, problem, login, "
-                "said_at, delivery) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-                (
-                    said.comment_id, said.line, said.pull.repository, said.pull.number, said.verb.value,
-                    said.argument, said.problem, said.login, said.said_at, delivery.id,
-                ),
-            )  # fmt: skip
+            self._hear(said, delivery.id)
         for pull in delivery.asks:
             self._ask(pull, delivery.id, 0, now)
         return int(times) == 1
@@ -166,6 +159,35 @@ class Deliveries:
             (pull.repository, pull.number),
         )
         return [_command(pull, row) for row in rows]
+
+    def heard_until(self, repository: str) -> float | None:
+        rows = self.database.run("SELECT until FROM overheard WHERE repository = ?", (repository,))
+        return float(rows[0][0]) if rows else None
+
+    def overheard(self, repository: str, commands: Sequence[Command], until: float) -> int:
+        with self.database.transaction():
+            self.database.run(
+                "INSERT INTO overheard (repository, until) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET until = ?2",
+                (repository, until),
+            )
+            return sum(self._hear(one) for one in commands if not self._is_overtaken(one))
+
+    def _is_overtaken(self, said: Command) -> bool:
+        key = (said.pull.repository, said.pull.number, said.said_at)
+        later = "repository = ? AND number = ? AND said_at > ? AND outcome <> ''"
+        return bool(self.database.run(f"SELECT 1 FROM commands WHERE {later} LIMIT 1", key))  # noqa: S608
+
+    def _hear(self, said: Command, delivery: str = "") -> bool:
+        """Whether it is new."""
+        rows = self.database.run(
+            "INSERT INTO commands (comment_id, line, repository, number, verb, argument, problem, login, "
+            "said_at, delivery) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING RETURNING line",
+            (
+                said.comment_id, said.line, said.pull.repository, said.pull.number, said.verb.value,
+                said.argument, said.problem, said.login, said.said_at, delivery,
+            ),
+        )  # fmt: skip
+        return bool(rows)
 
     def answered(self, command: Command, outcome: str) -> None:
         self.database.run(

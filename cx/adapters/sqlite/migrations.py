@@ -57,4 +57,8 @@ CREATE TABLE pulls (
 ALTER TABLE desired ADD COLUMN asleep INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE desired ADD COLUMN expires_at REAL;
 """,
+    """
+-- Until when a repository's comments were listed for commands, in Unix seconds.
+CREATE TABLE overheard (repository TEXT PRIMARY KEY, until REAL NOT NULL) STRICT;
+""",
 )

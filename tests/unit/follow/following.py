@@ -14,7 +14,7 @@ from cx.adapters.sqlite.deliveries import Deliveries, Delivery
 from cx.adapters.sqlite.pulls import PullsTable
 from cx.commands import Command, Verb
 from cx.errors import NotFound, Retryable, Terminal
-from cx.follow import Cancelled, Ended, Moved, Order, Standing
+from cx.follow import Cancelled, Comment, Ended, Moved, Order, Standing
 from cx.follow.look import Follower
 from cx.follow.sync import missed
 from cx.follow.telling import Telling
@@ -48,6 +48,7 @@ class Hub:
     writers: set[str] = field(default_factory=lambda: {"owner"})
     shown: dict[PullId, Report] = field(default_factory=dict)
     history: dict[PullId, list[Report]] = field(default_factory=dict)
+    said: list[Comment] = field(default_factory=list)
     reactions: Counter[int] = field(default_factory=Counter)
     mute: bool = False
     deaf: bool = False
@@ -61,6 +62,10 @@ class Hub:
     def open_pulls(self, repository: str) -> Sequence[Pull]:
         self._asked("open_pulls")
         return [one for one in self.pulls.values() if one.open]
+
+    def comments(self, repository: str, since: float) -> Sequence[Comment]:
+        self._asked("comments")
+        return [one for one in self.said if one.said_at >= since]
 
     def changed_paths(self, pull: PullId) -> Sequence[str]:
         self._asked("changed_paths")
@@ -279,6 +284,7 @@ class World:
     def say(self, number: int, verb: Verb, argument: str = "", login: str = "owner") -> Delivery:
         self.said += 1
         command = Command(pr(number), self.said, verb, login, argument, said_at=self.now)
+        self.hub.said.append(Comment(self.said, number, login, f"/cx {verb} {argument}".strip(), self.now))
         return Delivery(f"c{self.said}", "issue_comment", "created", (pr(number),), (command,))
 
     def tell(self, number: int, verb: Verb, argument: str = "", login: str = "owner") -> None:
