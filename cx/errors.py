@@ -67,7 +67,7 @@ class Refused(Terminal):
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         super().__init__(
             f"{where}: {reasons[0]}{more}",
-            remedy="remove it; docs/host-configuration.md lists what the host's owner can allow a project",
+            remedy="change it, or leave the service out (replicas = 0 in cx.toml): docs/guide.md says how",
             log=reasons,
         )
         self.reasons = tuple(reasons)

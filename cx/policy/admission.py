@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cx.checkout import Outside, inside
-from cx.errors import Refused
+from cx.errors import Invalid, Refused
 from cx.model.names import check_service, shown
 from cx.policy import builds, values
 from cx.policy.builds import BuildInput
@@ -44,6 +45,16 @@ class Admission:
 
 def screen(document: Mapping[str, Any], look: Look, where: str) -> None:
     """Raises Refused for the keys that are refused whatever else is there, before any program reads the model."""
+    if "services" not in document and any(
+        isinstance(one, Mapping) and {"image", "build"} & set(one) and key not in TOP and not key.startswith("x-")
+        for key, one in document.items()
+    ):
+        raise Invalid(
+            where,
+            "services",
+            "is not there: this is the first format of Compose",
+            remedy="put all of it under services:",
+        )
     for key, value in document.items():
         entry = TOP.get(key)
         if key.startswith("x-"):
@@ -83,7 +94,7 @@ def admit(model: Mapping[str, Any], look: Look, where: str) -> Admission:
         look.refuse("services", f"{len(services)} of them; a project may have {look.caps.services}")
         services = {}
     admitted = {}
-    for name, service in services.items():
+    for name, service in _as_built(look, services).items():
         key = at("services", name)
         _check_name(look, key, name)
         if not isinstance(service, Mapping):
@@ -97,6 +108,24 @@ def admit(model: Mapping[str, Any], look: Look, where: str) -> Admission:
     _links(look, services, admitted)
     _leave_out(look, admitted)
     return Admission(admitted, tuple(look.volumes), tuple(look.mounted), tuple(look.notes))
+
+
+def _as_built(look: Look, services: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """A service that runs the image which another one builds, by its name, is built like that one."""
+    builds = {
+        one["image"]: (name, one["build"])
+        for name, one in services.items()
+        if isinstance(one, Mapping) and isinstance(one.get("image"), str) and one.get("build")
+    }
+    found = dict(services)
+    for name, one in services.items():
+        if not isinstance(one, Mapping) or one.get("build") or not isinstance(one.get("image"), str):
+            continue
+        if one["image"] in builds:
+            other, build = builds[one["image"]]
+            look.note(at("services", name), f"is built as {shown(str(other))} is, whose image it runs")
+            found[name] = {**one, "build": build}
+    return found
 
 
 def _service(look: Look, key: str, name: str, service: Mapping[str, Any]) -> Admitted:
@@ -281,7 +310,10 @@ def _env_files(look: Look, key: str, value: Any) -> None:
         except Outside:
             look.refuse(key, f"{shown(str(path))} leads out of the repository")
             continue
-        if "$" in str(path) or (real.exists() and (not real.is_file() or real.stat().st_size > _ENV_FILE_MAX_BYTES)):
+        needed = not (isinstance(one, Mapping) and one.get("required") is False)
+        if needed and "$" not in str(path) and not os.path.lexists(real):
+            look.refuse(key, f"{shown(str(path))} is not in the repository: commit it, or write required: false")
+        elif "$" in str(path) or (real.exists() and (not real.is_file() or real.stat().st_size > _ENV_FILE_MAX_BYTES)):
             look.refuse(key, f"{shown(str(path))} is not a file of up to {_ENV_FILE_MAX_BYTES // 1024} KiB")
 
 

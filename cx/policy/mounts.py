@@ -125,7 +125,7 @@ def _bind(
     try:
         path = inside(look.checkout, source)
     except Outside:
-        look.refuse(f"{key}.source", f"{shown(source)} leads out of the repository")
+        look.refuse(f"{key}.source", f'{shown(source)} leads out of the repository (allow = ["bind:{shown(source)}"])')
         return None
     if "$" in path or "\\" in path:
         look.refuse(f"{key}.source", f"holds a character that cannot be mounted: {shown(path)}")

@@ -47,6 +47,9 @@ Entry = Keep | Use | Drop | Refuse
 
 _HOST = "shares the host's, or another container's"
 _FILES = "reads files that are not looked at"
+_ENV_FILE = "cx reads no env_file: write the values under environment, or have the host's owner allow it"
+_SECRETS = "cx gives none: mount the file from the repository instead (volumes), or use environment"
+_OTHER_FILE = "takes in another file, which cx does not read: write all into one"
 
 SERVICE: Mapping[str, Entry] = {
     # What runs
@@ -109,12 +112,12 @@ SERVICE: Mapping[str, Entry] = {
     "devices": Keep(values.devices),
     "device_cgroup_rules": Refuse("gives devices of the host"),
     "gpus": Refuse("gives devices of the host"),
-    "configs": Refuse(_FILES),
-    "secrets": Refuse(_FILES),
-    "env_file": Refuse(_FILES, grant="env_file"),
+    "configs": Refuse(_SECRETS),
+    "secrets": Refuse(_SECRETS),
+    "env_file": Refuse(_ENV_FILE, grant="env_file"),
     "label_file": Refuse(_FILES),
     "credential_spec": Refuse(_FILES),
-    "extends": Refuse("takes in another file's service"),
+    "extends": Refuse("takes in another service, or another file's: write its keys out here"),
     "use_api_socket": Refuse("gives the engine itself: whoever holds it has the host"),
     "models": Refuse("is not for a preview"),
     "provider": Refuse("runs a program on the host"),
@@ -123,7 +126,9 @@ SERVICE: Mapping[str, Entry] = {
     "pre_stop": Refuse("may be privileged"),
     # Whom it reaches
     "networks": Use(),
-    "network_mode": Refuse(f"{_HOST} network", nothing=("bridge", "default")),
+    "network_mode": Refuse(
+        f"{_HOST} network; without it the services reach each other by their names", nothing=("bridge", "default")
+    ),
     "links": Use(),
     "expose": Use(),
     "ports": Use(),
@@ -139,7 +144,8 @@ SERVICE: Mapping[str, Entry] = {
     "sysctls": Keep(values.sysctls),
     "privileged": Refuse("gives the container the host"),
     "security_opt": Refuse(
-        "takes away what keeps the container in", nothing=(["no-new-privileges:true"], ["no-new-privileges"])
+        "takes away what keeps the container in: only no-new-privileges may be there",
+        nothing=(["no-new-privileges:true"], ["no-new-privileges"]),
     ),
     "cgroup": Refuse(f"{_HOST} cgroup", nothing=("private",)),
     "cgroup_parent": Refuse("puts the container under another's limits"),
@@ -157,9 +163,9 @@ TOP: Mapping[str, Entry] = {
     "networks": Use(),
     "name": Drop(""),
     "version": Drop(""),
-    "include": Refuse("takes in other files"),
-    "configs": Refuse(_FILES),
-    "secrets": Refuse(_FILES),
+    "include": Refuse(_OTHER_FILE),
+    "configs": Refuse(_SECRETS),
+    "secrets": Refuse(_SECRETS),
     "models": Refuse("is not for a preview"),
     "jobs": Refuse("is not for a preview; a release command in cx.toml runs before the start"),
 }
@@ -179,8 +185,8 @@ DEPLOY: Mapping[str, Entry] = {
 VOLUME: Mapping[str, Entry] = {
     "name": Drop("is not kept: volumes are the namespace's own"),
     "driver": Refuse("is not for a preview to choose", nothing=("local",)),
-    "driver_opts": Refuse("can mount what is the host's"),
-    "external": Refuse("is not the namespace's own"),
+    "driver_opts": Refuse("can mount what is the host's", nothing=({"type": "tmpfs", "device": "tmpfs"},)),
+    "external": Refuse("is not the namespace's own: without external it becomes a new volume of the namespace"),
     "labels": Use(),
 }
 
@@ -193,6 +199,6 @@ NETWORK: Mapping[str, Entry] = {
     "attachable": Drop(""),
     "enable_ipv4": Drop(""),
     "enable_ipv6": Drop(""),
-    "external": Refuse("is not the namespace's own"),
+    "external": Refuse("is not the namespace's own: a namespace has one network, which all its services are in"),
     "labels": Use(),
 }

@@ -271,10 +271,13 @@ def devices(look: Look, key: str, value: Any) -> list[dict[str, str]] | None:
 
 
 def extra_hosts(look: Look, key: str, value: Any) -> dict[str, list[str]] | None:
-    if not look.grants.allow("extra_hosts"):
-        look.refuse(key, 'names of other machines, the host among them, are not given (allow = ["extra_hosts"])')
-        return None
     pairs = value.items() if isinstance(value, Mapping) else [str(one).partition("=")[::2] for one in value or ()]
+    if not look.grants.allow("extra_hosts"):
+        if pairs and all(addresses in ("host-gateway", ["host-gateway"]) for _, addresses in pairs):
+            look.note(key, "is left out: a preview does not reach the host")
+        else:
+            look.refuse(key, 'names of other machines are not given (allow = ["extra_hosts"])')
+        return None
     kept: dict[str, list[str]] = {}
     for name, addresses in pairs:
         listed = addresses if isinstance(addresses, list) else [addresses]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cx.policy import builds
+from cx.errors import Invalid, Refused
+from cx.policy import Caps, Grants, Look, builds, screen
 from cx.policy.table import SERVICE, Refuse
 
 HOST_MOUNT = {"type": "bind", "target": "/x"}
@@ -50,7 +51,8 @@ REFUSED = [
     ({"pre_stop": [{"command": "x"}]}, "pre_stop"),
     ({"volumes_from": ["container:cx-postgres"]}, "volumes_from"),
     ({"external_links": ["cx-postgres"]}, "external_links"),
-    ({"extra_hosts": {"host.docker.internal": ["host-gateway"]}}, "extra_hosts"),
+    ({"extra_hosts": {"host.docker.internal": ["host-gateway"], "a": ["1.2.3.4"]}}, "extra_hosts"),
+    ({"extra_hosts": {"a": ["host-gateway", "1.2.3.4"]}}, "extra_hosts"),
     ({"extra_hosts": ["a=1.2.3.4"]}, "extra_hosts"),
     ({"dns": ["1.2.3.4"]}, "dns"),
     ({"dns_search": ["x"]}, "dns_search"),
@@ -386,3 +388,106 @@ def test_a_service_without_replicas_is_left_out(admitted):
     admission = admitted(model={"services": services})
     assert list(admission.services) == ["web"]
     assert not admission.services["web"].model["depends_on"]
+
+
+# --- what well-known Compose files ask for
+
+
+@pytest.mark.parametrize("hosts", [["host.docker.internal=host-gateway"], {"host.docker.internal": ["host-gateway"]}])
+def test_a_name_for_the_host_is_left_out(admitted, hosts):
+    admission = admitted({"extra_hosts": hosts})
+    assert "extra_hosts" not in admission.services["web"].model
+    assert admission.notes == ("services.web.extra_hosts: is left out: a preview does not reach the host",)
+
+
+def test_a_volume_in_memory_is_an_ordinary_one(admitted, refused):
+    options = {"type": "tmpfs", "device": "tmpfs"}
+    assert admitted(model={"volumes": {"tmp": {"driver_opts": options}}}).services
+    assert refused(model={"volumes": {"tmp": {"driver_opts": options | {"o": "bind", "device": "/"}}}})
+
+
+def test_a_service_that_runs_what_another_builds_is_built_too(admitted):
+    build = {"context": ".", "dockerfile": "Dockerfile"}
+    admission = admitted(
+        model={
+            "services": {
+                "web": {"image": "shop:dev", "build": build},
+                "worker": {"image": "shop:dev", "command": ["work"]},
+                "cache": {"image": "redis:8"},
+            }
+        }
+    )
+    assert admission.services["worker"].build == admission.services["web"].build
+    assert admission.services["worker"].model["image"] == ""
+    assert admission.services["cache"].build is None
+    assert "services.worker: is built as web is, whose image it runs" in admission.notes
+
+
+# key of a service or of the model -> what the one line names: the key, why, and what to write instead
+TOLD = [
+    ({"env_file": [".env"]}, "services.web.env_file: cx reads no env_file: write the values under environment"),
+    ({"env_file": [".env"]}, '(allow = ["env_file"])'),
+    (
+        {"extends": {"service": "x"}},
+        "services.web.extends: takes in another service, or another file's: write its keys",
+    ),
+    ({"secrets": ["x"]}, "services.web.secrets: cx gives none: mount the file from the repository instead (volumes)"),
+    (
+        {"privileged": True},
+        "services.web.privileged: gives the container the host; change it, or leave the service out",
+    ),
+    ({"network_mode": "host"}, "network; without it the services reach each other by their names"),
+    ({"security_opt": ["label=disable"]}, "only no-new-privileges may be there"),
+]
+
+
+@pytest.mark.parametrize(("service", "said"), TOLD, ids=[next(iter(one[0])) for one in TOLD])
+def test_a_refusal_says_what_to_do(tmp_path, service, said):
+    with pytest.raises(Refused) as caught:
+        screen({"services": {"web": {"image": "x"} | service}}, Look(tmp_path, "cx", Grants(), Caps()), "compose.yml")
+    assert said in str(caught.value)
+    assert str(caught.value).endswith("(replicas = 0 in cx.toml): docs/guide.md says how")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("/etc/localtime", '/etc/localtime leads out of the repository (allow = ["bind:/etc/localtime"])'),
+        ("/var/run/docker.sock", "/var/run/docker.sock is the engine itself: whoever holds it has the host"),
+    ],
+)
+def test_a_mount_of_the_host_says_what_it_would_mount(refused, source, said):
+    assert refused({"volumes": [HOST_MOUNT | {"source": source}]}) == (f"services.web.volumes[0].source: {said}",)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            {"volumes": {"data": {"external": True}}},
+            "volumes.data.external: is not the namespace's own: without external",
+        ),
+        (
+            {"networks": {"edge": {"external": True}}},
+            "networks.edge.external: is not the namespace's own: a namespace has",
+        ),
+        ({"include": ["base.yml"]}, "include: takes in another file, which cx does not read: write all into one"),
+    ],
+)
+def test_a_refusal_of_the_model_says_what_to_do(refused, model, said):
+    assert refused(model=model)[0].startswith(said)
+
+
+def test_with_the_grant_a_missing_env_file_is_named(checkout):
+    look = Look(checkout, "cx", Grants.of(["env_file"]), Caps())
+    service = {"image": "x", "env_file": ["not-there.env", {"path": "nor-this.env", "required": False}]}
+    with pytest.raises(Refused, match=r"web\.env_file: not-there\.env is not in the repository") as caught:
+        screen({"services": {"web": service}}, look, "compose.yml")
+    assert len(caught.value.reasons) == 1
+
+
+def test_the_first_format_of_compose_is_named(tmp_path):
+    """As RocketChat and zulip once had it: services at the top."""
+    look = Look(tmp_path, "cx", Grants(), Caps())
+    with pytest.raises(Invalid, match="services: is not there: this is the first format of Compose; put all of it"):
+        screen({"db": {"image": "mongo"}, "web": {"image": "x", "links": ["db"]}}, look, "docker-compose.yml")
