@@ -44,7 +44,7 @@ POSTGRES = EngineFacts(
     frozenset(
         {
             *("postgres", "postgresql", "postgresql-repmgr", "postgis", "pgvector", "pgvecto-rs", "citus", "paradedb"),
-            *("timescaledb", "timescaledb-ha", "timescaledb-postgis", "spilo", "alloydbomni"),
+            *("timescaledb", "timescaledb-ha", "timescaledb-postgis", "spilo", "alloydbomni", "pgautoupgrade"),
         }
     ),
     5432,

@@ -140,7 +140,7 @@ class Healthcheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One service. In a repository with a Compose file it changes the service of that name there."""
+    """One service. In a repository with a Compose file it changes the service of that name there, or adds it."""
 
     build: Annotated[
         Path | Build | None, Meta(description="Folder with a Dockerfile, or the table below. Not beside `image`.")
@@ -159,7 +159,8 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[float, Meta(ge=0.01, le=1024)] | None, Meta(description="Limit in cores; at most the host's.")
     ] = None
     replicas: Annotated[
-        Annotated[int, Meta(ge=1)] | None, Meta(description="How many run side by side; at most the host's.")
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="How many run side by side; at most the host's. 0 leaves the service out."),
     ] = None
     route: Annotated[
         bool | str | None,

@@ -47,7 +47,7 @@ def read_project(checkout: Path) -> Project:
         return Project(document, "template", TEMPLATE, _text(checkout, TEMPLATE))
     for name in COMPOSE_FILES:
         if _there(checkout, name):
-            return Project(document, "compose", name, _text(checkout, name))
+            return Project(document, "compose", name, _text(checkout, name), _not_read(checkout, name))
     if not document.services:
         if not _there(checkout, "Dockerfile"):
             raise Invalid(
@@ -131,6 +131,13 @@ def _complete(checkout: Path, name: str, service: Service) -> Service:
         f"is not set, and {os.path.normpath(f'{build.context}/{build.dockerfile}')} has no EXPOSE",
         remedy=f"add EXPOSE to it, or [services.{name}] with port (or route = false) to {FILE}",
     )
+
+
+def _not_read(checkout: Path, name: str) -> tuple[str, ...]:
+    """A note on the file that Compose itself would merge: it is for the developer's own machine."""
+    stem = name.partition(".")[0]
+    found = [other for other in (f"{stem}.override.yml", f"{stem}.override.yaml") if _there(checkout, other)]
+    return tuple(f"{other}: is not read, {name} alone is" for other in found)
 
 
 def _there(checkout: Path, name: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cx.checkout import read_inside
-from cx.errors import Invalid
+from cx.errors import Invalid, Refused
 from cx.model.blueprint import Blueprint, Build, DatabaseUse, Mounted, Release, Route
 from cx.model.names import Namespace, shown
 from cx.policy import Admitted, BuildInput, Caps, Grants, Look, admit, screen
@@ -18,6 +18,8 @@ from cx.project import Document, Project, check_environment, read_project
 from cx.project.document import Service, check_text, check_variable, words
 from cx.project.reading import FILE, release_of, variables
 from cx.render import databases as clones
+from cx.render.choosing import chosen
+from cx.render.choosing import notes as left_out
 from cx.render.document import read_yaml
 from cx.render.normalise import normalise
 from cx.render.overlay import laid_over, template_services
@@ -53,18 +55,26 @@ def read_blueprint(
     limits = settings.limits
     caps = Caps(limits.memory, limits.cpus, limits.pids, limits.replicas, limits.services)
     look = Look(checkout, settings.instance, grants, grants.raised(caps))
-    screen(raw, look, where)
     own = variables(document, environment, values)
+    raw, gone = chosen(raw, document, checkout, own)
+    screen(raw, look, where)
     model, unset = normalise(raw, checkout=checkout, where=where, variables=own)
     model["services"] = _in_order(model.get("services"), raw.get("services"))
     if read.kind != "services":
-        model = laid_over(model, document, environment, values, where)
-    admission = admit(model, look, where)
+        model = laid_over(model, document, environment, values, where, gone)
+    try:
+        admission = admit(model, look, where)
+    except Refused as exc:
+        if unset:  # an empty value is often why
+            raise Refused(where, [*exc.reasons, f"not set, and so empty: {', '.join(map(shown, unset))}"]) from exc
+        raise
     if not admission.services:
-        raise Invalid(where, "services", "has none that would run")
+        remedy = f"choose a profile with COMPOSE_PROFILES in [environment] of {FILE}" if gone else ""
+        raise Invalid(where, "services", "has none that would run", remedy=remedy)
     notes = [f"{where}: the variable {shown(name)} is not set: it is taken as empty" for name in unset]
+    notes = [*read.notes, *left_out(gone), *notes]
     return _Assembly(checkout, document, namespace, environment, settings, tree_digest).blueprint(
-        dict(admission.services), [*notes, *admission.notes], read.kind
+        dict(admission.services), [*notes, *admission.notes], read.kind, where
     )
 
 
@@ -97,7 +107,7 @@ class _Assembly:
         self.settings = settings
         self.tree_digest = tree_digest
 
-    def blueprint(self, admitted: dict[str, Admitted], notes: list[str], kind: str) -> Blueprint:
+    def blueprint(self, admitted: dict[str, Admitted], notes: list[str], kind: str, where: str) -> Blueprint:
         found = clones.databases(
             admitted,
             self.document,
@@ -108,11 +118,21 @@ class _Assembly:
         waiting = {name for name, one in admitted.items() if gone & set(one.model.get("depends_on") or ())}
         aliases = {name: one.aliases for name, one in admitted.items() if one.aliases}
         kept = {name: one for name, one in admitted.items() if name not in gone}
+        if not kept:
+            raise Invalid(
+                where,
+                "services",
+                "has databases only, which become clones: nothing would run",
+                remedy=f"add what uses them to {FILE}, such as [services.app] with build and port",
+            )
         for one in kept.values():
             _forget(one.model, gone)
         roads = routes(kept, self.document, self.namespace, self.settings, self.checkout)
         if not roads:
-            notes.append(f"no service has a hostname: set services.<name>.port in {FILE} for the one that serves HTTP")
+            add = "" if any(one.build for one in kept.values()) else ", or add that one there with its build"
+            notes.append(
+                f"no service has a hostname: set services.<name>.port in {FILE} for the one that serves HTTP{add}"
+            )
         self._tell(kept, roads)
         names = clones.variables(self.document, self.settings, found.uses)
         models = {name: one.model for name, one in kept.items()}

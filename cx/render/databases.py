@@ -132,8 +132,8 @@ def _replaced(
             continue
         if said.mode != "clone" or not said.service or said.service not in admitted:
             continue
-        if said.service not in engines:
-            image = admitted[said.service].model.get("image") or "an image of its own"
+        if said.service not in engines and not admitted[said.service].build:  # of a build nobody knows what it runs
+            image = admitted[said.service].model.get("image")
             raise Invalid(FILE, f"databases.{name}.service", f"{said.service} runs {image}, not {name}'s engine")
         if said.service in replaced.values():
             raise Invalid(FILE, f"databases.{name}.service", f"{said.service} is another database's already")

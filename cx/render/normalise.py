@@ -67,10 +67,12 @@ def normalise(
         argv = [compose_program(), "--file", "-", "--project-directory", str(checkout), "--project-name", "x"]
         for path in _env_files(Path(folder), checkout, variables):
             argv += ["--env-file", str(path)]
-        model, errors, status = _run([*argv, "config", "--format", "json"], json.dumps(inner), Path(folder))
+        text = json.dumps(inner)
+        model, errors, status = _run([*argv, "config", "--format", "json"], text, Path(folder))
+        needed = _needed(text, Path(folder), variables) if status else []
     unset = sorted(set(re.findall(r'The \\"([^"\\]{1,255})\\" variable is not set', errors)))
     if status:
-        raise _translated(errors, where, checkout)
+        raise _with_unset(_translated(errors, where, checkout, needed), unset)
     try:
         normal = json.loads(model)
     except ValueError as exc:
@@ -158,25 +160,44 @@ _SAID = (
 )
 
 
-def _translated(errors: str, where: str, checkout: Path) -> Invalid:
+def _needed(text: str, folder: Path, variables: Mapping[str, str]) -> list[str]:
+    """The variables that `${NAME:?}` in `text` asks for, and that nothing seems to set."""
+    dotenv = (folder / "project.env").read_text(errors="replace")
+    given = {*variables, *re.findall(r"^\s*(?:export\s+)?(\w+)\s*[=:]", dotenv, re.MULTILINE)}
+    asked = dict.fromkeys(re.findall(r"(?<!\$)\$\{([A-Za-z_]\w{0,254}):?\?", text))
+    return [name for name in asked if name not in given]
+
+
+def _translated(errors: str, where: str, checkout: Path, needed: list[str]) -> Invalid:
     """What Compose said, as file, key and problem. The wording is that of Compose 2.30 to 5.6."""
     lines = [line.strip() for line in errors.splitlines() if line.strip() and not line.startswith("time=")]
     for line in lines:
         for pattern, kind in _SAID:
             match = re.search(pattern, line)
             if match:
-                return _as_invalid(kind, match, where)
+                return _as_invalid(kind, match, where, needed)
     said = next((line for line in lines), "docker compose refused it")
     said = said.removesuffix(": invalid compose project").replace(f"{checkout}/", "")
     return Invalid(where, "", shown(said, 200))
 
 
-def _as_invalid(kind: str, match: re.Match[str], where: str) -> Invalid:
+def _with_unset(wrong: Invalid, unset: list[str]) -> Invalid:
+    """`wrong`, and that variables are not set: often that is why."""
+    if not unset or wrong.remedy:
+        return wrong
+    names = ", ".join(shown(name) for name in unset[:5]) + (", ..." if len(unset) > 5 else "")
+    remedy = f"not set, and so empty: {names}; set them in .env, in [environment] of cx.toml, or with --set"
+    return Invalid(wrong.where, wrong.key, wrong.problem.rstrip(": "), remedy=remedy)
+
+
+def _as_invalid(kind: str, match: re.Match[str], where: str, needed: list[str]) -> Invalid:
     groups = [shown(group or "", 160).removesuffix(": invalid compose project") for group in match.groups()]
     if kind == "variable":
         because = f" ({groups[2]})" if groups[2] else ""
         remedy = f"set it in .env, in [environment] of cx.toml, or with --set {groups[1]}=..."
-        return Invalid(where, groups[0], f"needs the variable {groups[1]}{because}", remedy=remedy)
+        if others := [name for name in needed if name != groups[1]]:
+            remedy += f"; needed as well: {', '.join(map(shown, others[:20]))}"
+        return Invalid(where, groups[0].removesuffix(".[]"), f"needs the variable {groups[1]}{because}", remedy=remedy)
     if kind == "format":
         return Invalid(where, groups[0], "has a $ that begins no variable", remedy="write $$ for a $")
     if kind == "unknown":

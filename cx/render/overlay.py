@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from cx.errors import Invalid
@@ -14,17 +14,34 @@ _LIMITS = (("memory", "mem_limit", "memory"), ("cpus", "cpus", "cpus"))
 
 
 def laid_over(
-    model: dict[str, Any], document: Document, environment: str, values: Mapping[str, str], where: str
+    model: dict[str, Any],
+    document: Document,
+    environment: str,
+    values: Mapping[str, str],
+    where: str,
+    gone: Collection[str] = (),
 ) -> dict[str, Any]:
-    """`model` (normal form) with cx.toml's services and environment over it. Raises Invalid."""
-    services = model.get("services") or {}
-    for name in document.services:
-        if name not in services:
+    """`model` (normal form) with cx.toml's services and environment over it. Raises Invalid.
+
+    A service that the Compose file does not have is added when cx.toml says what it runs. `gone` are those that
+    it has, and that do not run.
+    """
+    services = dict(model.get("services") or {})
+    for name, said in document.services.items():
+        if name in services or name in gone:
+            continue
+        if said.build is None and said.image is None:
             known = ", ".join(shown(one) for one in services) or "none"
-            raise Invalid(FILE, f"services.{name}", f"is not a service of {where}, which has: {known}")
+            raise Invalid(
+                FILE,
+                f"services.{name}",
+                f"is not a service of {where}, which has: {known}",
+                remedy="with build or image it is added to them",
+            )
+        services[name] = {}
     for chosen in document.environments.values():
         for name in chosen.services:
-            if name not in services:
+            if name not in services and name not in gone:
                 raise Invalid(FILE, f"environments.*.services.{name}", f"is not a service of {where}")
     changed = {}
     for name, service in services.items():

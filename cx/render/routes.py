@@ -20,16 +20,26 @@ from cx.settings import HostFile
 NOT_WEB_IMAGES = frozenset(
     {
         *("postgres", "postgresql", "postgis", "pgvector", "timescaledb", "timescaledb-ha", "citus", "pgbouncer"),
+        *("pgautoupgrade", "pgcat", "supavisor"),
         *("mysql", "mysql-server", "mariadb", "percona", "mongo", "mongodb", "cassandra", "clickhouse-server"),
         *("redis", "redis-stack-server", "valkey", "keydb", "dragonfly", "memcached", "etcd"),
         *("rabbitmq", "nats", "kafka", "cp-kafka", "zookeeper", "cp-zookeeper", "redpanda", "eclipse-mosquitto"),
         *("elasticsearch", "opensearch", "meilisearch", "solr", "vault", "consul", "localstack"),
+        *("logstash", "fluentd", "fluent-bit", "filebeat", "clamav", "openldap", "coturn"),
     }
 )
 NOT_WEB_PORTS = frozenset(
     {21, 22, 25, 53, 110, 143, 389, 465, 587, 636, 993, 995, 1025, 1433, 1521, 1883, 2181, 3306, 3389, 4222}
-    | {5005, 5432, 5672, 5678, 5900, 6379, 6432, 8125, 9042, 9092, 9229, 9300, 11211, 26379, 27017}
+    | {4317, 5005, 5044, 5432, 5672, 5678, 5858, 5900, 6379, 6432, 6543, 7233, 7687, 8125, 9042, 9092, 9229, 9300}
+    | {11211, 24224, 26257, 26379, 27017, 33060, 50051, 61616}
 )
+# They speak HTTPS, the router asks in HTTP: taken where a service publishes nothing else.
+TLS_PORTS = frozenset({443, 8443, 9443})
+# By the last word of an image's name: the one of its ports that a browser opens, where it is published.
+WEB_PORT_OF = {
+    **{"n8n": 5678, "all-in-one": 16686, "jaeger": 16686},
+    **{"rabbitmq": 15672, "neo4j": 7474, "activemq": 8161, "activemq-artemis": 8161, "emqx": 18083},
+}
 _LABEL = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
 
 
@@ -38,10 +48,10 @@ def routes(
 ) -> tuple[Route, ...]:
     """The hostnames of a revision, in the order of its services.
 
-    A service's port: what cx.toml says; else the first TCP port that it publishes; else the one that its
-    Traefik labels name. When no service has one of these: what they `expose`, else what their Dockerfiles
-    `EXPOSE`. Images and ports that are known to speak no HTTP (databases, caches, queues) count only when
-    cx.toml says so. Raises Invalid.
+    A service's port: what cx.toml says; else the first TCP port that it publishes (one of HTTPS only where there is
+    no other); else the one that its Traefik labels name. When no service has one of these: what they `expose`, else
+    what their Dockerfiles `EXPOSE`. Images and ports that are known to speak no HTTP (databases, caches, queues)
+    count only when cx.toml says so. Raises Invalid.
     """
     ports: dict[str, int] = {}
     for name, one in admitted.items():
@@ -70,11 +80,16 @@ def routes(
 
 
 def _declared(one: Admitted, *, asked: bool) -> int | None:
-    if not asked and image_word(one.model.get("image")) in NOT_WEB_IMAGES:
+    image = one.model.get("image")
+    usual = WEB_PORT_OF.get(image_word(image))
+    if usual in one.published:
+        return usual
+    if not asked and image_word(image) in NOT_WEB_IMAGES:
         return None
-    web = [port for port in one.published if asked or port not in NOT_WEB_PORTS]
+    fpm = "-fpm" in f"-{image_tag(image)}"  # FastCGI, which a web server beside it speaks
+    web = [port for port in one.published if asked or not (port in NOT_WEB_PORTS or (fpm and port == 9000))]
     if web:
-        return web[0]
+        return next((port for port in web if port not in TLS_PORTS), web[0])
     labels = {key.lower(): value for key, value in one.labels.items()}
     if labels.get("traefik.enable", "true").lower() == "false":
         return None
@@ -96,3 +111,8 @@ def image_word(image: object) -> str:
     """`postgres` of `registry.example:5000/team/postgres:16@sha256:...`."""
     name = str(image or "").partition("@")[0].rpartition("/")[2]
     return name.partition(":")[0].lower()
+
+
+def image_tag(image: object) -> str:
+    """`16` of `registry.example:5000/team/postgres:16@sha256:...`; "" where there is none."""
+    return str(image or "").partition("@")[0].rpartition("/")[2].partition(":")[2]

@@ -1,0 +1,57 @@
+"""Services that do not run are not asked what they may: profiles, and `replicas = 0`."""
+
+from __future__ import annotations
+
+import pytest
+
+from cx.project.document import Document, Service
+from cx.render.choosing import chosen
+
+# As authentik, superset and bookwyrm have them: tools beside the app, which ask for the host.
+TOOLS = {
+    "services": {
+        "web": {
+            "image": "x",
+            "depends_on": {"worker": {"condition": "service_started"}, "db": {}},
+            "links": ["worker:w"],
+        },
+        "worker": {"image": "x", "volumes": ["/var/run/docker.sock:/var/run/docker.sock"]},
+        "tests": {"image": "x", "network_mode": "host", "profiles": ["tools"]},
+        "db": {"image": "postgres"},
+    }
+}
+LEAVES_WORKER_OUT = Document(services={"worker": Service(replicas=0)})
+
+
+def test_what_cx_toml_leaves_out_is_not_there_and_nobody_waits_for_it(tmp_path):
+    model, gone = chosen(TOOLS, LEAVES_WORKER_OUT, tmp_path, {})
+    assert list(model["services"]) == ["web", "tests", "db"]
+    assert model["services"]["web"] == {"image": "x", "depends_on": {"db": {}}, "links": []}
+    assert gone["worker"] == "is left out: cx.toml gives it 0 replicas"
+
+
+def test_depends_on_may_be_a_list(tmp_path):
+    whole = {"services": {"web": {"depends_on": ["worker", "db"]}, "worker": {}, "db": {}}}
+    assert chosen(whole, LEAVES_WORKER_OUT, tmp_path, {})[0]["services"]["web"] == {"depends_on": ["db"]}
+
+
+def test_a_service_whose_profile_nobody_chose_asks_for_nothing(tmp_path):
+    model, gone = chosen(TOOLS, Document(), tmp_path, {})
+    assert model["services"]["tests"] == {"image": "left-out", "profiles": ["tools"]}
+    assert model["services"]["worker"] == TOOLS["services"]["worker"]
+    assert list(gone) == ["tests"]
+    assert "COMPOSE_PROFILES" in gone["tests"]
+
+
+@pytest.mark.parametrize("dotenv", ["COMPOSE_PROFILES=tools\n", "A=b\n export COMPOSE_PROFILES = tools"])
+def test_where_a_profile_may_be_chosen_the_service_is_looked_at(tmp_path, dotenv):
+    assert chosen(TOOLS, Document(), tmp_path, {"COMPOSE_PROFILES": "tools"}) == (TOOLS, {})
+    (tmp_path / ".env").write_text(dotenv)
+    assert chosen(TOOLS, Document(), tmp_path, {}) == (TOOLS, {})
+
+
+@pytest.mark.parametrize(
+    "services", [None, [], "x", {"web": None}, {"web": {"profiles": "x"}}, {"web": {"profiles": []}}]
+)
+def test_what_is_no_model_stays_for_others_to_judge(tmp_path, services):
+    assert chosen({"services": services}, LEAVES_WORKER_OUT, tmp_path, {}) == ({"services": services}, {})
