@@ -338,6 +338,12 @@ def lasting_of(text: str) -> float | None:
 def prune(
     force: ForceOption = False,
     expired: Annotated[bool, typer.Option("--expired", help="Also namespaces whose end has come.")] = False,
+    unfollowed: Annotated[
+        bool,
+        typer.Option(
+            "--unfollowed", help="Also those of repositories that the host configuration does not name any more."
+        ),
+    ] = False,
 ) -> None:
     """Remove what belongs to no namespace that is wanted: of this instance only, and shown first."""
     import time
@@ -350,6 +356,12 @@ def prune(
         rest = host.litter()
         ended = host.expired(time.time()) if expired else []
         orphans |= {one.name: ["its end has come"] for one in ended}
+        left = host.unfollowed()
+        if unfollowed:
+            orphans |= {one.name: [f"{host.existing(one).origin} is not followed any more"] for one in left}
+        elif left:
+            names = ", ".join(one.name for one in left)
+            print(f"left alone, of repositories that are not followed any more (--unfollowed): {names}")
         volumes = host.engine_goldens.leftovers()
         databases = host.stray_databases()
         if not orphans and not rest and not volumes and not databases:

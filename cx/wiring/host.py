@@ -242,6 +242,18 @@ class Host(Adapters):
         wishes = [one for one in self.store.all_desired() if one.present]
         return [one.namespace for one in wishes if one.expires_at is not None and one.expires_at <= now]
 
+    def unfollowed(self) -> list[Namespace]:
+        """Those wanted for pull requests of repositories that the host configuration does not name (any more).
+
+        Nobody watches those pull requests. They stay until somebody says so: a slip in a file deletes nothing.
+        """
+        found = []
+        for wish in self.store.all_desired():
+            kind, _, repository = wish.origin.partition(":")
+            if wish.present and kind in ("github", "fork-of") and repository not in self.settings.github.rules:
+                found.append(wish.namespace)
+        return found
+
     def settings_digest(self) -> str:
         """Changes when the same project would run otherwise under the settings as they are now."""
         shown = {

@@ -19,6 +19,7 @@ from description import USED, WHOLE, cut
 from forge.fake import TOKEN, FakeGitHub
 
 from cx.adapters.github import open_github
+from cx.adapters.github.rights import missing
 from cx.model.pulls import DatabaseShown, Phase, PullId, Report, ServiceShown
 from cx.settings.github import GitHub
 from cx.settings.github import Repository as Rules
@@ -117,9 +118,16 @@ def test_all_that_cx_asks_and_is_told_is_as_described(described: Described, tmp_
     github.app = 5
     key = tmp_path / "key.pem"
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
-    app = GitHub(base_url=described.url, app_id=5, private_key=key)
+    app = GitHub(base_url=described.url, repositories={REPOSITORY: Rules()}, app_id=5, private_key=key)
     assert open_github(app, {})[0].pull(PULL)
-    github.app = None
+    assert list(missing(settings, {"GITHUB_TOKEN": TOKEN})) == [(REPOSITORY, "", "")]
+    assert list(missing(app, {})) == [(REPOSITORY, "", "")]
+    person, github.login = github.login, "cx[bot]"
+    eight = replace(ready, pull=PullId(REPOSITORY, 8), namespace="preview-8")
+    for phase in (Phase.BUILDING, Phase.READY, Phase.READY):  # each from a process of its own
+        open_github(app, {})[1].announce(replace(eight, phase=phase))
+    assert len(github.comments_on(REPOSITORY, 8)) == 1
+    github.app, github.login = None, person
 
     assert described.violations() == []
     assert len(github.comments_on(REPOSITORY, 7)) == 1

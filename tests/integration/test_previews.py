@@ -266,6 +266,15 @@ def test_prune_takes_orphans_of_this_instance_only(cx: Cx, preview: Callable[[],
         assert cx.observe(orphan).leftovers() == []
         assert cx.get(kept)
         other.reload()
+        with sqlite3.connect(cx.config.parent / "state" / "cx.db") as store:
+            store.execute("UPDATE desired SET origin = 'github:acme/gone' WHERE namespace = ?", (kept,))
+        store.close()
+        assert f"left alone, of repositories that are not followed any more (--unfollowed): {kept}" in (
+            cx("prune", "--force").stdout
+        )
+        assert cx.get(kept)
+        assert f"{kept}: github:acme/gone is not followed any more" in cx("prune", "--unfollowed", "--force").stdout
+        assert cx.observe(kept).leftovers() == []
     finally:
         other.remove()
         client.close()

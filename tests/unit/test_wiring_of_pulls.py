@@ -1,4 +1,5 @@
-"""What a fork is given, what a job's process gets of ours, and which texts are taken out of what is told."""
+"""What a fork is given, what a job's process gets of ours, and which texts are taken out of what is told; what is left
+of a repository that is not followed."""
 
 from __future__ import annotations
 
@@ -49,6 +50,14 @@ def test_what_a_fork_is_given(tmp_path, origin, fork_data, databases, granted):
     given = host(tmp_path, TEXT + f"fork_data = {str(fork_data).lower()}\n")
     assert list(given._settings_for(origin).databases) == databases
     assert given._granted(origin) == granted
+
+
+def test_previews_of_a_repository_that_is_not_followed_any_more(tmp_path):
+    given = host(tmp_path)
+    for number, origin in enumerate(("github:acme/shop", "github:acme/gone", "fork-of:acme/gone", "/srv/gone"), 1):
+        given.store.want(Desired(Namespace(f"preview-{number}"), True, origin=origin), 1.0)
+    given.store.want_absent(Namespace("preview-3"), 2.0)
+    assert [one.name for one in given.unfollowed()] == ["preview-2"]
 
 
 def test_a_jobs_environment_holds_no_secret():
