@@ -17,7 +17,6 @@ from cx.adapters.engines.making import Making
 from cx.adapters.engines.values import DATA, GOLDEN, FillFailed, Serving, Spec, Volume
 from cx.adapters.engines.volumes import mount
 from cx.adapters.postgres.errors import ServerUnavailable
-from cx.adapters.postgres.goldens import PostgresGoldens
 from cx.adapters.postgres.server import session, statement
 from cx.adapters.postgres.values import Server, Source
 from cx.model.blueprint import DatabaseUse
@@ -43,6 +42,8 @@ class Postgres:
     )
 
     def fill(self, making: Making) -> Mapping[str, str]:
+        from cx.adapters.postgres.goldens import PostgresGoldens  # which every other command does without
+
         spec, names = making.spec, making.volumes.names
         with self._server(making) as server:
             making.checkpoint("refresh:server")
