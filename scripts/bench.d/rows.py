@@ -182,6 +182,7 @@ def scale(bench: Bench, report: Report, quick: bool) -> None:
     beside: dict[int, list[float]] = {}
     idle: dict[int, list[float]] = {}
     listed: dict[int, list[float]] = {}
+    steps: dict[int, dict[str, list[float]]] = {}
     bench.deploy("kept", "8mb")
     model = bench.plain("kept")
     began, budget_s = time.monotonic(), 75 if quick else 900
@@ -197,7 +198,10 @@ def scale(bench: Bench, report: Report, quick: bool) -> None:
         around[mark], beside[mark] = [], []
         for _ in range(3 if quick else 5):  # the mark-th namespace, made and taken away
             last = f"last-{secrets.token_hex(2)}"
-            around[mark].append(bench.deploy(last, "8mb").took_s)
+            ran = bench.deploy(last, "8mb")
+            around[mark].append(ran.took_s)
+            for step, seconds in ran.steps.items():
+                steps.setdefault(mark, {}).setdefault(step, []).append(seconds)
             beside[mark].append(bench.compose(model, *UP).took_s)
             bench.delete(last)
             bench.compose(model, *DOWN)
@@ -214,6 +218,7 @@ def scale(bench: Bench, report: Report, quick: bool) -> None:
             Figure(f"idle pass, {mark} namespaces, each", "with 1 namespace", *_even(idle[mark], idle[first])),
             Figure(f"cx list, {mark} namespaces", "with 1 namespace", listed[mark], listed[first]),
         ]
+        report.parts[f"deploy of namespace {mark}"] = [Step(step, took) for step, took in steps[mark].items()]
         report.facts[f"idle pass over all {mark}"] = f"{sum(idle[mark]):.2f} s"
     report.facts[f"peak memory of cx list, {len(names)} namespaces"] = f"{bench.peak_kb('list') / 1024:.0f} MiB"
 
