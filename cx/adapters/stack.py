@@ -105,7 +105,7 @@ class Stack:
             tls=tls,
             acme_ca=content(router.acme_ca) if tls == "acme" else "",
             certificate=content(router.certificate) if tls == "files" else "",
-            data_path=self._data_path,
+            data_path=self.settings.postgres_path,
             volume_bytes=self._volume_bytes,
             server_address=server_address(self.networks.pool),
             labels=labels,
@@ -158,19 +158,11 @@ class Stack:
         size = self.settings.postgres.volume_size
         return disk_bytes(size) if size else 0
 
-    @property
-    def _data_path(self) -> str:
-        """The folder of the engine's host with the server's data; "" for a volume of the engine's own."""
-        given = self.settings.postgres
-        if given.path:
-            return str(given.path)
-        return f"/var/lib/cx/{self.names.instance}-postgres" if given.volume_size else ""
-
     def _check_place(self) -> None:
         """The server's data lies where the settings say, or there is none yet: it is not left behind unseen."""
         wanted = f"{self.names.instance}_postgres"
-        if self._data_path:
-            wanted = self._data_path + ("/mounted" if self._volume_bytes else "")
+        if self.settings.postgres_path:
+            wanted = self.settings.postgres_path + ("/mounted" if self._volume_bytes else "")
         with translated("look at the database server's data"):
             try:
                 mounts = self.engine.api.inspect_container(f"{self.names.instance}-postgres")["Mounts"]
@@ -193,7 +185,7 @@ class Stack:
                     self.engine.api.remove_volume(f"{self.names.instance}_postgres")
             if not self._volume_bytes:
                 return
-            path = self._data_path
+            path = self.settings.postgres_path
             self.engine.client.containers.run(
                 self.settings.postgres.volume_image,
                 ["detach", path, *(["remove"] if volumes else [])],

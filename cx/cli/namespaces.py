@@ -356,11 +356,11 @@ def prune(
         rest = host.litter()
         ended = host.expired(time.time()) if expired else []
         orphans |= {one.name: ["its end has come"] for one in ended}
-        left = host.unfollowed()
+        parted = host.unfollowed()
         if unfollowed:
-            orphans |= {one.name: [f"{host.existing(one).origin} is not followed any more"] for one in left}
-        elif left:
-            names = ", ".join(one.name for one in left)
+            orphans |= {one.name: [f"{host.existing(one).origin} is not followed any more"] for one in parted}
+        elif parted:
+            names = ", ".join(one.name for one in parted)
             print(f"left alone, of repositories that are not followed any more (--unfollowed): {names}")
         volumes = host.engine_goldens.leftovers()
         databases = host.stray_databases()

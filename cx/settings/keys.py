@@ -109,7 +109,7 @@ class Postgres(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     volume_image: Annotated[
         Image, Meta(description="Image that mounts that file; built by `cx up` where it is not there.")
-    ] = "cx/volume:1"
+    ] = "cx/volume:2"
     connection_limit: Annotated[
         int, Meta(ge=1, le=1000, description="Connections that one namespace's clone takes at most.")
     ] = 20
@@ -152,8 +152,9 @@ class Volumes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: Annotated[
         str | None,
         Meta(
-            description="Folder of the engine's host, on XFS or btrfs, for clones that share their blocks. Default: "
-            "volumes of the engine's own, which are copied where its file system shares no blocks."
+            description="Folder of the engine's host, on XFS or btrfs, for clones that share their blocks. Default: with "
+            "`postgres.volume_size` in that file system; else volumes of the engine's own, which are copied where its "
+            "file system shares no blocks."
         ),
         Rule(is_host_path),
     ] = None
@@ -423,6 +424,23 @@ class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.state_dir:
             return self.state_dir
         return Path("/var/lib/cx") if os.geteuid() == 0 else Path("~/.local/state/cx").expanduser()
+
+    @property
+    def postgres_path(self) -> str:
+        """The folder of the engine's host with the database server's data; "" for a volume of the engine's own."""
+        given = self.postgres
+        if given.path:
+            return given.path
+        return f"/var/lib/cx/{self.instance}-postgres" if given.volume_size else ""
+
+    @property
+    def volumes_path(self) -> str:
+        """The folder of the engine's host with goldens and clones that are volumes; "" for the engine's own volumes.
+
+        Where `cx up` mounts a file system for the server, they lie in it: the folder is not there when that is not.
+        """
+        mounted = f"{self.postgres_path}/mounted/.volumes" if self.postgres.volume_size else ""
+        return self.volumes.path or mounted
 
     def host(self, namespace: Namespace, service: str) -> str:
         """The hostname of a namespace's service: one DNS label before the domain."""

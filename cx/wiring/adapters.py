@@ -156,7 +156,7 @@ class Adapters:
     def volumes(self) -> Volumes:
         from cx.adapters.engines.volumes import Volumes
 
-        return Volumes(self.engine, self.names, self.settings.volumes.path or "")
+        return Volumes(self.engine, self.names, self.settings.volumes_path)
 
     @cached_property
     def engine_clones(self) -> EngineClones:

@@ -52,12 +52,17 @@ spares = 0
 [databases.app]
 source = "{production}"
 sanitise = "{EXAMPLES / "mask.sql"}"
+[databases.uploads]
+strategy = "volume"
+image = "debian:trixie-slim"
+fill = ["sh", "-c", "head -c 50000000 /dev/urandom > /golden/picture"]
 """
     )
     cx = Cx(config, port, instance)
     try:
         cx("up")
         cx("db", "refresh", "app")
+        cx("db", "refresh", "uploads")
         yield cx
         cx("down", "--volumes", "--force")
         assert list((folder / "data").iterdir()) == []
@@ -73,6 +78,8 @@ def host(reflinked: Cx) -> Iterator[Host]:
     yield host
     for clone in host.clones.observe_all():
         host.clones.drop(clone.namespace, clone.source)
+    for told, _ in host.engine_clones.observe_all():
+        host.engine_clones.drop(told.namespace, told.source)
     host.close()
 
 
@@ -115,6 +122,33 @@ def test_clones_share_their_blocks(host: Host) -> None:
     first = host.clones.clone(ONE, "app")
     assert rows(host, first, "SELECT count(*) FROM big WHERE g < 0") == [(0,)]
     assert rows(host, last, "SELECT count(*) FROM big WHERE g < 0") == [(100,)]
+
+
+def test_clones_that_are_volumes_share_their_blocks_there_too(reflinked: Cx, host: Host) -> None:
+    """Four copies of 50 MB take less than one; the server cannot look in; they serve on while the stack is down."""
+    with session(host.server) as connection:
+        before = volume.look(connection).free_bytes or 0
+        for number in range(4):
+            host.engine_clones.clone(Namespace(f"copy-{number}"), "uploads")
+        assert before - (volume.look(connection).free_bytes or 0) < 20e6
+        denied = "COPY (SELECT) TO PROGRAM 'ls /var/lib/postgresql/.volumes'"
+        with pytest.raises(psycopg.errors.ExternalRoutineException):
+            connection.execute(denied)
+    (name,) = (one.database for one in host.engine_clones.observe(Namespace("copy-1")))
+    engine = docker.from_env()
+    image = "debian:trixie-slim"
+    mounted = {name: {"bind": "/uploads", "mode": "rw"}}
+    user = engine.containers.run(image, ["sleep", "600"], volumes=mounted, network_mode="none", detach=True)
+    try:
+        reflinked("down", "--force")
+        assert user.exec_run(["sh", "-c", "echo on > /uploads/serves"]).exit_code == 0
+        reflinked("up")
+        assert user.exec_run(["cat", "/uploads/serves"]).output == b"on\n"
+        again = engine.containers.run(image, ["cat", "/uploads/serves"], volumes=mounted, remove=True)
+        assert again == b"on\n"
+    finally:
+        user.remove(force=True)
+        engine.close()
 
 
 def test_a_source_can_override_the_strategy(host: Host) -> None:
