@@ -152,9 +152,9 @@ class Volumes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: Annotated[
         str | None,
         Meta(
-            description="Folder of the engine's host, on XFS or btrfs, for clones that share their blocks. Default: with "
-            "`postgres.volume_size` in that file system; else volumes of the engine's own, which are copied where its "
-            "file system shares no blocks."
+            description="Folder of the engine's host, on XFS or btrfs, for clones that share their blocks. Default: "
+            "with `postgres.volume_size` in that file system; else volumes of the engine's own, which are copied where "
+            "its file system shares no blocks."
         ),
         Rule(is_host_path),
     ] = None
