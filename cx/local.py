@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Semaphore
@@ -101,6 +101,17 @@ class LocalPreviews:
 
     def settle(self, namespace: Namespace, report: Reporter, why: str) -> Ending:
         outcome = self.host.settle(namespace, Recorded(self.host.store, report), why)
+        return self._ending(namespace, outcome.outcome, outcome.notes)
+
+    def bring_data(
+        self, namespace: Namespace, doing: str, what: str, bring: Callable[[], None], report: Reporter
+    ) -> Ending:
+        """`bring` gives the namespace other data; then the pass that its release command runs in. `doing`: restore or
+        branch."""
+        recorded = Recorded(self.host.store, report)
+        with self.host.lock(namespace.name, what, wait_s=60):
+            recorded.data(doing, what, bring)
+        outcome = self.host.settle(namespace, recorded, what)
         return self._ending(namespace, outcome.outcome, outcome.notes)
 
     def _ending(self, namespace: Namespace, outcome: str, notes: tuple[str, ...]) -> Ending:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from cx.adapters.sqlite import Deployment
+from cx.adapters.sqlite.intent import FRESH, SERVING
 from cx.errors import NotFound
 from cx.model.names import Namespace
 from cx.model.state import Container, Desired, Observed
@@ -14,7 +15,8 @@ from cx.wiring import Host
 
 
 def state(wish: Desired | None, seen: Observed, last: Deployment | None) -> str:
-    """One word for people: ready, asleep, updating, failed, unwell, deleting, orphan."""
+    """One word for people: ready, asleep, updating, failed, unwell, deleting, orphan. `last`: the newest attempt that
+    was to end with something that serves."""
     if wish is None:
         return "orphan"
     if not wish.present:
@@ -38,8 +40,7 @@ def overview(host: Host) -> list[Row]:
     rows = []
     for name in sorted({*wishes, *seen}):
         wish, there = wishes.get(name), seen.get(name, Observed())
-        deployments = host.store.deployments(Namespace(name), 1)
-        last = deployments[0] if deployments else None
+        last, fresh = (host.store.last(Namespace(name), *kinds) for kinds in (SERVING, FRESH))
         serving = [one for one in there.containers if one.role in ("service", "pinned")]
         running = sum(one.well for one in serving)
         rows.append(
@@ -49,7 +50,7 @@ def overview(host: Host) -> list[Row]:
                 wish.version if wish and wish.present else "",
                 f"{running}/{len(serving)}",
                 len(there.clones),
-                last.finished_at if last else None,
+                fresh.finished_at if fresh else None,
                 host.settings.base_url(routes[name].hosts[0]) if name in routes and routes[name].hosts else "",
                 wish.expires_at if wish else None,
             )
@@ -77,7 +78,7 @@ def detail(host: Host, namespace: Namespace) -> Detail:
     ]
     return Detail(
         namespace.name,
-        state(wish, seen, deployments[0] if deployments else None),
+        state(wish, seen, next((one for one in deployments if one.doing in SERVING), None)),
         wish.version if wish else "",
         wish.origin if wish else "",
         [host.settings.base_url(one) for one in host.router.observe(namespace).hosts],

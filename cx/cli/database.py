@@ -308,9 +308,14 @@ def restore(
     with wiring.open_host() as host:
         source = _source(host, space, database)
         confirm(f"Throw away the data of {namespace} for its snapshot {name}?", force=force)
-        with host.lock(space.name, "restore a snapshot", wait_s=60):
+
+        def bring() -> None:
             host.clones.restore(space, source, name, host.terms[source])
-        change(space, lambda report: LocalPreviews(host).settle(space, report, f"restore {name}"), as_json=False)
+
+        local = LocalPreviews(host)
+        change(
+            space, lambda report: local.bring_data(space, "restore", f"restore {name}", bring, report), as_json=False
+        )
 
 
 @db.command()
@@ -331,9 +336,12 @@ def branch(
     with wiring.open_host() as host:
         source = _source(host, space, database)
         confirm(f"Throw away the data of {namespace} for a copy of that of {other}?", force=force)
-        with host.lock(space.name, f"branch from {other}", wait_s=60):
+
+        def bring() -> None:
             host.clones.branch(space, source, of, host.terms[source])
-        change(space, lambda report: LocalPreviews(host).settle(space, report, f"branch from {other}"), as_json=False)
+
+        local, what = LocalPreviews(host), f"branch from {other}"
+        change(space, lambda report: local.bring_data(space, "branch", what, bring, report), as_json=False)
 
 
 @db.command()

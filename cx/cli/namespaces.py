@@ -204,10 +204,11 @@ def show(namespace: NamespaceArgument, json: JsonOption = False, remote: RemoteO
 
 def _history(deployments: Sequence[Deployment]) -> None:
     table(
-        ["deployment", "version", "outcome", "took", "when", "message"],
+        ["attempt", "to", "version", "outcome", "took", "when", "message"],
         [
             [
                 str(one.id),
+                one.doing,
                 one.version,
                 one.outcome,
                 lasting(one.finished_at - one.started_at) if one.finished_at else "-",
@@ -216,7 +217,7 @@ def _history(deployments: Sequence[Deployment]) -> None:
             ]
             for one in deployments
         ],
-        "no deployments",
+        "no history",
     )
 
 
@@ -233,7 +234,7 @@ def events(namespace: NamespaceArgument, json: JsonOption = False) -> None:
         as_json({"deployments": deployments, "steps": steps})
         return
     for one in reversed(deployments):
-        print(f"deployment {one.id}  {one.version}  {one.outcome}  {ago(one.started_at)}")
+        print(f"{one.doing} {one.id}  {one.version}  {one.outcome}  {ago(one.started_at)}")
         for step in steps:
             if step.deployment == one.id:
                 print(f"    {step.step:<44} {step.outcome:<8} {step.duration_s:6.2f} s")

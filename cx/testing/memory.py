@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cx.adapters.git import Source
 from cx.adapters.sqlite import Deployment
+from cx.adapters.sqlite.intent import FRESH, SERVING
 from cx.errors import CxError, Invalid, NotFound
 from cx.model.names import Namespace, shown
 from cx.model.state import Desired
@@ -113,7 +114,8 @@ class MemoryPreviews:
             self.wishes[namespace] = wish
             if same:
                 return self._told(wish, report, ("wake", "healthy", "publish"), "awake")
-            return self._told(wish, report, STEPS, "ready")
+            fresh = tuple("reset app" if wanted.reset_data and one == "clone app" else one for one in STEPS)
+            return self._told(wish, report, fresh, "ready")
 
     def delete(self, namespace: Namespace, report: Reporter) -> Ending:
         with self._turn:
@@ -169,13 +171,17 @@ class MemoryPreviews:
             if error:
                 break
         report.ended("failed" if error else outcome, error)
-        if wish.present and not wish.asleep and steps:
+        if wish.present and steps:
+            before = next((one for one in self._deployments.get(wish.namespace, ()) if one.doing in FRESH), None)
+            again = before is not None and before.revision == wish.revision and "reset app" in steps
+            doing = "sleep" if wish.asleep else "wake" if steps[0] == "wake" else "reset" if again else "deploy"
             kept = self._deployments.setdefault(wish.namespace, [])
             kept.insert(
                 0,
                 Deployment(
                     len(kept) + 1, wish.namespace.name, wish.revision, wish.version, began, self.clock(),
                     "failed" if error else outcome, str(error or ""), error.log if error else (),
+                    doing,
                 ),
             )  # fmt: skip
         if error:
@@ -186,11 +192,11 @@ class MemoryPreviews:
         return (f"http://{wish.namespace}-app.{self.domain}",)
 
     def _state(self, wish: Desired) -> str:
-        last = next(iter(self._deployments.get(wish.namespace, ())), None)
+        last = next((one for one in self._deployments.get(wish.namespace, ()) if one.doing in SERVING), None)
         return "asleep" if wish.asleep else "failed" if last and last.outcome == "failed" else "ready"
 
     def _row(self, wish: Desired) -> Row:
-        last = next(iter(self._deployments.get(wish.namespace, ())), None)
+        last = next((one for one in self._deployments.get(wish.namespace, ()) if one.doing in FRESH), None)
         running = "0/1" if wish.asleep else "1/1"
         return Row(
             wish.namespace.name, self._state(wish), wish.version, running, 1, last.finished_at if last else None,

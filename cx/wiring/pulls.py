@@ -17,6 +17,7 @@ from cx.adapters.git.fetching import Fetching, Limits, Remote
 from cx.adapters.jobs import Jobs
 from cx.adapters.sqlite import Deployment
 from cx.adapters.sqlite.deliveries import Deliveries
+from cx.adapters.sqlite.intent import FRESH
 from cx.adapters.sqlite.pulls import PullsTable
 from cx.errors import CxError, NotFound
 from cx.follow import Announcer, Forge, Order, Standing
@@ -233,7 +234,7 @@ class HostPreviews:
             and wish.host == digest
             and settled(wish, seen)
         )
-        deployments = host.store.deployments(namespace)
+        deployments = [one for one in host.store.deployments(namespace) if one.doing in FRESH]
         serving, took_s = "", None
         for one in reversed(deployments):  # the last one of the revision that serves holds
             if one.revision == seen.route and one.outcome == "ready" and one.finished_at:

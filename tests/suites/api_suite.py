@@ -102,7 +102,11 @@ class ApiContract:
         assert web.get(one).json()["state"] == "asleep"
         assert events(web.post(f"{one}/sleep"))[-1]["event"] == "unchanged"
         assert events(web.post(f"{one}/wake"))[-1]["event"] == "awake"
-        assert web.get(one).json()["state"] == "ready"
+        shown = web.get(one).json()
+        assert shown["state"] == "ready"
+        assert [(told["doing"], told["outcome"]) for told in shown["deployments"]] == [
+            ("wake", "awake"), ("sleep", "asleep"), ("deploy", "ready"),
+        ]  # fmt: skip
 
         now = time.time()
         at = web.post(f"{one}/extend", json={"time": "3d"}).json()["expires_at"]

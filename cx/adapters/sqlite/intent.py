@@ -11,12 +11,15 @@ from cx.adapters.sqlite.database import Database
 from cx.model.names import Namespace
 from cx.model.state import Desired
 
-KEPT = 50  # deployments of one namespace
+KEPT = 50  # attempts of one kind, of one namespace
+FRESH = ("deploy", "reset")  # after these all that serves was made anew
+SERVING = (*FRESH, "restore", "branch", "wake")  # what ends with something that serves
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """One attempt. `outcome`: running, ready, failed, superseded, died; times in Unix seconds."""
+    """One attempt. `doing`: deploy, reset, restore, branch, wake, sleep or delete. `outcome`: running, ready, awake,
+    asleep, failed, superseded, died. Times are Unix seconds."""
 
     id: int
     namespace: str
@@ -27,6 +30,7 @@ class Deployment:
     outcome: str
     message: str
     log: tuple[str, ...]
+    doing: str = "deploy"
 
 
 @dataclass(frozen=True)
@@ -91,23 +95,30 @@ class Store:
             self.database.run("DELETE FROM desired WHERE namespace = ?", (namespace.name,))
 
     # --- history
-    def begin(self, wish: Desired, now: float) -> int:
-        """A new deployment's id. Only the last KEPT of a namespace are kept. One that still runs has died."""
+    def begin(self, wish: Desired, now: float, doing: str = "deploy") -> int:
+        """A new attempt's id. Only the last KEPT of a kind are kept: sleeping often drives no deployment out. One that
+        still runs has died."""
         with self.database.transaction():
             self.database.run(
                 "UPDATE deployments SET outcome = 'died', finished_at = ? WHERE namespace = ? AND outcome = 'running'",
                 (now, wish.namespace.name),
             )
             ((identity,),) = self.database.run(
-                "INSERT INTO deployments (namespace, revision, version, started_at) VALUES (?,?,?,?) RETURNING id",
-                (wish.namespace.name, wish.revision, wish.version, now),
+                "INSERT INTO deployments (namespace, revision, version, started_at, doing) VALUES (?,?,?,?,?) "
+                "RETURNING id",
+                (wish.namespace.name, wish.revision, wish.version, now, doing),
             )
             self.database.run(
                 "DELETE FROM deployments WHERE namespace = ?1 AND id NOT IN "
-                "(SELECT id FROM deployments WHERE namespace = ?1 ORDER BY id DESC LIMIT ?2)",
+                "(SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY doing ORDER BY id DESC) AS place "
+                "FROM deployments WHERE namespace = ?1) WHERE place <= ?2)",
                 (wish.namespace.name, KEPT),
             )
         return int(identity)
+
+    def turned_out(self, deployment: int, doing: str) -> None:
+        """What the attempt does is known better by now."""
+        self.database.run("UPDATE deployments SET doing = ? WHERE id = ?", (doing, deployment))
 
     def step(self, taken: StepTaken) -> None:
         self.database.run(
@@ -121,8 +132,17 @@ class Store:
             (now, outcome, message, "\n".join(log), deployment),
         )
 
-    def deployments(self, namespace: Namespace, limit: int = KEPT) -> list[Deployment]:
-        """Newest first."""
+    def last(self, namespace: Namespace, *doing: str) -> Deployment | None:
+        """The newest attempt at one of `doing`."""
+        rows = self.database.run(
+            "SELECT * FROM deployments WHERE namespace = ? AND doing IN (SELECT value FROM json_each(?)) "
+            "ORDER BY id DESC LIMIT 1",
+            (namespace.name, json.dumps(doing)),
+        )
+        return _deployment(rows[0]) if rows else None
+
+    def deployments(self, namespace: Namespace, limit: int = 1000) -> list[Deployment]:
+        """All attempts that are kept, newest first."""
         rows = self.database.run(
             "SELECT * FROM deployments WHERE namespace = ? ORDER BY id DESC LIMIT ?", (namespace.name, limit)
         )
@@ -147,6 +167,6 @@ def _desired(row: Sequence[object]) -> Desired:
 
 
 def _deployment(row: Sequence[Any]) -> Deployment:
-    identity, namespace, revision, version, started, finished, outcome, message, log = row
+    identity, namespace, revision, version, started, finished, outcome, message, log, doing = row
     lines = tuple(log.splitlines())
-    return Deployment(identity, namespace, revision, version, started, finished, outcome, message, lines)
+    return Deployment(identity, namespace, revision, version, started, finished, outcome, message, lines, doing)

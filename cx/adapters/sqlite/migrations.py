@@ -61,4 +61,9 @@ ALTER TABLE desired ADD COLUMN expires_at REAL;
 -- Until when a repository's comments were listed for commands, in Unix seconds.
 CREATE TABLE overheard (repository TEXT PRIMARY KEY, until REAL NOT NULL) STRICT;
 """,
+    """
+-- What an attempt was to do: deploy, reset, restore, branch, wake, sleep or delete.
+ALTER TABLE deployments ADD COLUMN doing TEXT NOT NULL DEFAULT 'deploy';
+UPDATE deployments SET doing = 'wake' WHERE outcome = 'awake';
+""",
 )
