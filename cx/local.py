@@ -180,13 +180,14 @@ class ServedPreviews(LocalPreviews):
 
         retold = Retold(report)
         last: list[AnyEvent] = []
+        notes: list[str] = []
 
         def told(event: Mapping[str, Any]) -> None:
             known = msgspec.convert(event, AnyEvent)
             if isinstance(known, Failed):
                 last.append(known)
-            else:
-                retold.take(known)
+            elif ending := retold.take(known):
+                notes.extend(ending.notes)
 
         with self._places["all"]:
             ended = Jobs(job_environment(self.environ)).run(order, never, told)
@@ -194,4 +195,4 @@ class ServedPreviews(LocalPreviews):
             retold.take(failed)  # raises
         if ended.outcome in ("failed", "retry", "cancelled"):
             raise Retryable(ended.message or "it was cut off", remedy="try again", log=ended.log)
-        return self._ending(order.namespace, ended.outcome, ())
+        return self._ending(order.namespace, ended.outcome, tuple(notes))

@@ -26,6 +26,7 @@ class MemoryPreviews:
     """cx.previews.Served. Every namespace has one service, `app`, and a clone of the database `app`.
 
     `failing`: the step at which the next change of a namespace fails, and the error that it raises, once.
+    `notes`: what every deployment has to say.
     `asked`: pull requests that were asked for. `repositories` are those that are followed. `clock`: Unix seconds.
     """
 
@@ -33,6 +34,7 @@ class MemoryPreviews:
     repositories: tuple[str, ...] = ("acme/shop",)
     clock: Callable[[], float] = time.time
     failing: dict[str, CxError] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     asked: list[tuple[str, int]] = field(default_factory=list)
     printed: dict[str, list[str]] = field(default_factory=dict)
     wishes: dict[Namespace, Desired] = field(default_factory=dict)
@@ -186,7 +188,8 @@ class MemoryPreviews:
             )  # fmt: skip
         if error:
             raise error
-        return Ending(outcome, self._urls(wish) if wish.present else ())
+        notes = self.notes if outcome in ("ready", "awake") else ()
+        return Ending(outcome, self._urls(wish) if wish.present else (), notes)
 
     def _urls(self, wish: Desired) -> tuple[str, ...]:
         return (f"http://{wish.namespace}-app.{self.domain}",)

@@ -35,11 +35,18 @@ def there(cx: Cx) -> Iterator[TestApiServer]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Project(tmp_path_factory.mktemp("remote") / "hello", HERE / "projects" / "hello").folder
+    project = Project(tmp_path_factory.mktemp("remote") / "hello", HERE / "projects" / "hello")
+    project.write("compose.yml", 'services: {app: {build: ., ports: ["8000:8000"], environment: [GREETING]}}\n')
+    project.commit()
+    return project.folder
 
 
 class TestReal(ApiContract):
     pass
+
+
+def notes_in(told: str) -> list[str]:
+    return [line for line in told.splitlines() if line.startswith("note: ")]
 
 
 def test_what_is_deployed_from_afar_answers_and_goes(
@@ -48,9 +55,12 @@ def test_what_is_deployed_from_afar_answers_and_goes(
     project = Project(tmp_path / "hello", folder)
     sha = project.commit()
     project.replace("app.py", '"one"', '"afar"')  # not committed
-    remotely(there, "deploy", project.folder, "-n", named, "--set", "GREETING=hello")
+    told = remotely(there, "deploy", project.folder, "-n", named, "--set", "GREETING=hello").stdout
     assert cx.get(named).strip() == "afar hello"
     assert cx.observe(named).checkouts == ()
+    here = cx("deploy", project.folder, "-n", f"{named}-here", "--set", "GREETING=hello").stdout
+    assert notes_in(told) == notes_in(here) != []
+    cx("delete", "-n", f"{named}-here", "--force")
     version = remotely(there, "show", named).stdout.splitlines()[0]
     assert f"{sha[:8]}+" in version
     assert f"from remote:{named}" in version

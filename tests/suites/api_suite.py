@@ -82,13 +82,14 @@ def named(there: TestApiServer) -> str:
 
 
 class ApiContract:
-    """`folder` is a project that can be deployed: a fixture of the test file."""
+    """`folder` is a project that can be deployed, with a note about its ports: a fixture of the test file."""
 
     def test_a_life(self, there: TestApiServer, web: httpx.Client, named: str, folder: Path) -> None:
         one = f"/api/namespaces/{named}"
         said = [json.loads(line) for line in cx(there, "deploy", folder, "-n", named, "--json").stdout.splitlines()]
         assert (said[0]["event"], said[0]["namespace"], said[-1]["event"]) == ("began", named, "ready")
         assert {"step_began", "step_ended", "ended"} <= {event["event"] for event in said}
+        assert "services.app.ports" in " ".join(said[-1]["notes"])
         shown = web.get(one).json()
         assert (shown["state"], shown["urls"]) == ("ready", said[-1]["urls"])
         assert shown["services"]
@@ -127,7 +128,9 @@ class ApiContract:
 
     def test_the_command_line_says_the_same(self, there: TestApiServer, named: str, folder: Path) -> None:
         told = cx(there, "deploy", folder, "--namespace", named).stdout
-        assert re.search(rf"^{named}: ready in [0-9.]+ s\n  http://{named}-", told, re.M), told
+        assert re.search(rf"^note: services.app.ports.*\n{named}: ready in [0-9.]+ s\n  http://{named}-", told, re.M), (
+            told
+        )
         assert named in cx(there, "list").stdout
         assert json.loads(cx(there, "show", named, "--json").stdout)["state"] == "ready"
         assert cx(there, "logs", named).returncode == 0

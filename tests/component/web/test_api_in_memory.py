@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def there() -> Iterator[TestApiServer]:
-    with TestApiServer(MemoryPreviews()) as server:
+    with TestApiServer(MemoryPreviews(notes=("services.app.ports: nothing is published",))) as server:
         yield server
 
 
