@@ -57,6 +57,9 @@ class Forge(Protocol):
 
     def credentials(self, repository: str) -> Credentials | None: ...
 
+    def refused(self) -> Sequence[str]:
+        """What was not allowed when it was last asked, in words that name no repository. Asks nothing."""
+
 
 class Announcer(Protocol):
     """What is written to GitHub. Level-triggered: `announce` makes GitHub show the report, however often it is

@@ -40,7 +40,7 @@ class Following(Protocol):
         """`looked` is told of each look from now on: a word for its outcome, and its seconds."""
 
     def problems(self) -> Sequence[str]:
-        """Why what is in the queue is not being worked on, in words; empty when all is well."""
+        """Why what is in the queue is not being worked on, or comes to nothing, in words; empty when all is well."""
 
     def stop(self, timeout_s: float) -> None:
         """No look begins any more. Those that run are finished, or abandoned after `timeout_s`: they come again."""
@@ -57,6 +57,8 @@ class Runs(Protocol):
     def wake(self) -> None: ...
 
     def measure(self, looked: Callable[[str, float], None]) -> None: ...
+
+    def problems(self) -> Sequence[str]: ...
 
     def drain(self) -> Sequence[str]: ...
 
@@ -92,10 +94,13 @@ class Hands:
         self.work.measure(looked)
 
     def problems(self) -> Sequence[str]:
-        return [] if self._thread and self._thread.is_alive() else ["nobody works on what is stored"]
+        return self.work.problems() if self._alive() else ["nobody works on what is stored"]
+
+    def _alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self, timeout_s: float) -> None:
-        died = bool(self._thread) and not self._stop.is_set() and bool(self.problems())
+        died = bool(self._thread) and not self._stop.is_set() and not self._alive()
         self._stop.set()
         self.work.wake()
         if self._thread:

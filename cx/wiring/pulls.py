@@ -80,6 +80,10 @@ class Following:
         """`looked` is told of each look, as Workers says."""
         self.workers.looked = looked
 
+    def problems(self) -> Sequence[str]:
+        """What GitHub refused when it was last asked; without asking."""
+        return self.follower.forge.refused()
+
     def plan(self, pull: PullId) -> str:
         """What a look at it would do, in words. Number 0: of all that a comparison finds. Nothing is written."""
         if pull.number:

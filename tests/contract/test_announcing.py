@@ -339,6 +339,55 @@ def test_a_refused_token_is_said_plainly(github: FakeGitHub, opened: Opened) -> 
         opened()[0].pull(PULL)
 
 
+def test_a_refusal_is_known_until_the_next_success_and_asks_nothing(github: FakeGitHub, opened: Opened) -> None:
+    github.open(REPOSITORY, 7, ONE)
+    forge, announcer = opened()
+    assert forge.refused() == []
+    github.tokens.clear()
+    with pytest.raises(Forbidden):
+        forge.pull(PULL)
+    asked = len(github.requests)
+    assert forge.refused() == ["GitHub refuses the token"]
+    assert len(github.requests) == asked
+    github.tokens.add(TOKEN)
+    github.rights.clear()
+    announcer.announce(READY)
+    missing = [f"GitHub does not allow to write {what}" for what in ("comments", "commit statuses", "deployments")]
+    assert forge.refused() == missing
+    assert forge.pull(PULL)
+    assert forge.refused() == missing  # reading says nothing about them
+    github.rights |= {"comment", "deployment", "status"}
+    announcer.announce(READY)
+    assert forge.refused() == []
+
+
+def test_faults_and_limits_and_locks_are_no_refusal(github: FakeGitHub, opened: Opened) -> None:
+    github.open(REPOSITORY, 7, ONE)
+    github.locked.add(7)
+    forge, announcer = opened()
+    announcer.announce(READY)
+    assert forge.refused() == []
+    github.fail("GET", "/pulls/7$", status=502, times=3)
+    with pytest.raises(Unavailable):
+        forge.pull(PULL)
+    github.fail("GET", "/pulls/7$", status=403, message="API rate limit exceeded", headers={"Retry-After": "1"})
+    with pytest.raises(Unavailable):
+        forge.pull(PULL)
+    assert forge.refused() == []
+
+
+def test_a_repository_that_is_not_shown_is_a_refusal(github: FakeGitHub, opened: Opened) -> None:
+    github.open(REPOSITORY, 7, ONE)
+    forge, _ = opened()
+    assert forge.pull(replace(PULL, number=8)) is None  # no such pull request
+    assert forge.refused() == []
+    github.fail("GET", "/pulls/7$", status=404)
+    github.fail("GET", f"/repos/{REPOSITORY}$", status=404)
+    with pytest.raises(CxError):
+        forge.pull(PULL)
+    assert forge.refused() == ["GitHub does not allow to read repositories"]
+
+
 def test_without_a_token_it_says_what_to_set() -> None:
     with pytest.raises(Invalid, match="GITHUB_TOKEN"):
         open_github(GitHub(), {})
@@ -434,8 +483,13 @@ def test_an_app_whose_token_is_never_taken_gives_up(github: FakeGitHub, as_app: 
 
 def test_an_app_that_is_not_installed_is_said_plainly(github: FakeGitHub, as_app: Opened) -> None:
     github.installation = 0
+    forge, _ = as_app()
     with pytest.raises(Forbidden, match=r"not installed on acme/shop"):
-        as_app()[0].pull(PULL)
+        forge.pull(PULL)
+    assert forge.refused() == ["the GitHub App is not installed on a repository"]
+    github.installation = 7
+    assert forge.pull(PULL)
+    assert forge.refused() == []
 
 
 def doctors_rows(settings: GitHub) -> list[Check]:

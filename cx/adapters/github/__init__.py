@@ -1,6 +1,7 @@
 """GitHub: what is read of a pull request, and what is told about it.
 
 connection  one way of asking: who asks, errors as ours, limits obeyed, every page or an error
+refusals    what was not allowed when it was last asked
 forge       pull requests, permissions, where to fetch from
 comment     the one comment's text
 rights      what it may do there, as far as GitHub tells before it is tried

@@ -21,6 +21,7 @@ from github.GithubException import BadCredentialsException, UnknownObjectExcepti
 from github.Installation import Installation
 from jwt import PyJWTError
 
+from cx.adapters.github.refusals import Refusals
 from cx.errors import Invalid, NotFound, Retryable, Terminal
 from cx.settings.github import GitHub
 
@@ -48,6 +49,14 @@ class Refused(Forbidden):
     """GitHub does not know who asks."""
 
 
+class NotInstalled(Forbidden):
+    """The GitHub App may nothing there."""
+
+
+class Locked(Forbidden):
+    """Nobody may comment in this one conversation."""
+
+
 @dataclass
 class Connection:
     """`login(repository)` gives PyGithub's Auth for it. Threads may share a connection: each has its own sockets."""
@@ -57,6 +66,7 @@ class Connection:
     sleep: Callable[[float], None] = time.sleep
     _own: threading.local = field(default_factory=threading.local, init=False, repr=False)
     _not_before: float = field(default=0.0, init=False)
+    refusals: Refusals = field(default_factory=Refusals, init=False)
 
     @classmethod
     def of(cls, settings: GitHub, environ: Mapping[str, str]) -> Connection:
@@ -139,15 +149,33 @@ class Connection:
                     verb, url, parameters=dict(parameters) or None, input=body
                 )
         except Refused as exc:
+            self.refusals.login(self._who(repository), "GitHub refuses the token")
             if not isinstance(self.login, _Installations):
                 raise
             self.login.forget(repository)
             raise Unavailable(f"GitHub takes the installation's token no more ({verb} {url})") from exc
+        except NotInstalled:
+            self.refusals.login(self._who(repository), "the GitHub App is not installed on a repository")
+            raise
+        except Locked:
+            raise
+        except Forbidden:
+            self.refusals.request(repository, verb, url)
+            raise
+        except NotFound:
+            if url == self._url(repository, ""):  # how GitHub refuses what is private
+                self.refusals.request(repository, verb, url)
+            raise
         except Unavailable as exc:
             if exc.retry_after_s is not None:
                 self._not_before = max(self._not_before, time.monotonic() + exc.retry_after_s)
             raise
+        self.refusals.success(self._who(repository), repository, verb, url)
         return {str(key).lower(): str(value) for key, value in headers.items()}, answer
+
+    def _who(self, repository: str) -> str:
+        """One token is for all repositories; an App logs in for each."""
+        return repository if isinstance(self.login, _Installations) else ""
 
     def _client(self, repository: str) -> Github:
         """PyGithub's, for this thread and who asks there."""
@@ -220,7 +248,7 @@ class _Installations:
             return integration.get_repo_installation(owner, name)
         except UnknownObjectException as exc:
             what = f"the GitHub App {self.app_id} is not installed on {repository}"
-            raise Forbidden(what, remedy="install it there; see docs/github.md") from exc
+            raise NotInstalled(what, remedy="install it there; see docs/github.md") from exc
 
 
 def _key(app_id: int, path: Path) -> str:
@@ -267,7 +295,8 @@ def _translation(doing: str, exc: GithubException) -> Retryable | Terminal:
     if isinstance(exc, UnknownObjectException) or exc.status in (404, 410):
         return NotFound(f"GitHub knows nothing of it ({doing})", remedy="may the token see the repository?")
     if exc.status == 403:
-        return Forbidden(f"GitHub does not allow it ({doing}): {said}", remedy="docs/github.md lists the permissions")
+        kind = Locked if "is locked" in said else Forbidden
+        return kind(f"GitHub does not allow it ({doing}): {said}", remedy="docs/github.md lists the permissions")
     return Terminal(f"GitHub does not take it ({doing}): {exc.status} {said}")
 
 

@@ -118,6 +118,9 @@ class GitHubForge:
     def credentials(self, repository: str) -> Credentials | None:
         return Credentials("x-access-token", self.connection.token(repository))
 
+    def refused(self) -> Sequence[str]:
+        return self.connection.refusals.now()
+
 
 def _read(repository: str, answer: Any) -> Pull:
     given = _typed(answer, _Pull)

@@ -17,6 +17,10 @@ from pathlib import Path
 import pytest
 from deliveries import SECRET, Listener, pull_request
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from forge.fake import TOKEN, fake_github
+
 from cx.adapters.sqlite import Database
 from cx.adapters.sqlite.deliveries import Deliveries
 from cx.web.serving import bound
@@ -126,6 +130,30 @@ def test_sigterm_ends_it_well_and_the_next_one_goes_on(host: Path) -> None:
     assert lines(host)[-1]["event"] == "stopped"
     with running(host) as (_, listener):
         assert 5 in {one.number for one in [*listener.box.waiting(), *listener.box.running()]}
+
+
+def test_a_token_that_github_refuses_is_seen_until_it_is_taken(host: Path) -> None:
+    def becomes(listener: Listener, status: int, missing: list[str]) -> None:
+        until = time.monotonic() + 30
+        while True:
+            said = listener.ask("GET", "/readyz")
+            if (said.status, said.json["missing"]) == (status, missing):
+                return
+            assert time.monotonic() < until, (said.status, said.json)
+            time.sleep(0.05)
+
+    with fake_github() as github:
+        github.open("acme/shop", 5, "1" * 40)
+        path = host / "host.toml"
+        path.write_text(path.read_text().replace("http://127.0.0.1:1", github.url).replace('"none"', f'"{TOKEN}"'))
+        github.tokens.clear()
+        with running(host) as (_, listener):
+            becomes(listener, 503, ["GitHub refuses the token"])  # as the comparison of the start was told
+            assert listener.ask("GET", "/healthz").status == 200
+            assert listener.send("pull_request", pull_request(number=4)).status == 202  # stored all the same
+            github.tokens.add(TOKEN)
+            assert listener.send("pull_request", pull_request(number=6)).status == 202
+            becomes(listener, 200, [])
 
 
 def test_two_listeners_on_one_host_do_not_both_work(host: Path) -> None:

@@ -81,6 +81,9 @@ class Hub:
     def credentials(self, repository: str) -> None:
         return None
 
+    def refused(self) -> Sequence[str]:
+        return ["GitHub does not answer"] if self.mute else []
+
     def _asked(self, what: str) -> None:
         self.asked[what] += 1
         if self.mute:
