@@ -306,7 +306,7 @@ def _env_files(look: Look, key: str, value: Any) -> None:
     for one in value if isinstance(value, list) else [value]:
         path = one.get("path") if isinstance(one, Mapping) else one
         try:
-            real = look.checkout / inside(look.checkout, str(path))
+            real = look.checkout / inside(look.checkout, str(path), base=look.base)
         except Outside:
             look.refuse(key, f"{shown(str(path))} leads out of the repository")
             continue

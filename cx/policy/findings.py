@@ -61,6 +61,7 @@ class Look:
     instance: str
     grants: Grants
     caps: Caps
+    base: str = "."  # the folder of the checkout that paths of the Compose file are relative to
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     services: frozenset[str] = frozenset()

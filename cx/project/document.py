@@ -248,7 +248,13 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,62}$(?!\n)")] | None,
         Meta(description="The project's name, for people."),
     ] = None
-    compose: Annotated[Path | None, Meta(description="The Compose file. Default: `compose.yaml` and its kin.")] = None
+    compose: Annotated[
+        Path | None,
+        Meta(
+            description="The Compose file. Its paths are relative to its folder, which has its `.env`. "
+            "Default: `compose.yaml` and its kin."
+        ),
+    ] = None
     release: Annotated[
         Command | Release | None, Meta(description="Runs once before start; see below."), Rule(_release)
     ] = None

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from cx.checkout import read_inside
+from cx.checkout import Outside, inside, read_inside
 from cx.errors import Invalid
 from cx.model.names import shown
 from cx.project.dockerfile import exposed
@@ -59,6 +59,17 @@ def read_project(checkout: Path) -> Project:
         document = msgspec.structs.replace(document, services={"app": Service(build=".")})
     services = {name: _complete(checkout, name, service) for name, service in document.services.items()}
     return Project(msgspec.structs.replace(document, services=services), "services", FILE)
+
+
+def compose_folder(checkout: Path, read: Project) -> str:
+    """The folder of the checkout that the paths of the Compose text are relative to, free of symlinks: that of the
+    file, as for Compose itself; the checkout for a template."""
+    if read.kind != "compose":
+        return "."
+    try:
+        return inside(checkout, os.path.dirname(read.file) or ".")
+    except Outside as exc:
+        raise Invalid(read.file, "", "leads out of the repository") from exc
 
 
 def read_document(checkout: Path) -> Document:

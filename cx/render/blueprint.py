@@ -16,12 +16,12 @@ from cx.model.names import Namespace, shown
 from cx.policy import Admitted, BuildInput, Caps, Grants, Look, admit, screen
 from cx.project import Document, Project, check_environment, read_project
 from cx.project.document import Service, check_text, check_variable, words
-from cx.project.reading import FILE, release_of, variables
+from cx.project.reading import FILE, compose_folder, release_of, variables
 from cx.render import databases as clones
 from cx.render.choosing import chosen
 from cx.render.choosing import notes as left_out
 from cx.render.document import read_yaml
-from cx.render.normalise import normalise
+from cx.render.normalise import normalise, read_dotenv
 from cx.render.overlay import laid_over, template_services
 from cx.render.routes import NOT_WEB_IMAGES, image_word, routes
 from cx.render.template import render_own, render_theirs
@@ -54,18 +54,19 @@ def read_blueprint(
     grants = Grants.of(granted.allow if granted else ())
     limits = settings.limits
     caps = Caps(limits.memory, limits.cpus, limits.pids, limits.replicas, limits.services)
-    look = Look(checkout, settings.instance, grants, grants.raised(caps))
+    base = compose_folder(checkout, read)
+    look = Look(checkout, settings.instance, grants, grants.raised(caps), base)
     own = variables(document, environment, values)
-    raw, gone = chosen(raw, document, checkout, own)
+    raw, gone = chosen(raw, document, read_dotenv(checkout, base).decode("utf-8-sig", errors="replace"), own)
     screen(raw, look, where)
-    model, unset = normalise(raw, checkout=checkout, where=where, variables=own)
+    model, unset = normalise(raw, checkout=checkout, where=where, variables=own, base=base)
     model["services"] = _in_order(model.get("services"), raw.get("services"))
     if read.kind != "services":
         model = laid_over(model, document, environment, values, where, gone)
     try:
         admission = admit(model, look, where)
     except Refused as exc:
-        if unset:  # an empty value is often why
+        if unset and any(".image: " in one or one.endswith("is empty") for one in exc.reasons):
             raise Refused(where, [*exc.reasons, f"not set, and so empty: {', '.join(map(shown, unset))}"]) from exc
         raise
     if not admission.services:

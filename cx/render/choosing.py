@@ -6,32 +6,30 @@ not be allowed.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from cx.checkout import read_inside
 from cx.model.names import shown
 from cx.project.document import Document
 from cx.project.reading import FILE
-from cx.render.normalise import DOTENV_MAX_BYTES
 
 PROFILES = "COMPOSE_PROFILES"
+_CHOOSES = re.compile(rf"^\s*(?:export\s+)?{PROFILES}\b", re.MULTILINE)  # Compose judges what
 
 
 def chosen(
-    raw: Mapping[str, Any], document: Document, checkout: Path, variables: Mapping[str, str]
+    raw: Mapping[str, Any], document: Document, dotenv: str, variables: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """`raw` without what services ask for that do not run, and those services: name -> why.
 
-    Of one whose profile is not chosen the name stays, for others may wait for it where it is there.
+    `dotenv` is the project's `.env`. Of one whose profile is not chosen the name stays, for others may wait for it
+    where it is there.
     """
     services = raw.get("services")
     if not isinstance(services, Mapping):
         return dict(raw), {}
-    any_profile = PROFILES in variables or _in_dotenv(checkout)
+    any_profile = PROFILES in variables or re.search(_CHOOSES, dotenv)
     said = document.services
     left_out = [name for name in services if name in said and said[name].replicas == 0]
     gone = dict.fromkeys(left_out, f"is left out: {FILE} gives it 0 replicas")
@@ -63,11 +61,3 @@ def _without(service: Mapping[str, Any], gone: list[str]) -> dict[str, Any]:
     if isinstance(links, list):
         kept["links"] = [link for link in links if str(link).partition(":")[0] not in gone]
     return kept
-
-
-def _in_dotenv(checkout: Path) -> bool:
-    """True when the project's `.env` may choose profiles: Compose judges then."""
-    if not os.path.lexists(checkout / ".env"):
-        return False
-    text = read_inside(checkout, ".env", size_max=DOTENV_MAX_BYTES).decode("utf-8-sig", errors="replace")
-    return re.search(rf"^\s*(?:export\s+)?{PROFILES}\b", text, re.MULTILINE) is not None

@@ -50,6 +50,7 @@ def databases(
     all_engines = [name for name, one in admitted.items() if image_word(one.model.get("image")) in words]
     kept = _kept(all_engines, admitted, document)
     replaced: dict[str, str] = {}
+    notes: list[str] = []
     for facts in {given.facts.name: given.facts for given in settings.databases.values()}.values():
         engines = [
             name
@@ -58,7 +59,13 @@ def databases(
         ]
         mine = {name: given for name, given in settings.databases.items() if given.facts.name == facts.name}
         replaced |= _replaced(engines, admitted, document, mine)
-    uses, notes = [], []
+        left = [name for name in engines if name not in replaced.values()]
+        if free := [name for name in mine if name not in replaced and name not in document.databases]:
+            notes += [
+                f"services.{name}: stays a container; [databases.{free[0]}] with service in {FILE} makes it a clone"
+                for name in left
+            ]
+    uses = []
     aliases = set(admitted)
     for name, given in settings.databases.items():
         if given.facts is VOLUME:

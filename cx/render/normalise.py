@@ -55,17 +55,18 @@ def compose_program() -> str:
 
 
 def normalise(
-    document: Mapping[str, Any], *, checkout: Path, where: str, variables: Mapping[str, str]
+    document: Mapping[str, Any], *, checkout: Path, where: str, variables: Mapping[str, str], base: str = "."
 ) -> tuple[dict[str, Any], list[str]]:
     """The normal form of `document`, with every `$$` made `$`, and the names of variables that were not set.
 
-    `variables` are what `${NAME}` may stand for, over the checkout's own `.env`. Raises Invalid (file and key).
+    `variables` are what `${NAME}` may stand for, over the project's own `.env`; `base` is the folder of the
+    checkout that has this `.env`, and that paths are relative to. Raises Invalid (file and key).
     """
     inner = {key: value for key, value in document.items() if key not in ("name", "version")}
     checkout = Path(os.path.realpath(checkout))
     with tempfile.TemporaryDirectory(prefix="cx-") as folder:
-        argv = [compose_program(), "--file", "-", "--project-directory", str(checkout), "--project-name", "x"]
-        for path in _env_files(Path(folder), checkout, variables):
+        argv = [compose_program(), "--file", "-", "--project-directory", str(checkout / base), "--project-name", "x"]
+        for path in _env_files(Path(folder), checkout, base, variables):
             argv += ["--env-file", str(path)]
         text = json.dumps(inner)
         model, errors, status = _run([*argv, "config", "--format", "json"], text, Path(folder))
@@ -80,13 +81,17 @@ def normalise(
     return _unescaped(normal), unset
 
 
-def _env_files(folder: Path, checkout: Path, variables: Mapping[str, str]) -> list[Path]:
+def read_dotenv(checkout: Path, base: str) -> bytes:
+    """The `.env` in the folder `base` of the checkout; empty where there is none."""
+    path = os.path.normpath(f"{base}/.env")
+    # Beyond being regular, short and in the checkout, Compose's own reader judges what is in it.
+    return read_inside(checkout, path, size_max=DOTENV_MAX_BYTES) if os.path.lexists(checkout / path) else b""
+
+
+def _env_files(folder: Path, checkout: Path, base: str, variables: Mapping[str, str]) -> list[Path]:
     """The project's `.env`, as it is, then what is said over it. Without either, a file that is empty."""
     dotenv, ours = folder / "project.env", folder / "cx.env"
-    # Beyond being regular, short and in the checkout, Compose's own reader judges what is in it.
-    dotenv.write_bytes(
-        read_inside(checkout, ".env", size_max=DOTENV_MAX_BYTES) if os.path.lexists(checkout / ".env") else b""
-    )
+    dotenv.write_bytes(read_dotenv(checkout, base))
     ours.write_text("".join(f"{name}={quoted(value)}\n" for name, value in variables.items()), newline="")
     return [dotenv, ours]
 
@@ -102,7 +107,8 @@ def quoted(value: str) -> str:
 
 def _run(argv: list[str], text: str, folder: Path) -> tuple[str, str, int]:
     # Without a home it would look up ours, and find our configuration there. This much `${HOME}` can show.
-    environment = {"HOME": "/nonexistent"}
+    # `${PWD}` is the folder that the paths of the file are relative to; unset, it would be that of the process.
+    environment = {"HOME": "/nonexistent", "PWD": "."}
     (folder / "model.json").write_text(text)
     with (folder / "model.json").open("rb") as model, (folder / "errors").open("w+b") as errors:
         process = subprocess.Popen(

@@ -628,3 +628,51 @@ def test_a_database_that_is_built_becomes_a_clone_when_cx_toml_says_so(repositor
     made = repository.holding({"cx.toml": "databases.app.service = 'db'"}).read()
     assert [(use.alias, use.database) for use in made.databases] == [("db", "shop")]
     assert (list(made.services), made.builds) == (["web"], ())
+
+
+def test_paths_are_relative_to_the_folder_of_the_compose_file(repository):
+    """As lemmy, healthchecks and immich have it: the file is in `docker/`, the code above it."""
+    files = {
+        "docker/compose.yml": "services: {web: {build: {context: .., dockerfile: docker/Dockerfile}, ports: ['$PORT'], "
+        "volumes: ['./nginx.conf:/etc/nginx.conf', '${PWD}/a:/a', '../b:/b'], environment: {P: '${PWD}'}, "
+        "env_file: web.env}}",
+        "docker/Dockerfile": "FROM x\n",
+        "docker/nginx.conf": "x",
+        "docker/a/x": "x",
+        "b/x": "x",
+        "docker/.env": "PORT=8000\n",
+        "docker/web.env": "A=b\n",
+        ".env": "PORT=1\n",
+        "cx.toml": "compose = 'docker/compose.yml'",
+    }
+    made = repository.holding(files).read(project="fastapi")
+    assert [(one.context, one.dockerfile) for one in made.builds] == [(".", "docker/Dockerfile")]
+    assert [one.path for one in made.mounted] == ["b", "docker/a", "docker/nginx.conf"]
+    assert [route.port for route in made.routes] == [8000]
+    environment = made.services["web"]["environment"]
+    assert (environment["P"], environment["A"]) == (".", "b")  # PWD: the same in every reading
+
+
+def test_the_folder_of_the_compose_file_may_be_a_link_in_the_repository_alone(repository, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "compose.yml").write_text(OK["compose.yml"])
+    (repository.root / "docker").symlink_to(tmp_path / "outside")
+    with pytest.raises(Invalid, match="leads out of the repository"):
+        repository.holding({"cx.toml": "compose = 'docker/compose.yml'"}).read()
+    (repository.root / "docker").unlink()
+    (repository.root / "docker").symlink_to("deploy")
+    assert repository.holding({"deploy/compose.yml": OK["compose.yml"]}).read().routes
+
+
+def test_two_databases_of_an_engine_are_told_from_each_other_by_cx_toml(repository):
+    """As listmonk and openproject have it: `db`, and another for a demo or for tests."""
+    files = {
+        "compose.yml": "services: {web: {image: nginx}, db: {image: 'postgres:13'}, db-test: {image: 'postgres:13'}}"
+    }
+    made = repository.holding(files).read()
+    assert made.databases == ()
+    assert "services.db: stays a container; [databases.app] with service in cx.toml makes it a clone" in made.notes
+    made = repository.holding({"cx.toml": "databases.app.service = 'db'"}).read()
+    assert [use.alias for use in made.databases] == ["db"]
+    assert list(made.services) == ["web", "db-test"]
+    assert not any("stays a container" in note for note in made.notes)

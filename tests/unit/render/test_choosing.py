@@ -23,20 +23,20 @@ TOOLS = {
 LEAVES_WORKER_OUT = Document(services={"worker": Service(replicas=0)})
 
 
-def test_what_cx_toml_leaves_out_is_not_there_and_nobody_waits_for_it(tmp_path):
-    model, gone = chosen(TOOLS, LEAVES_WORKER_OUT, tmp_path, {})
+def test_what_cx_toml_leaves_out_is_not_there_and_nobody_waits_for_it():
+    model, gone = chosen(TOOLS, LEAVES_WORKER_OUT, "", {})
     assert list(model["services"]) == ["web", "tests", "db"]
     assert model["services"]["web"] == {"image": "x", "depends_on": {"db": {}}, "links": []}
     assert gone["worker"] == "is left out: cx.toml gives it 0 replicas"
 
 
-def test_depends_on_may_be_a_list(tmp_path):
+def test_depends_on_may_be_a_list():
     whole = {"services": {"web": {"depends_on": ["worker", "db"]}, "worker": {}, "db": {}}}
-    assert chosen(whole, LEAVES_WORKER_OUT, tmp_path, {})[0]["services"]["web"] == {"depends_on": ["db"]}
+    assert chosen(whole, LEAVES_WORKER_OUT, "", {})[0]["services"]["web"] == {"depends_on": ["db"]}
 
 
-def test_a_service_whose_profile_nobody_chose_asks_for_nothing(tmp_path):
-    model, gone = chosen(TOOLS, Document(), tmp_path, {})
+def test_a_service_whose_profile_nobody_chose_asks_for_nothing():
+    model, gone = chosen(TOOLS, Document(), "", {})
     assert model["services"]["tests"] == {"image": "left-out", "profiles": ["tools"]}
     assert model["services"]["worker"] == TOOLS["services"]["worker"]
     assert list(gone) == ["tests"]
@@ -44,14 +44,13 @@ def test_a_service_whose_profile_nobody_chose_asks_for_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("dotenv", ["COMPOSE_PROFILES=tools\n", "A=b\n export COMPOSE_PROFILES = tools"])
-def test_where_a_profile_may_be_chosen_the_service_is_looked_at(tmp_path, dotenv):
-    assert chosen(TOOLS, Document(), tmp_path, {"COMPOSE_PROFILES": "tools"}) == (TOOLS, {})
-    (tmp_path / ".env").write_text(dotenv)
-    assert chosen(TOOLS, Document(), tmp_path, {}) == (TOOLS, {})
+def test_where_a_profile_may_be_chosen_the_service_is_looked_at(dotenv):
+    assert chosen(TOOLS, Document(), "", {"COMPOSE_PROFILES": "tools"}) == (TOOLS, {})
+    assert chosen(TOOLS, Document(), dotenv, {}) == (TOOLS, {})
 
 
 @pytest.mark.parametrize(
     "services", [None, [], "x", {"web": None}, {"web": {"profiles": "x"}}, {"web": {"profiles": []}}]
 )
-def test_what_is_no_model_stays_for_others_to_judge(tmp_path, services):
-    assert chosen({"services": services}, LEAVES_WORKER_OUT, tmp_path, {}) == ({"services": services}, {})
+def test_what_is_no_model_stays_for_others_to_judge(services):
+    assert chosen({"services": services}, LEAVES_WORKER_OUT, "", {}) == ({"services": services}, {})
