@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from live import EXAMPLES, Cx, Project, free_port
+from live import Cx, Project, free_port
 
 API_TOKEN, HOOK = secrets.token_hex(16), secrets.token_hex(16)
 
