@@ -151,4 +151,5 @@ def plain_model(model: Mapping[str, object], label: str) -> dict[str, object]:
         | {"networks": ["net"], "labels": {label: "baseline"}}
         for name, service in services.items()
     }
-    return {"services": kept, "networks": {"net": {"labels": {label: "baseline"}}}, "volumes": model["volumes"]}
+    rest = {key: model[key] for key in ("volumes", "configs") if key in model}
+    return {"services": kept, "networks": {"net": {"labels": {label: "baseline"}}}} | rest

@@ -261,15 +261,18 @@ class Bench:
         finally:
             connection.close()
 
-    def plain(self, namespace: str) -> str:
-        """The Compose model of what `namespace` runs, without its database and its route, as JSON."""
+    def plain(self, namespace: str, *, pooler: bool = False) -> str:
+        """The Compose model of what `namespace` runs, without its database and its route, as JSON; with `pooler` also
+        the container that the app reaches its database through."""
         with self.host() as host:
             wish = host.existing(Namespace(namespace))
             with host.sources.checkout(wish.namespace, wish.project, wish.tree) as checkout:
                 blueprint = host._read(wish, checkout)
             alone = replace(blueprint, databases=(), database_env={}, release=None)
-            modeller = host.workloads._model(wish, alone)
-            model = modeller.revision_model(host.workloads._subnet(wish), (), "")
+            modeller = host.workloads._model(wish, blueprint if pooler else alone)
+            uses = blueprint.databases if pooler else ()
+            poolers = [host.databases.pooler(wish.namespace, use) for use in uses]
+            model = modeller.revision_model(host.workloads._subnet(wish), poolers, "")
         return json.dumps(plain_model(model, LABEL))
 
     def compose(self, model: str, *argv: str) -> Ran:

@@ -70,10 +70,11 @@ def start(bench: Bench, report: Report, quick: bool) -> None:
 def deploy(bench: Bench, report: Report, quick: bool, size: str = "1gb") -> None:
     """A preview as a whole against the same containers by `docker compose` alone, without database and route."""
     bench.deploy("kept", size)  # its image is what makes the others warm
-    model = bench.plain("kept")
+    model, both = bench.plain("kept"), bench.plain("kept", pooler=True)
     names = ("deploy", "unchanged", "delete")
     ours: dict[str, list[float]] = {name: [] for name in names}
     theirs: dict[str, list[float]] = {name: [] for name in names}
+    beside: list[float] = []
     steps: dict[str, dict[str, list[float]]] = {name: {} for name in names}
     for number in Rounds(4 if quick else 11, 90 if quick else 180, least=3):
         runs = {
@@ -86,8 +87,11 @@ def deploy(bench: Bench, report: Report, quick: bool, size: str = "1gb") -> None
             "unchanged": bench.compose(model, *UP),
             "delete": bench.compose(model, *DOWN),
         }
+        with_pooler = bench.compose(both, *UP)
+        bench.compose(both, *DOWN)
         if number == 1:
             continue
+        beside.append(with_pooler.took_s)
         for name in names:
             ours[name].append(runs[name].took_s)
             theirs[name].append(base[name].took_s)
@@ -98,6 +102,7 @@ def deploy(bench: Bench, report: Report, quick: bool, size: str = "1gb") -> None
         Figure(
             f"cx deploy, warm, {shown} golden", "docker compose up --wait", ours["deploy"], theirs["deploy"], goal=1
         ),
+        Figure(f"cx deploy, warm, {shown} golden", "the same, and its pooler", ours["deploy"], beside),
         Figure("cx deploy, unchanged", "docker compose up --wait, unchanged", ours["unchanged"], theirs["unchanged"]),
         Figure("cx delete", "docker compose down -v", ours["delete"], theirs["delete"]),
     ]

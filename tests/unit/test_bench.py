@@ -117,6 +117,8 @@ def test_the_baseline_runs_the_same_containers_on_a_plain_network() -> None:
     label = {"bench": "baseline"}
     assert plain["services"] == {"app": {**service, "labels": label, "networks": ["net"]}}
     assert plain["networks"] == {"net": {"labels": label}}
+    with_file = figures.plain_model({"services": {}, "volumes": {}, "configs": {"a": {"content": "b"}}}, "bench")
+    assert with_file["configs"] == {"a": {"content": "b"}}
 
 
 def test_rounds_end_when_the_time_is_up_but_not_before_the_least() -> None:
