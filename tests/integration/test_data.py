@@ -25,6 +25,7 @@ def test_states_of_the_data(cx: Cx, guestbook: Project, preview: Callable[[], st
     assert "a new guest" in cx.get(two)
     cx("db", "restore", one, "before", "--force")
     assert "a new guest" not in cx.get(one)
+    assert (history(cx, one), history(cx, two)) == (["restore ready", "deploy ready"], ["branch ready", "deploy ready"])
     listed = cx.json("db", "list")
     assert isinstance(listed, dict)
     assert [kept["name"] for kept in listed["snapshots"]] == ["before"]
@@ -38,6 +39,12 @@ def test_states_of_the_data(cx: Cx, guestbook: Project, preview: Callable[[], st
     cx("db", "snapshot", one, "before", "--remove")
     missing = cx("db", "restore", one, "before", "--force", check=False)
     assert (missing.returncode, "it has none" in missing.stderr) == (1, True)
+    assert history(cx, one) == ["restore ready", "deploy ready"]  # nothing was changed
+
+
+def history(cx: Cx, name: str) -> list[str]:
+    """Newest first."""
+    return [f"{one['doing']} {one['outcome']}" for one in json.loads(cx("show", name, "--json").stdout)["deployments"]]
 
 
 def test_a_deployment_takes_a_spare_and_another_is_made_behind_it(
