@@ -36,7 +36,7 @@ def _whole(wish: Desired, seen: Observed) -> bool:
         and not wish.reset_data
         and not seen.checkouts
         and any(one.role == "service" for one in mine)
-        and all(one.complete for one in seen.clones)
+        and all(one.complete and not one.littered for one in seen.clones)
         and sum(one.way == "pooler" for one in seen.clones) == sum(one.role == "pooler" for one in mine)
         and sum(one.way == "server" for one in seen.clones) == sum(one.role == "server" for one in seen.containers)
         and all(one.data == seen.data for one in mine if one.role == "release")
@@ -82,7 +82,7 @@ def _parts(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) ->
         for build in blueprint.builds
         if names.image(wish.namespace, build.service, build.digest) not in seen.images
     ]
-    complete = {one.source for one in seen.clones if one.complete}
+    complete = {one.source for one in seen.clones if one.complete and not one.littered}
     clones = [
         Step(Do.RESET if wish.reset_data else Do.CLONE, use.name)  # a reset that was cut is not completed by a clone
         for use in blueprint.databases

@@ -6,6 +6,8 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +18,7 @@ import typer
 from cx.cli.namespaces import RemoteOption
 from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, printable, size, table
 from cx.errors import CxError, Invalid, NotFound, Terminal
-from cx.model.names import Namespace
+from cx.model.names import Namespace, shown
 
 if TYPE_CHECKING:
     from cx.adapters.postgres.values import Golden
@@ -165,7 +167,7 @@ def list_(json: JsonOption = False) -> None:
         clones = host.all_clones(sizes=True)
         volumes = host.engine_goldens.list()
         ready = host.spares.list()
-        snapshots = host.clones.snapshots(sizes=True)
+        snapshots = host.snapshots()
         old = {one.source: older_than_allowed(host, one) for one in goldens}
     if json:
         shown = [{**asdict(one), "old": old[one.source]} for one in goldens]
@@ -281,17 +283,20 @@ def snapshot(
     database: NameArgument = "",
     remove: Annotated[bool, typer.Option("--remove", help="Remove it instead.")] = False,
 ) -> None:
-    """Keep what a namespace's database holds now, under a name. Its connections are cut for a moment."""
+    """Keep what a namespace's database holds now, under a name. Its connections are cut for a moment.
+
+    What runs on a clone that is a volume is stopped meanwhile.
+    """
     from cx import wiring
 
     space = Namespace(namespace)
     with wiring.open_host() as host, host.lock(space.name, "take a snapshot", wait_s=60):
         source = _source(host, space, database)
         if remove:
-            host.clones.forget(space, source, name)
+            host.copies(source).forget(space, source, name)
             print(f"{namespace}: snapshot {name} of {source} is gone")
             return
-        host.clones.snapshot(space, source, name)
+        host.copies(source).snapshot(space, source, name)
         print(f"{namespace}: snapshot {name} of {source} is kept; `cx db restore {namespace} {name}` brings it back")
 
 
@@ -310,7 +315,7 @@ def restore(
         confirm(f"Throw away the data of {namespace} for its snapshot {name}?", force=force)
 
         def bring() -> None:
-            host.clones.restore(space, source, name, host.terms[source])
+            host.copies(source).restore(space, source, name)
 
         local = LocalPreviews(host)
         change(
@@ -338,7 +343,8 @@ def branch(
         confirm(f"Throw away the data of {namespace} for a copy of that of {other}?", force=force)
 
         def bring() -> None:
-            host.clones.branch(space, source, of, host.terms[source])
+            with host.lock(of.name, f"branch {namespace} from it", wait_s=60):
+                host.copies(source).branch(space, source, of)
 
         local, what = LocalPreviews(host), f"branch from {other}"
         change(space, lambda report: local.bring_data(space, "branch", what, bring, report), as_json=False)
@@ -352,9 +358,7 @@ def diff(namespace: NamespaceArgument, database: NameArgument = "", json: JsonOp
     space = Namespace(namespace)
     with wiring.open_host() as host:
         source = _source(host, space, database)
-        clone = next(one for one in host.clones.observe(space) if one.source == source)
-        with host.spares.borrowed(source, host.terms[source]) as golden:
-            found = host.comparing.compare(golden, host.names.golden_owner(source), host.clones.connection(clone))
+        found = host.copies(source).compare(space, source)
     if json:
         as_json(found)
         return
@@ -375,20 +379,49 @@ def dump(
     database: NameArgument = "",
     file: Annotated[Path | None, typer.Option("--file", help="Where to; else to standard output.")] = None,
 ) -> None:
-    """Write a dump of a namespace's database, as of pg_dump --format=custom."""
+    """Write a dump of a namespace's database by its engine's own tool.
+
+    As of pg_dump --format=custom, or mariadb-dump; Redis's is an RDB file; a volume's is a tar.
+    """
     from cx import wiring
 
     if file is None and os.isatty(1):
         raise Invalid("standard output", "", "is a terminal", remedy=f"cx db dump {namespace} --file FILE")
     with wiring.open_host() as host:
         space = Namespace(namespace)
-        _source(host, space, database)
-        clone = _one(host, space, database)
-        container = f"{host.names.instance}-postgres"
-    argv = ["pg_dump", "--format=custom", "--no-owner", "--no-acl", "--username", clone, "--dbname", clone]
-    if file:
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
-    os.execvp("docker", ["docker", "exec", container, *argv])  # noqa: S606
+        source = _source(host, space, database)
+        with _written(file) as write:
+            host.copies(source).dump(space, source, write)
+
+
+@contextmanager
+def _written(file: Path | None) -> Iterator[Callable[[bytes], object]]:
+    """What is written is in `file` once it is whole, for its owner only; or on standard output.
+
+    Raises Invalid where it cannot be made, and Terminal where nobody reads.
+    """
+    if file is None or (file.exists() and not file.is_file()):
+        try:
+            with open(file or 1, "wb", closefd=file is not None) as out:
+                yield out.write
+        except BrokenPipeError:
+            raise Terminal("the dump is cut: nobody reads it any more") from None
+        except OSError as exc:
+            raise Terminal(f"{file or 'standard output'} could not be written: {exc.strerror}") from exc
+        return
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        out = os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    except OSError as exc:
+        raise Invalid("--file", shown(str(file)), exc.strerror or "cannot be written") from exc
+    try:
+        with out:
+            yield out.write
+        aside.replace(file)
+    except OSError as exc:
+        raise Terminal(f"{file} could not be written: {exc.strerror}", remedy="free some space") from exc
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 @db.command()
@@ -452,12 +485,7 @@ def _client_inside(host: Host, namespace: Namespace, database: str) -> list[str]
 def _source(host: Host, namespace: Namespace, database: str) -> str:
     """The source of the one clone that is meant. Raises NotFound, Invalid."""
     clone = _one(host, namespace, database)
-    source = next(one.source for one in host.all_clones(namespace) if one.database == clone)
-    if source in host.specs:
-        raise Invalid(source, "", "is not on the previews' PostgreSQL server, where alone this can be done")
-    if source not in host.terms:
-        raise NotFound(f"database {source} is not in the host configuration", remedy=f"add [databases.{source}]")
-    return source
+    return next(one.source for one in host.all_clones(namespace) if one.database == clone)
 
 
 def register(app: typer.Typer) -> None:

@@ -146,6 +146,10 @@ class Names:
         """A clone that is a volume. No volume of a project's is called so: see `volume`."""
         return f"{self.instance}.{namespace}.{database}.{stamp}"
 
+    def snapshot_volume(self, namespace: Namespace, database: str, stamp: str) -> str:
+        """What a clone that is a volume held at one moment."""
+        return f"{self.clone_volume(namespace, database, stamp)}.snapshot"
+
     def golden_volume(self, database: str, stamp: str) -> str:
         return f"{self.instance}_golden.{database}.{stamp}"
 

@@ -85,7 +85,8 @@ class Container:
 
 @dataclass(frozen=True)
 class Clone:
-    """A database of a namespace. `complete` means that its comment, written last, is there."""
+    """A database of a namespace. `complete` means that its comment, written last, is there; `littered` that what
+    somebody has left who died while copying it is there too."""
 
     source: str
     database: str
@@ -93,6 +94,7 @@ class Clone:
     golden: str = ""
     created: str = ""
     way: Way = "pooler"
+    littered: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,14 @@ from cx.reconcile import no_fault
 from cx.settings import Settings, masking
 
 if TYPE_CHECKING:
+    from cx.adapters.copies import Copies
     from cx.adapters.databases import Databases
     from cx.adapters.docker.engine import Engine
     from cx.adapters.docker.networks import Networks
     from cx.adapters.docker.workloads import Workloads
     from cx.adapters.doctor import Doctor
     from cx.adapters.engines.clones import EngineClones
+    from cx.adapters.engines.copies import EngineCopies
     from cx.adapters.engines.goldens import EngineGoldens
     from cx.adapters.engines.values import Spec
     from cx.adapters.engines.volumes import Volumes
@@ -163,6 +165,23 @@ class Adapters:
         from cx.adapters.engines.clones import EngineClones
 
         return EngineClones(self.volumes, self.specs, self._secret("clones").encode(), self.fault)
+
+    def copies(self, source: str) -> Copies:
+        """Who keeps, hands on and shows the data of the clones of `source`. Raises NotFound."""
+        from cx.adapters.copies import SharedCopies
+        from cx.errors import NotFound
+
+        if source in self.specs:
+            return self.engine_copies
+        if source not in self.terms:
+            raise NotFound(f"database {source} is not in the host configuration", remedy=f"add [databases.{source}]")
+        return SharedCopies(self.clones, self.spares, self.comparing, self.engine, self.names, self.terms[source])
+
+    @cached_property
+    def engine_copies(self) -> EngineCopies:
+        from cx.adapters.engines.copies import EngineCopies
+
+        return EngineCopies(self.engine_clones, lambda namespace, why: self.lock(namespace.name, why, wait_s=60))
 
     @cached_property
     def engine_goldens(self) -> EngineGoldens:

@@ -33,7 +33,7 @@ from cx.wiring.adapters import Adapters
 
 if TYPE_CHECKING:
     from cx.adapters.git.upkeep import Tidied
-    from cx.adapters.postgres.values import Golden, ObservedClone
+    from cx.adapters.postgres.values import Golden, ObservedClone, Snapshot
     from cx.adapters.postgres.values import Source as PostgresSource
     from cx.adapters.router import Routes
 
@@ -402,6 +402,10 @@ class Host(Adapters):
         shared = self.clones.observe(namespace, sizes=sizes) if namespace else self.clones.observe_all(sizes=sizes)
         own = [one for one, _ in self.engine_clones.observe_all() if namespace in (None, one.namespace)]
         return (*shared, *own)
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The snapshots of all namespaces, of every engine."""
+        return (*self.clones.snapshots(sizes=True), *self.engine_copies.snapshots())
 
     def source(self, name: str) -> PostgresSource:
         """The source `name` of the host configuration. Raises NotFound."""

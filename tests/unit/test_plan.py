@@ -34,6 +34,7 @@ clones = st.builds(
     database=st.just("t__preview_7__app"),
     complete=st.booleans(),
     created=st.sampled_from(["1", "2"]),
+    littered=st.booleans(),
 )
 anything = st.builds(
     Observed,
@@ -185,6 +186,7 @@ def with_each(role: str, **changes: object) -> Observed:
         pytest.param(replace(REACHED, checkouts=("x",)), id="a checkout of a pass that died"),
         pytest.param(replace(REACHED, clones=()), id="no clone"),
         pytest.param(replace(REACHED, clones=(replace(REACHED.clones[0], complete=False),)), id="a half-made clone"),
+        pytest.param(replace(REACHED, clones=(replace(REACHED.clones[0], littered=True),)), id="half a snapshot"),
         pytest.param(replace(REACHED, clones=(replace(REACHED.clones[0], created="9"),)), id="other data"),
         pytest.param(replace(REACHED, clones=(*REACHED.clones, Clone("old", "x", True))), id="a clone too many"),
         pytest.param(replace(REACHED, images=(*REACHED.images, "t/preview-7/web:b1")), id="an image too many"),
@@ -202,6 +204,12 @@ def with_each(role: str, **changes: object) -> Observed:
 def test_is_not_settled_with(seen: Observed) -> None:
     assert settled(wish("a"), REACHED)
     assert not settled(wish("a"), seen)
+
+
+def test_what_a_snapshot_left_that_died_is_swept_and_the_release_is_not_repeated() -> None:
+    done = steps(planned(wish("a"), replace(REACHED, clones=(replace(REACHED.clones[0], littered=True),))))
+    assert Step(Do.CLONE, REACHED.clones[0].source) in done
+    assert Do.RELEASE not in [one.do for one in done]
 
 
 @pytest.mark.parametrize("change", [{"environment": "staging"}, {"values": {"A": "1"}}, {"tree": "b" * 40}])

@@ -76,8 +76,8 @@ def observe_all(engine: Engine, names: Names) -> dict[str, Observed]:
 
 
 def _clone(volume: dict[str, Any]) -> bool:
-    """Whether a volume is a clone, or the mark of one: those are observed and dropped as databases."""
-    return (volume["Labels"] or {}).get(LABEL_ROLE, "") in ("clone", "mark")
+    """Whether a volume is a clone, a snapshot, or the mark of one: those are observed and dropped as databases."""
+    return (volume["Labels"] or {}).get(LABEL_ROLE, "") in ("clone", "snapshot", "mark")
 
 
 def container(listed: dict[str, Any]) -> Container:

@@ -7,20 +7,23 @@ user and database right each time that it starts, so that a copy is ready as soo
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
+
+import docker.errors
 
 from cx.adapters.docker.engine import translated
 from cx.adapters.engines.kinds import KINDS
 from cx.adapters.engines.values import DATA, Said, Spec, Volume, nobody
-from cx.adapters.engines.volumes import ANY_IMAGE, Volumes
+from cx.adapters.engines.volumes import ANY_IMAGE, Replaced, Volumes
 from cx.adapters.postgres.errors import GoldenMissing, GoldenTooOld
 from cx.adapters.postgres.naming import role_password
 from cx.adapters.postgres.values import ObservedClone
 from cx.errors import CxError, Invalid, NotFound, Retryable
 from cx.model.blueprint import DatabaseUse, Pooler, Server
-from cx.model.names import Namespace
+from cx.model.names import LABEL_ROLE, Namespace
 from cx.model.state import Clone
 
 _ATTEMPTS = 5
@@ -38,19 +41,16 @@ class EngineClones:
 
     # --- what there is
     def observe(self, namespace: Namespace) -> tuple[Clone, ...]:
-        mine = [one for one in self.volumes.look() if one.role == "clone" and one.namespace == namespace]
-        return tuple(
-            Clone(one.source, one.name, one.complete and whole, one.golden, _at(one), one.way)
-            for one, whole in _newest(mine)
-        )
+        mine = [one for one in self.volumes.look() if one.namespace == namespace]
+        return _seen(mine)
 
     def observe_all(self) -> tuple[tuple[ObservedClone, Clone], ...]:
         """Every clone as people are shown it, and as the core sees it. Sizes are those of when it was made."""
-        mine = [one for one in self.volumes.look() if one.role == "clone" and one.namespace]
+        mine = [one for one in self.volumes.look() if one.namespace]
         found = []
         for namespace in sorted({one.namespace for one in mine if one.namespace}):
-            for one, whole in _newest([one for one in mine if one.namespace == namespace]):
-                core = Clone(one.source, one.name, one.complete and whole, one.golden, _at(one), one.way)
+            for core in _seen([one for one in mine if one.namespace == namespace]):
+                one = next(one for one in mine if one.name == core.database)
                 shown = ObservedClone(
                     namespace,
                     one.source,
@@ -67,9 +67,9 @@ class EngineClones:
     # --- towards presence
     def clone(self, namespace: Namespace, source: str) -> None:
         """The namespace's copy is there: a finished one keeps its data, a half-made one is made anew."""
-        spec = self._spec(source)
-        self.volumes.remove_workers(source, namespace)
-        found = self._of(namespace, source)
+        spec = self.spec(source)
+        self.sweep(namespace, spec)
+        found = self.of(namespace, source)
         current = next((one for one in reversed(found) if one.complete), None)
         for one in found:
             if one is not current:
@@ -82,30 +82,27 @@ class EngineClones:
 
         The old one serves until the new one is complete, and on when that cannot be made.
         """
-        spec = self._spec(source)
-        self.volumes.remove_workers(source, namespace)
-        old = self._of(namespace, source)
+        spec = self.spec(source)
+        self.sweep(namespace, spec)
+        old = self.of(namespace, source)
         self._make(namespace, spec)
-        self.checkpoint("reset:cut")
-        for one in old:
-            self.volumes.remove(one, spec.image)
+        self.remove_old(spec, old)
 
     def drop(self, namespace: Namespace, source: str) -> None:
-        """Nothing is left of the copy, nor of the server on it. Safe to repeat."""
+        """Nothing is left of the copy, of its snapshots, and of the server on it. Safe to repeat."""
         spec = self.specs.get(source)
         self.volumes.remove_workers(source, namespace)
-        for one in self._of(namespace, source):
+        for one in (*self.of(namespace, source, "snapshot"), *self.of(namespace, source)):
             self.volumes.remove(one, spec.image if spec else ANY_IMAGE)
             self.checkpoint("drop:volume")
 
     # --- what runs on it
     def pooler(self, namespace: Namespace, use: DatabaseUse, variables: Mapping[str, str]) -> Pooler:
         """The server of the copy, and what an app may be told of it."""
-        spec = self._spec(use.name)
-        found = [one for one in self._of(namespace, use.name) if one.complete]
-        if not found:
+        spec = self.spec(use.name)
+        copy = self.complete(namespace, use.name)
+        if copy is None:
             raise Retryable(f"{namespace}: its database {use.name} is gone", remedy="deploy again")
-        copy = found[-1]
         if use.way == "volume":
             return Pooler(use, {}, {}, volumes={use.alias: copy.name})
         kind = KINDS[spec.facts.name]
@@ -139,10 +136,10 @@ class EngineClones:
             found = self.volumes.engine.api.containers(filters={"label": [f"{k}={v}" for k, v in labels.items()]})
         if not found:
             return []
-        return [found[0]["Id"], *KINDS[self._spec(source).facts.name].client]
+        return [found[0]["Id"], *KINDS[self.spec(source).facts.name].client]
 
-    # --- parts
-    def _spec(self, source: str) -> Spec:
+    # --- for whoever makes copies
+    def spec(self, source: str) -> Spec:
         try:
             return self.specs[source]
         except KeyError:
@@ -150,41 +147,84 @@ class EngineClones:
                 f"database {source} is not in the host configuration", remedy=f"add [databases.{source}]"
             ) from None
 
-    def _of(self, namespace: Namespace, source: str) -> list[Volume]:
+    def of(self, namespace: Namespace, source: str, role: str = "clone") -> list[Volume]:
         """The namespace's volumes of this source, the oldest first."""
-        return [
-            one for one in self.volumes.look() if (one.role, one.namespace, one.source) == ("clone", namespace, source)
-        ]
+        wanted = (role, namespace, source)
+        return [one for one in self.volumes.look() if (one.role, one.namespace, one.source) == wanted]
 
-    def _make(self, namespace: Namespace, spec: Spec) -> None:
-        """A complete copy of the newest golden is there, or an empty one; where it fails, nothing of it."""
-        kind = KINDS[spec.facts.name]
-        for attempt in range(_ATTEMPTS):
-            golden = self._golden(spec)
-            empty = golden is None
-            copy = self.volumes.create(
-                "clone", spec.name, spec.way, spec.image, namespace, owner=kind.user if empty else ""
-            )
-            self.checkpoint("clone:volume")
-            try:
-                size = self.volumes.copy(golden, copy, spec.image) if golden else 0
-            except BaseException as exc:
-                with suppress(CxError):
-                    self.volumes.remove(copy, spec.image)
-                if isinstance(exc, Retryable) and attempt + 1 < _ATTEMPTS:
-                    continue
-                raise
-            self.checkpoint("clone:copied")
-            self.volumes.complete(
-                copy,
-                golden=golden.name if golden else "",
-                size_bytes=size,
-                facts=golden.facts if golden else {},
-            )
-            self.checkpoint("clone:open")
+    def complete(self, namespace: Namespace, source: str) -> Volume | None:
+        """The copy that serves."""
+        return next((one for one in reversed(self.of(namespace, source)) if one.complete), None)
+
+    def sweep(self, namespace: Namespace, spec: Spec) -> None:
+        """Nobody works for the source, and nothing is left of snapshots that were cut or replaced."""
+        self.volumes.remove_workers(spec.name, namespace)
+        _, rest = snapshots_of(self.of(namespace, spec.name, "snapshot"))
+        for one in rest:
+            self.volumes.remove(one, spec.image)
+
+    def put(self, namespace: Namespace, spec: Spec, origin: Volume | None) -> None:
+        """A copy of `origin` is there beside what there was, or an empty one. Where it fails: nothing of it."""
+        owner = "" if origin else KINDS[spec.facts.name].user
+        copy = self.volumes.create("clone", spec.name, spec.way, spec.image, namespace, owner=owner)
+        self.checkpoint("clone:volume")
+        size = self.fill(copy, origin, spec) if origin else 0
+        self.checkpoint("clone:copied")
+        self.volumes.complete(copy, size_bytes=size, **inherited(origin))
+        self.checkpoint("clone:open")
+
+    def fill(self, copy: Volume, origin: Volume, spec: Spec) -> int:
+        """`copy` holds what `origin` does, at rest; its bytes. Where it fails, `copy` is gone."""
+        try:
+            with self.at_rest(origin):
+                return self.volumes.copy(origin, copy, spec.image)
+        except BaseException:
+            with suppress(CxError):
+                self.volumes.remove(copy, spec.image)
+            raise
+
+    @contextmanager
+    def at_rest(self, copy: Volume) -> Iterator[None]:
+        """Nothing runs on `copy`. What did was asked to stop, and runs again afterwards.
+
+        Where this process dies within, the next pass starts it, as it does all that is wanted and stands still.
+        """
+        if copy.role != "clone":
+            yield
             return
+        api = self.volumes.engine.api
+        with translated("list containers"):
+            running = api.containers(filters={"volume": copy.name})
+        mine = [one["Id"] for one in running if (one["Labels"] or {}).get(LABEL_ROLE) != "copier"]
+        try:
+            for one in mine:
+                with translated(f"stop what runs on {copy.name}"), suppress(docker.errors.NotFound):
+                    api.stop(one)
+            self.checkpoint("copy:stopped")
+            yield
+        finally:
+            for one in mine:
+                with translated(f"start what runs on {copy.name}"), suppress(docker.errors.NotFound):
+                    api.start(one)
 
-    def _golden(self, spec: Spec) -> Volume | None:
+    def remove_old(self, spec: Spec, old: list[Volume]) -> None:
+        """What ran on the replaced copies is ended, and they are gone."""
+        self.checkpoint("reset:cut")
+        for one in old:
+            self.volumes.remove(one, spec.image)
+
+    # --- parts
+    def _make(self, namespace: Namespace, spec: Spec) -> None:
+        """As `put`, of the newest golden; or empty, where the engine allows that and there is none."""
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                self.put(namespace, spec, self.golden(spec))
+                return
+            except Replaced:
+                if not left:
+                    raise
+
+    def golden(self, spec: Spec) -> Volume | None:
         """The newest one; None where a copy begins empty. Raises GoldenMissing, GoldenTooOld."""
         finished = [
             one for one in self.volumes.look() if one.role == "golden" and one.source == spec.name and one.complete
@@ -203,14 +243,34 @@ class EngineClones:
         return golden
 
 
-def _newest(volumes: list[Volume]) -> list[tuple[Volume, bool]]:
-    """For each source its newest complete volume, else the newest; and whether nothing else of it is there."""
+def _seen(volumes: list[Volume]) -> tuple[Clone, ...]:
+    """For each source its newest complete clone, else what there is of it; complete where no other is there.
+
+    Where only snapshots are left, one of them stands for the clone that is not there.
+    """
     found = []
     for source in sorted({one.source for one in volumes}):
-        mine = [one for one in volumes if one.source == source]
-        newest = ([one for one in mine if one.complete] or mine)[-1]
-        found.append((newest, len(mine) == 1))
-    return found
+        clones = [one for one in volumes if one.source == source and one.role == "clone"]
+        snapshots = [one for one in volumes if one.source == source and one.role == "snapshot"]
+        newest = ([one for one in clones if one.complete] or clones or snapshots)[-1]
+        complete = newest.complete and len(clones) == 1
+        _, rest = snapshots_of(snapshots)
+        found.append(Clone(source, newest.name, complete, newest.golden, _at(newest), newest.way, bool(rest)))
+    return tuple(found)
+
+
+def snapshots_of(found: list[Volume]) -> tuple[list[Volume], list[Volume]]:
+    """The newest complete snapshot of each name, and the rest: half-made ones, and replaced ones."""
+    newest = {(one.namespace, one.source, one.snapshot): one.name for one in found if one.complete}
+    kept = [one for one in found if one.name in newest.values()]
+    return kept, [one for one in found if one.name not in newest.values()]
+
+
+def inherited(origin: Volume | None) -> dict[str, Any]:
+    """What a copy's mark says of where its data come from."""
+    if origin is None:
+        return {}
+    return {"golden": origin.name if origin.role == "golden" else origin.golden, "facts": origin.facts}
 
 
 def _at(volume: Volume) -> str:

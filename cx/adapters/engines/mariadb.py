@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from cx.adapters.engines.making import Making
-from cx.adapters.engines.values import DATA, GOLDEN, Serving, Spec, Volume
+from cx.adapters.engines.values import DATA, GOLDEN, Compared, Serving, Spec, Volume
 from cx.adapters.postgres.tools import WORK
 from cx.errors import Invalid, Terminal
 from cx.model.blueprint import DatabaseUse
@@ -93,11 +93,26 @@ case $1 in
 esac
 """
 
+_ME = f"--no-defaults --socket={_SOCKET} --default-character-set=utf8mb4"
+_DUMP = f"exec mariadb-dump {_ME} --no-tablespaces --routines --triggers --events --hex-blob"
+_DATA = "--single-transaction --quick --skip-lock-tables --max-allowed-packet=1G"
+_SCHEMA = "--no-data --skip-lock-tables --skip-comments"
+# $1: the database. One query makes the other: the names in it come from elsewhere.
+_COUNTS = rf"""
+ask() {{ mariadb {_ME} --sandbox --skip-column-names --batch "$@"; }}
+ask --raw "$1" <<'QUERY' | ask "$1"
+SELECT CONCAT('SELECT ', QUOTE(TABLE_NAME), ', COUNT(*) FROM `', REPLACE(TABLE_NAME, '`', '``'), '`;')
+FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE';
+QUERY
+"""  # noqa: S608 - nothing is put into it but our own options
+_NOISE = re.compile(r"^(?:/\*M?!\d+ SET .*|/\*M?!999999.*|SET .*|--.*|\s*)$| AUTO_INCREMENT=\d+")
+
 
 class MariaDB:
     user = "mysql"
     without_golden = False
     client: tuple[str, ...] = ("mariadb", "--no-defaults", f"--socket={_SOCKET}")
+    alive: tuple[str, ...] = ("mariadb-admin", "--no-defaults", f"--socket={_SOCKET}", "ping")
 
     def fill(self, making: Making) -> Mapping[str, str]:
         spec = making.spec
@@ -150,8 +165,20 @@ class MariaDB:
         options = f"{_COMMON} --datadir={DATA} --port={use.port} --init-file=/cx/init.sql {limits}"
         return Serving(
             f"exec mariadbd --no-defaults {options}\n",
-            ("mariadb-admin", "--no-defaults", f"--socket={_SOCKET}", "ping"),
+            self.alive,
             {"/cx/init.sql": ("\n".join(init) + "\n").encode()},
+        )
+
+    def dump(self, copy: Volume) -> tuple[str, ...]:
+        return ("sh", "-c", f'{_DUMP} {_DATA} "$1"', "sh", copy.facts.get("database", ""))
+
+    def compared(self, spec: Spec, copy: Volume) -> Compared:
+        database = copy.facts.get("database", "")
+        return Compared(
+            f"exec mariadbd --no-defaults {_COMMON} --skip-networking --datadir={DATA}\n",
+            ("sh", "-c", f'{_DUMP} {_SCHEMA} "$1"', "sh", database),
+            ("bash", "-o", "pipefail", "-c", _COUNTS, "bash", database),
+            _NOISE,
         )
 
 

@@ -21,6 +21,7 @@ class Plain:
     user = ""
     without_golden = False
     client: tuple[str, ...] = ()
+    alive: tuple[str, ...] = ()
 
     def fill(self, making: Making) -> Mapping[str, str]:
         spec, volumes = making.spec, making.volumes
@@ -53,6 +54,12 @@ class Plain:
         return {}
 
     def serve(self, spec: Spec, use: DatabaseUse, password: str, copy: Volume) -> None:
+        return None
+
+    def dump(self, copy: Volume) -> tuple[str, ...]:
+        return ()
+
+    def compared(self, spec: Spec, copy: Volume) -> None:
         return None
 
 

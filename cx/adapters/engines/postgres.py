@@ -4,6 +4,7 @@ stopped for good, and whose data directory is copied.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from psycopg import sql
 from cx.adapters.docker.engine import translated
 from cx.adapters.docker.files import tarred
 from cx.adapters.engines.making import Making
-from cx.adapters.engines.values import DATA, GOLDEN, FillFailed, Serving, Spec, Volume
+from cx.adapters.engines.values import DATA, GOLDEN, Compared, FillFailed, Serving, Spec, Volume
 from cx.adapters.engines.volumes import mount
 from cx.adapters.postgres.errors import ServerUnavailable
 from cx.adapters.postgres.server import session, statement
@@ -31,6 +32,19 @@ echo 'host all all all scram-sha-256' >> {GOLDEN}/data/pg_hba.conf
 exec postgres -D {GOLDEN}/data -c listen_addresses='*' -c unix_socket_directories=/tmp -c max_wal_size=2GB \
   -c fsync=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 -c archive_mode=off"""
 
+# The server's own socket; the one database is called as the project expects it, or KEPT.
+_HERE = "-h /tmp -p $(sed -n 4p /cx-data/postmaster.pid) -U cx_admin"
+_FIND = "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY oid LIMIT 1"
+_DATABASE = f"name=$(psql -XAt {_HERE} -d template1 -c '{_FIND}')\n"
+_COUNTS = """
+SELECT format('SELECT %L, count(*) FROM ONLY %I.%I', quote_ident(n.nspname) || '.' || quote_ident(c.relname), n.nspname,
+  c.relname)
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' ORDER BY c.oid
+\\gexec
+"""
+_NOISE = re.compile(r"^(?:--.*|SET .*|\\.*|SELECT pg_catalog\.set_config.*|\s*)$")
+
 
 class Postgres:
     user = "postgres"
@@ -38,8 +52,9 @@ class Postgres:
     client: tuple[str, ...] = (
         "sh",
         "-c",
-        "exec psql -X -h /tmp -p $(sed -n 4p /cx-data/postmaster.pid) -U cx_admin template1",
+        f"exec psql -X {_HERE} template1",
     )
+    alive: tuple[str, ...] = ("sh", "-c", f"exec pg_isready -q {_HERE}")
 
     def fill(self, making: Making) -> Mapping[str, str]:
         from cx.adapters.postgres.goldens import PostgresGoldens  # which every other command does without
@@ -167,11 +182,32 @@ exec postgres -D {DATA} {flags}
             },
         )
 
+    def dump(self, copy: Volume) -> tuple[str, ...]:
+        dump = "exec pg_dump --format=custom --no-owner --no-acl"
+        return ("sh", "-euc", f'{_DATABASE}{dump} {_HERE} --dbname "$name"')
+
+    def compared(self, spec: Spec, copy: Volume) -> Compared:
+        settings = {
+            "listen_addresses": "",
+            "hba_file": "/cx/pg_hba.conf",
+            "unix_socket_directories": "/tmp",  # noqa: S108 - in a container of its own
+            "shared_preload_libraries": ",".join(spec.preload),
+        }
+        flags = " ".join(f"-c {key}='{value}'" for key, value in settings.items())
+        schema = "exec pg_dump --schema-only --no-owner --no-acl --no-comments"
+        counts = f'{_DATABASE}exec psql -XAtqF "$1" -v ON_ERROR_STOP=1 {_HERE} -d "$name" <<\'QUERY\'{_COUNTS}QUERY\n'
+        return Compared(
+            f"rm -f {DATA}/postmaster.pid\nexec postgres -D {DATA} {flags}\n",
+            ("sh", "-euc", f'{_DATABASE}{schema} {_HERE} --dbname "$name"'),
+            ("sh", "-euc", counts, "sh", "\t"),
+            _NOISE,
+            {"/cx/pg_hba.conf": b"local all all trust\n"},
+        )
+
 
 def _users(spec: Spec, use: DatabaseUse, password: str, owner: str) -> str:
     """What single-user mode runs at each start. It reads a statement to a semicolon and an empty line."""
     parts = {
-        "kept": sql.Literal(KEPT),
         "name": sql.Literal(use.database),
         "login": sql.Literal(use.user),
         "user": sql.Identifier(use.user),
@@ -182,8 +218,10 @@ def _users(spec: Spec, use: DatabaseUse, password: str, owner: str) -> str:
     rights = "SUPERUSER" if spec.superuser else "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
     statements = [
         statement(
-            "DO $cx$ BEGIN IF EXISTS (SELECT FROM pg_database WHERE datname = {kept}) THEN"
-            " EXECUTE format('ALTER DATABASE %I RENAME TO %I', {kept}, {name}); END IF; END $cx$",
+            # In a branch of another namespace's clone it is called as that expects it.
+            f"DO $cx$ DECLARE kept text := ({_FIND}); BEGIN"
+            " IF kept IS NOT NULL AND NOT EXISTS (SELECT FROM pg_database WHERE datname = {name}) THEN"
+            " EXECUTE format('ALTER DATABASE %I RENAME TO %I', kept, {name}); END IF; END $cx$",
             **parts,
         ),
         statement(

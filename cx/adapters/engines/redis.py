@@ -12,13 +12,20 @@ from cx.adapters.engines.values import DATA, GOLDEN, Serving, Spec, Volume
 from cx.errors import Invalid
 from cx.model.blueprint import DatabaseUse
 
+# The client as the server's administrator: the password is read inside, and shows in no argv.
+_CLIENT = r"""
+set -- $(command -v redis-cli || command -v valkey-cli) -p "$(sed -n 's/^port //p' /cx/redis.conf)"
+key=$(sed -n 's/^requirepass "\(.*\)"$/\1/p' /cx/redis.conf | sed 's/\\\(.\)/\1/g')
+[ -z "$key" ] || export REDISCLI_AUTH="$key"
+"""
 _UNITS = {"k": 10, "m": 20, "g": 30}
 
 
 class Redis:
     user = "999"  # in the official images of both, which have different names for it
     without_golden = True
-    client: tuple[str, ...] = ("sh", "-c", "exec $(command -v redis-cli || command -v valkey-cli)")
+    client: tuple[str, ...] = ("sh", "-c", f'{_CLIENT}exec "$@"')
+    alive: tuple[str, ...] = ("sh", "-c", f'{_CLIENT}"$@" ping | grep -q PONG')
 
     def fill(self, making: Making) -> Mapping[str, str]:
         spec = making.spec
@@ -55,3 +62,11 @@ class Redis:
             ("sh", "-c", f"{answer} 2>&1 | grep -Eq 'PONG|NOAUTH'"),
             {"/cx/redis.conf": ("\n".join(lines) + "\n").encode()},
         )
+
+    def dump(self, copy: Volume) -> tuple[str, ...]:
+        """An RDB file, as the server's replicas get it; at once, instead of waiting for more of them."""
+        at_once = '"$@" config set repl-diskless-sync-delay 0 > /dev/null'
+        return ("sh", "-c", f'{_CLIENT}{at_once}\nexec "$@" --rdb -')
+
+    def compared(self, spec: Spec, copy: Volume) -> None:
+        return None

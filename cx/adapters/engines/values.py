@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from re import Pattern
 
 from cx.adapters.postgres.values import Masks
 from cx.errors import Terminal
@@ -57,8 +58,9 @@ class Spec:
 
 @dataclass(frozen=True)
 class Volume:
-    """A golden or a clone as its labels say; half-made without `created_at`.
+    """A golden, a clone or a snapshot as its labels say; half-made without `created_at`.
 
+    `golden` is the one that a clone's or a snapshot's data began as, `snapshot` the name that people gave.
     `facts` are what its maker wrote down for whoever runs it.
     """
 
@@ -72,10 +74,24 @@ class Volume:
     size_bytes: int = 0
     sanitised_by: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    snapshot: str = ""
 
     @property
     def complete(self) -> bool:
         return self.created_at is not None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How the data of two copies are compared. `serve` runs a server on a copy, with `files`, for what follows only.
+    In the server's container `schema` and `counts` write to standard output: SQL, and a table, a tab and its rows in
+    each line. `noise` is what of the SQL says nothing."""
+
+    serve: str
+    schema: tuple[str, ...]
+    counts: tuple[str, ...]
+    noise: Pattern[str]
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

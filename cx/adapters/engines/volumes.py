@@ -1,8 +1,11 @@
-"""Volumes that are goldens or clones, and the containers that work on them.
+"""Volumes that are goldens, clones or snapshots, and the containers that work on them.
 
 A volume's labels are given when it is made and stay as they are, so its mark, written last, is another volume:
 empty, called as the first with `.mark` behind it, with labels that say when the first was complete and of what.
 A volume without its mark is half-made. The mark goes first when the volume goes.
+
+A server finds its files at the top of a clone. In a golden and in a snapshot they are in the folder `data`, beside the
+file `complete`: the engine makes a volume that is not there, empty, when it is mounted.
 """
 
 from __future__ import annotations
@@ -39,12 +42,18 @@ _GONE = 41
 _TIMEOUT_S = 3600
 _CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID"]
 
-# `complete` stands in every finished golden: the engine makes a volume that is not there, empty, when it is mounted.
-_COPY = f"""
-[ -e "$from/complete" ] || exit {_GONE}
+_THERE = f'[ -e "$from/complete" ] || exit {_GONE}; from="$from/data"'
+_COPY = """
 flag=; if cp --help 2>&1 | grep -q reflink; then flag=--reflink=auto; fi
-cp -a $flag "$from/data/." "$to/"
+cp -a $flag "$from/." "$into/"
+echo "bytes $(du -sk "$into" | cut -f1)"
 """
+_KEPT = 'touch "$to/complete"; sync'
+_ROLES = ("golden", "clone", "snapshot")
+
+
+class Replaced(Retryable):
+    """What was to be copied is not there any more."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +72,12 @@ class Volumes:
 
     # --- what there is
     def look(self) -> tuple[Volume, ...]:
-        """Every golden and clone of this instance, half-made ones too; oldest first."""
+        """Every golden, clone and snapshot of this instance, half-made ones too; oldest first."""
         with translated("list volumes"):
             listed = self.engine.api.volumes(filters={"label": f"{LABEL_INSTANCE}={self.names.instance}"})["Volumes"]
         labels = {one["Name"]: one["Labels"] or {} for one in listed or ()}
         marks = {name: text.get(LABEL_MARK, "") for name, text in labels.items() if text.get(LABEL_ROLE) == "mark"}
-        mine = {name: text for name, text in labels.items() if text.get(LABEL_ROLE) in ("golden", "clone")}
+        mine = {name: text for name, text in labels.items() if text.get(LABEL_ROLE) in _ROLES}
         orphans = {  # a mark whose volume was removed by hand
             name.removesuffix(MARK): labels[name]
             | {LABEL_ROLE: "clone" if LABEL_NAMESPACE in labels[name] else "golden"}
@@ -85,9 +94,12 @@ class Volumes:
     ) -> Volume:
         """A new volume, empty and half-made. `owner` of the image owns its top."""
         stamp = f"{time.time_ns() // 1_000_000}"
-        name = (
-            self.names.clone_volume(namespace, source, stamp) if namespace else self.names.golden_volume(source, stamp)
-        )
+        if namespace is None:
+            name = self.names.golden_volume(source, stamp)
+        elif role == "snapshot":
+            name = self.names.snapshot_volume(namespace, source, stamp)
+        else:
+            name = self.names.clone_volume(namespace, source, stamp)
         options: dict[str, str] = {}
         if self.pool:
             options = {"type": "none", "o": "bind", "device": f"{self.pool}/{name}"}
@@ -102,22 +114,30 @@ class Volumes:
             self.run(image, "true", [mount(name, "/to")], self._worker(volume), owner=owner)
         return volume
 
-    def copy(self, golden: Volume, clone: Volume, image: str) -> int:
-        """`clone` holds what `golden` does, as links to the same blocks where its file system can; its bytes.
+    def copy(self, origin: Volume, to: Volume, image: str) -> int:
+        """`to` holds what `origin` does, as links to the same blocks where its file system can; its bytes.
 
-        Raises Retryable where the golden is gone by now, and NoSpace.
+        Nothing runs on an `origin` that is a clone. Raises Replaced where a golden is gone by now, and NoSpace.
         """
-        script = _COPY + 'echo "bytes $(du -sk "$to" | cut -f1)"\n'
+        kept = to.role != "clone"
+        script = "\n".join(
+            [
+                "" if origin.role == "clone" else _THERE,
+                'into="$to/data"; mkdir "$into"' if kept else 'into="$to"',
+                _COPY,
+                _KEPT if kept else "",
+            ]
+        )
         if self.pool:
-            ran = self._in_pool(clone, image, f"from={POOL}/{golden.name}\n{script}")
+            ran = self._in_pool(to, image, f"from={POOL}/{origin.name}\n{script}")
         else:
-            # Where the golden is gone by now, the engine makes it anew, empty, and with these labels: half-made.
-            labels = self._labels("golden", golden.source, golden.way, None)
-            mounts = [mount(golden.name, "/from", labels, read_only=True), mount(clone.name, "/to")]
-            ran = self.run(image, f"from=/from to=/to\n{script}", mounts, self._worker(clone))
+            # Where the origin is gone by now, the engine makes it anew, empty, and with these labels: half-made.
+            labels = self._labels(origin.role, origin.source, origin.way, origin.namespace)
+            mounts = [mount(origin.name, "/from", labels, read_only=True), mount(to.name, "/to")]
+            ran = self.run(image, f"from=/from to=/to\n{script}", mounts, self._worker(to))
         if ran.exit_code == _GONE:
-            raise Retryable(f"golden {golden.name} was replaced just now", remedy="try again")
-        check(ran, f"copy {golden.name}")
+            raise Replaced(f"{origin.role} {origin.name} was replaced just now", remedy="try again")
+        check(ran, f"copy {origin.name}")
         return next((int(line.split()[1]) << 10 for line in ran.output if line.startswith("bytes ")), 0)
 
     def complete(
@@ -128,6 +148,7 @@ class Volumes:
         size_bytes: int = 0,
         sanitised_by: str = "",
         facts: Mapping[str, str] | None = None,
+        snapshot: str = "",
     ) -> None:
         """The volume's mark is there."""
         said = {
@@ -136,6 +157,7 @@ class Volumes:
             "size_bytes": size_bytes,
             "sanitised_by": sanitised_by,
             "facts": dict(facts or {}),
+            "snapshot": snapshot,
         }
         labels = self._labels("mark", volume.source, volume.way, volume.namespace) | {LABEL_MARK: json.dumps(said)}
         with translated(f"mark {volume.name}"):
@@ -304,7 +326,8 @@ def _read(name: str, labels: Mapping[str, str], mark: str) -> Volume:
         int(said.get("size_bytes", 0)),
         said.get("sanitised_by", ""),
         said.get("facts", {}),
+        said.get("snapshot", ""),
     )
 
 
-__all__ = ["GOLDEN", "Ran", "Volumes", "check", "mount"]
+__all__ = ["GOLDEN", "Ran", "Replaced", "Volumes", "check", "mount"]

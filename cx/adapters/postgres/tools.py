@@ -21,6 +21,7 @@ import requests
 from docker.types import Mount
 from docker.utils.socket import STDOUT, frames_iter
 
+from cx.adapters.docker.output import close
 from cx.adapters.postgres.errors import ServerUnavailable
 from cx.errors import Terminal
 
@@ -119,7 +120,7 @@ class Tools:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._stdin is not None:
-            _close(self._stdin)
+            close(self._stdin)
         if self._container is not None:
             remove(self._container)
 
@@ -152,7 +153,7 @@ class Tools:
                     else:
                         errors.feed(data)
             finally:
-                _close(stream)
+                close(stream)
             errors.end()
             code = api.exec_inspect(made["Id"])["ExitCode"]
         except (docker.errors.DockerException, requests.RequestException) as exc:
@@ -214,13 +215,6 @@ def remove(container: Container) -> None:
     except docker.errors.APIError as exc:
         if exc.status_code != 409:
             raise ServerUnavailable(f"a container could not be removed ({exc.explanation})") from exc
-
-
-def _close(stream: Any) -> None:
-    """Closes one of docker-py's sockets; what it hands out is a view that does not close the socket itself."""
-    for part in (getattr(stream, "_response", None), stream, getattr(stream, "_sock", None)):
-        if part is not None:
-            part.close()
 
 
 def _read(path: Path) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ import docker
 from live import Cx
 
 from cx import settings as host_settings
+from cx.adapters.copies import Copies
 from cx.model.blueprint import Blueprint, DatabaseUse, Pooler
 from cx.model.names import LABEL_INSTANCE, Namespace
 from cx.model.state import Clone, Desired
@@ -34,6 +35,8 @@ class Case:
     write: str
     first: str  # what `read` gives of a fresh clone
     second: str  # and after `write`
+    dumped: bytes  # stands in a dump after `write`
+    compared: bool = False  # whether copies of it have tables to compare
     service: Mapping[str, Any] | None = None
 
 
@@ -50,6 +53,8 @@ CASES = [
         f'{PSQL} "{ADD}"',
         "2|1@masked",
         "3|1@masked",
+        b"people",
+        compared=True,
     ),
     Case(
         "postgres-server",
@@ -59,6 +64,8 @@ CASES = [
         f'{PSQL} "{ADD}"',
         "2|1@masked",
         "3|1@masked",
+        b"people",
+        compared=True,
     ),
     Case(
         "mariadb",
@@ -68,6 +75,8 @@ CASES = [
         f'{MYSQL} "{ADD}"',
         "2|1@masked",
         "3|1@masked",
+        b"zoe@masked",
+        compared=True,
     ),
     Case(
         "redis",
@@ -77,6 +86,7 @@ CASES = [
         'redis-cli -u "$URL" set more 1',
         "hello\n1",
         "hello\n2",
+        b"hello",
     ),
     Case(
         "volume",
@@ -86,9 +96,10 @@ CASES = [
         "echo more > /data/b.txt",
         "from the golden\n1",
         "from the golden\n2",
-        {
+        b"./b.txt",
+        service={
             "image": "debian:trixie-slim",
-            "command": ["sleep", "600"],
+            "command": ["sh", "-c", "trap exit TERM; sleep 600 & wait"],
             "volumes": [{"type": "volume", "source": "uploads", "target": "/data"}],
         },
     ),
@@ -104,6 +115,10 @@ class Space:
     case: Case
     namespace: Namespace
     poolers: list[Pooler] = field(default_factory=list)
+
+    @property
+    def copies(self) -> Copies:
+        return self.host.copies(self.case.use.name)
 
     @property
     def wish(self) -> Desired:

@@ -11,7 +11,8 @@ import pytest
 from engineworld import BY_NAME, CASES, RAW, Case, Space, dies, open_host, run, volumes_of
 from live import Cx
 
-from cx.errors import CxError, Terminal
+from cx.adapters.postgres.errors import SnapshotMissing
+from cx.errors import CxError, Invalid, Terminal
 from cx.wiring import Host
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -50,6 +51,81 @@ def test_a_drop_leaves_nothing_and_can_be_repeated(case: Case, space: Make, engi
         one.host.databases.drop(one.namespace, case.use.name)
         assert one.observe() == ()
         assert volumes_of(engines, str(one.namespace)) == []
+
+
+@every
+def test_a_snapshot_comes_back_and_data_go_to_another(case: Case, space: Make, engines: Cx) -> None:
+    one, two = space(case), space(case)
+    source = case.use.name
+    first = one.clone()
+    one.up()
+    one.copies.snapshot(one.namespace, source, "fresh")
+    one.write()
+    parts: list[bytes] = []
+    one.copies.dump(one.namespace, source, parts.append)
+    assert case.dumped in b"".join(parts)
+    if case.compared:
+        found = one.copies.compare(one.namespace, source)
+        assert found.schema == ()
+        assert [(each.table.rpartition(".")[2], each.golden, each.clone) for each in found.rows] == [("people", 2, 3)]
+    else:
+        with pytest.raises(Invalid, match="no tables to compare"):
+            one.copies.compare(one.namespace, source)
+
+    one.copies.branch(two.namespace, source, one.namespace)
+    two.up()
+    assert [two.read(), one.read()] == [case.second, case.second]
+    one.copies.restore(one.namespace, source, "fresh")
+    one.up()
+    assert [two.read(), one.read()] == [case.second, case.first]
+    assert [found.created != first.created for found in one.observe()] == [True]  # its release is due
+
+    mine = [each for each in one.host.snapshots() if each.namespace == one.namespace]
+    assert [(each.source, each.name) for each in mine] == [(source, "fresh")]
+    with pytest.raises(SnapshotMissing, match="it has fresh"):
+        one.copies.restore(one.namespace, source, "other")
+    one.down()
+    assert mine[0].database not in {each.database for each in one.host.snapshots()}
+    assert volumes_of(engines, str(one.namespace)) == []
+
+
+def test_a_copy_that_was_killed_leaves_a_clone_that_serves(space: Make, engines: Cx) -> None:
+    """The next pass starts what was stopped, and nothing half-made is left. One engine: the code is that of all."""
+    case = BY_NAME["redis"]
+    one, two = space(case), space(case)
+    names = [f"Namespace({str(each.namespace)!r})" for each in (one, two)]
+    one.clone()
+    one.up()
+    one.copies.snapshot(one.namespace, "cache", "x")
+    one.write()
+    kept = len(volumes_of(engines, str(one.namespace)))
+    assert kept == 4  # the clone, its snapshot, and their marks
+    for point in ("snapshot:volume", "copy:stopped", "snapshot:copied", "snapshot:marked"):
+        dies(engines, point, f"copies('cache').snapshot({names[0]}, 'cache', 'x')")
+        assert [(found.complete, found.littered) for found in one.observe()] == [(True, True)]
+        assert len(one.host.observe_all()[str(one.namespace)].clones) == 1
+        one.clone()
+        one.up()
+        assert one.read() == case.second
+        assert [(found.complete, found.littered) for found in one.observe()] == [(True, False)]
+        assert len(volumes_of(engines, str(one.namespace))) == kept
+    dies(engines, "copy:stopped", f"copies('cache').branch({names[1]}, 'cache', {names[0]})")
+    assert [found.complete for found in two.observe()] == [False]
+    one.up()
+    assert one.read() == case.second
+    two.clone()
+    assert len(volumes_of(engines, str(two.namespace))) == 2
+    for point in ("clone:copied", "reset:cut"):
+        dies(engines, point, f"copies('cache').restore({names[0]}, 'cache', 'x')")
+        assert [found.complete for found in one.observe()] == [False]
+        one.clone()
+        assert [found.complete for found in one.observe()] == [True]
+        assert len(volumes_of(engines, str(one.namespace))) == kept
+    (last,) = one.host.engine_clones.of(one.namespace, "cache")
+    one.host.volumes.remove(last, "redis:8")
+    assert [found.complete for found in one.observe()] == [False]  # a snapshot of nothing is seen, too
+    one.copies.forget(one.namespace, "cache", "x")
+    assert one.observe() == ()
 
 
 # The same code makes every volume: one engine at every point, every engine at one.
@@ -147,6 +223,7 @@ def test_a_full_disk_leaves_no_half_copy(engines: Cx, tmp_path: Path, space: Mak
         "",
         "",
         "",
+        b"",
     )
     one, two = (Space(host, case, space(case).namespace) for _ in range(2))
     try:

@@ -35,6 +35,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with db, db.cursor() as cursor:
             if self.path == "/add":
                 cursor.execute("INSERT INTO people VALUES (9, 'zoe')")
+            if self.path == "/remove":
+                cursor.execute("DELETE FROM people WHERE id = 9")
             cursor.execute("SELECT count(*), min(email) FROM people")
             people = cursor.fetchone()
         with socket.create_connection(("redis", 6379)) as redis:
@@ -73,12 +75,21 @@ def test_a_compose_project_of_three_engines(engines: Cx, tmp_path: Path) -> None
         shown = engines("db", "list").stdout
         assert all(f"{engines.instance}.{name}.{source}." in shown for source in ("shop", "cache", "files"))
 
+        engines("db", "snapshot", name, "kept", "shop")
+        assert "(2, " in engines.get(name, "/remove")
+        engines("db", "dump", name, "shop", "--file", tmp_path / "shop.sql")
+        assert (tmp_path / "shop.sql").stat().st_mode & 0o777 == 0o600
+        assert (tmp_path / "shop.sql").read_text().count("'1@masked'") == 1
+        assert "snapshot kept" in engines("db", "list").stdout
+        engines("db", "restore", name, "kept", "shop", "--force")
+        assert "(3, " in engines.get(name)
+
         engines("sleep", name)
         engines("wake", name)
         assert "(3, " in engines.get(name)
         engines("db", "reset", name, "--force")
         assert "(2, '1@masked')" in engines.get(name)
-        assert len(volumes_of(engines, name)) == 6  # one of each, and their marks
+        assert len(volumes_of(engines, name)) == 8  # one of each, a snapshot, and their marks
     finally:
         engines("delete", "--namespace", name, "--force")
     assert engines.observe(name).leftovers() == []

@@ -1,0 +1,73 @@
+"""What people do with the data of a clone, whatever it is: a database of the previews' server, or a volume.
+
+One port, and its adapter for the previews' server; that for volumes is `engines.copies`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from cx.adapters.docker import output
+from cx.adapters.postgres.errors import GoldenMissing
+
+if TYPE_CHECKING:
+    from cx.adapters.docker.engine import Engine
+    from cx.adapters.postgres.clones import PostgresClones
+    from cx.adapters.postgres.comparing import Comparing, Difference
+    from cx.adapters.postgres.spares import PostgresSpares
+    from cx.adapters.postgres.values import ObservedClone, Terms
+    from cx.model.names import Names, Namespace
+
+
+class Copies(Protocol):
+    """The caller of what changes data holds the locks of the namespaces."""
+
+    def snapshot(self, namespace: Namespace, source: str, name: str) -> None: ...
+    def restore(self, namespace: Namespace, source: str, name: str) -> None: ...
+    def forget(self, namespace: Namespace, source: str, name: str) -> None: ...
+    def branch(self, namespace: Namespace, source: str, of: Namespace) -> None: ...
+    def compare(self, namespace: Namespace, source: str) -> Difference: ...
+    def dump(self, namespace: Namespace, source: str, write: output.Write) -> None: ...
+
+
+@dataclass(frozen=True)
+class SharedCopies:
+    """Of clones on the previews' server, which runs in `container`."""
+
+    clones: PostgresClones
+    spares: PostgresSpares
+    comparing: Comparing
+    engine: Engine
+    names: Names
+    terms: Terms
+
+    def snapshot(self, namespace: Namespace, source: str, name: str) -> None:
+        self.clones.snapshot(namespace, source, name)
+
+    def restore(self, namespace: Namespace, source: str, name: str) -> None:
+        self.clones.restore(namespace, source, name, self.terms)
+
+    def forget(self, namespace: Namespace, source: str, name: str) -> None:
+        self.clones.forget(namespace, source, name)
+
+    def branch(self, namespace: Namespace, source: str, of: Namespace) -> None:
+        self.clones.branch(namespace, source, of, self.terms)
+
+    def compare(self, namespace: Namespace, source: str) -> Difference:
+        clone = self._clone(namespace, source)
+        with self.spares.borrowed(source, self.terms) as golden:
+            owner = self.names.golden_owner(source)
+            return self.comparing.compare(golden, owner, self.clones.connection(clone))
+
+    def dump(self, namespace: Namespace, source: str, write: output.Write) -> None:
+        """As of pg_dump --format=custom."""
+        clone = self._clone(namespace, source).database
+        argv = ["pg_dump", "--format=custom", "--no-owner", "--no-acl", "--username", clone, "--dbname", clone]
+        output.run(self.engine, self.comparing.container, argv, write, doing=f"dump {source} of {namespace}")
+
+    def _clone(self, namespace: Namespace, source: str) -> ObservedClone:
+        found = next((one for one in self.clones.observe(namespace) if one.source == source), None)
+        if found is None:
+            raise GoldenMissing(source, f"{namespace} has no database {source}", "`cx db list` shows what there is")
+        return found
