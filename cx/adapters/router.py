@@ -179,7 +179,8 @@ class Router:
                 raise ProbeFailed(
                     f"http{'s' if self.tls else ''}://{route.host}{route.probe_path} did not answer within "
                     f"{timeout_s:.0f} s ({last})",
-                    remedy=f"does {route.service} listen on 0.0.0.0:{route.port}?",
+                    remedy=f"does {route.service} listen on 0.0.0.0:{route.port}? If it serves no web page there, "
+                    f"[services.{route.service}] in cx.toml says another port, or route = false",
                 )
             time.sleep(POLL_S)
 

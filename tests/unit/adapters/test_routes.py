@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cx.adapters.router import Published, Routes, parsed, rendered, ways
+from cx.adapters.router import Published, Router, Routes, parsed, rendered, ways
+from cx.errors import ProbeFailed
+from cx.model.blueprint import Route
+from cx.model.names import Names
 
 revisions = st.from_regex(r"[0-9a-f]{12}", fullmatch=True)
 hosts = st.from_regex(r"[a-z][a-z0-9-]{0,20}\.localhost", fullmatch=True)
@@ -67,3 +71,18 @@ def test_only_what_everyone_may_ask_for_is_a_host() -> None:
 @pytest.mark.parametrize("text", ["", "http: {}\n", "# cx: nonsense", "# ways: [[]]"])
 def test_a_file_that_is_not_cx_s_routes_nothing(text: str) -> None:
     assert parsed(text) == Routes()
+
+
+def test_a_port_that_was_guessed_wrong_is_told_with_what_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As logstash's 5044 would be: nothing there speaks HTTP."""
+
+    def refused(*_: object) -> tuple[int, str]:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(Router, "_ask", refused)
+    engine: Any = None
+    router = Router(engine, Names("cx"), "127.0.0.1", 80, tls=False)
+    with pytest.raises(ProbeFailed) as caught:
+        router.probe(Route("queue", "preview-7-queue.localhost", 5044, "/"), "r", candidate=False, timeout_s=0)
+    assert "does queue listen on 0.0.0.0:5044?" in str(caught.value)
+    assert str(caught.value).endswith("[services.queue] in cx.toml says another port, or route = false")
