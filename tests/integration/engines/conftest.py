@@ -33,7 +33,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     mariadb = DockerContainer("mariadb:11").with_exposed_ports(3306)
     mariadb.with_tmpfs_mount("/var/lib/mysql")  # its first start waits for the disk some hundred times
     mariadb.with_env("MARIADB_ROOT_PASSWORD", "raw").with_env("MARIADB_DATABASE", "shop")
-    postgres = PostgresContainer("postgres:18", username="postgres", password="raw", dbname="shop")
+    postgres = PostgresContainer("postgres:17", username="postgres", password="raw", dbname="shop")
     redis = DockerContainer("redis:8")
     with mariadb, postgres, redis:
         until = time.monotonic() + 60
@@ -85,7 +85,7 @@ sanitise = "{sources["mask"]}"
 source = "{sources["postgres"]}"
 sanitise = "{sources["mask"]}"
 isolation = "server"
-image = "postgres:18"
+image = "postgres:17"
 preload = ["pg_stat_statements"]
 [databases.shop]
 engine = "mariadb"
