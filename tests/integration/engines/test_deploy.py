@@ -83,13 +83,14 @@ def test_a_compose_project_of_three_engines(engines: Cx, tmp_path: Path) -> None
         assert "snapshot kept" in engines("db", "list").stdout
         engines("db", "restore", name, "kept", "shop", "--force")
         assert "(3, " in engines.get(name)
+        engines("db", "snapshot", name, "kept", "shop", "--remove")
 
         engines("sleep", name)
         engines("wake", name)
         assert "(3, " in engines.get(name)
         engines("db", "reset", name, "--force")
         assert "(2, '1@masked')" in engines.get(name)
-        assert len(volumes_of(engines, name)) == 8  # one of each, a snapshot, and their marks
+        assert len(volumes_of(engines, name)) == 6  # one of each, and their marks
     finally:
         engines("delete", "--namespace", name, "--force")
     assert engines.observe(name).leftovers() == []
