@@ -106,7 +106,7 @@ SourceArgument = Annotated[
 def classify(database: SourceArgument, json: JsonOption = False) -> None:
     """Look at a source for columns that look personal and have no rule, and propose rules as TOML."""
     from cx import wiring
-    from cx.adapters.postgres.masking.personal import proposal
+    from cx.adapters.masking.personal import proposal
 
     with wiring.open_host() as host:
         _is_postgres(host, database)

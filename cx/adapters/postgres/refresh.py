@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 from psycopg import errors, sql
 
+from cx.adapters.masking.checking import Plan, checked
+from cx.adapters.masking.personal import Suspect
+from cx.adapters.masking.searching import refuse
 from cx.adapters.postgres import marks, naming, observing, strategy
 from cx.adapters.postgres import volume as volumes
 from cx.adapters.postgres.archive import Locale
@@ -20,8 +23,6 @@ from cx.adapters.postgres.dump import Dump, examined, from_file
 from cx.adapters.postgres.isolating import own_activity_only
 from cx.adapters.postgres.masking import foreign, leaks, personal, refreshing
 from cx.adapters.postgres.masking.auditing import Audit, Auditing
-from cx.adapters.postgres.masking.checking import Plan, checked
-from cx.adapters.postgres.masking.personal import Suspect
 from cx.adapters.postgres.masking.reading import MIN_VERSION, Origin, Reading
 from cx.adapters.postgres.restore import Query, Restore, Target
 from cx.adapters.postgres.scratch import Scratch, create_database
@@ -167,7 +168,7 @@ class Refresh:
         with session(self._server, self._database) as inside:
             self._ended_at = self._wal_position()
             place = leaks.Place(self._database, self._began_at, self._ended_at)
-            leaks.refuse(leaks.scan(tools, self._connection, inside, place))
+            refuse(leaks.scan(tools, self._connection, inside, place))
 
     def _wal_position(self) -> str:
         row = self._connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cx.adapters.postgres.masking.columns import Column, Table
-from cx.adapters.postgres.masking.expressions import LENGTHS, fake, select
-from cx.adapters.postgres.masking.personal import Suspect, fitting, named, proposal
-from cx.adapters.postgres.masking.vocabulary import words
+from cx.adapters.masking.catalog import Column, Table
+from cx.adapters.masking.personal import Suspect, fitting, named, proposal
+from cx.adapters.masking.vocabulary import LENGTHS, words
+from cx.adapters.postgres.masking.expressions import fake, select
 from cx.errors import Invalid
 from cx.settings import load
 from cx.settings.masking import FAKES, Masked, steps_of, worded

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cx.adapters.masking.checking import Plan
+from cx.adapters.masking.searching import Leak, search_output
 from cx.adapters.postgres.errors import ServerRefused
 from cx.adapters.postgres.masking import leaks
-from cx.adapters.postgres.masking.checking import Plan
 from cx.adapters.postgres.masking.expressions import KEY_SETTING
-from cx.adapters.postgres.masking.leaks import Leak, Place, Watched
+from cx.adapters.postgres.masking.leaks import Place, Watched
 from cx.adapters.postgres.masking.reading import Reading
 from cx.adapters.postgres.source import first_error
 from cx.adapters.postgres.tools import WORK, Tools
@@ -65,7 +66,7 @@ class Auditing:
         count = leaks.release(self.reading, self.plan, CANARIES)
         in_files = leaks.scan(self.tools, connection, inside, Place(golden.database, *golden.wal))
         dump = ["pg_dump", "-d", "service=golden", "-w", "--data-only", "--no-sync"]
-        in_rows = leaks.search_output(self.tools, dump, environment, "the golden's rows")
+        in_rows = search_output(self.tools, dump, environment, "the golden's rows")
         compared = tuple(self._compared(environment))
         return Audit(golden.database, same_rules, count, in_files, in_rows, compared)
 

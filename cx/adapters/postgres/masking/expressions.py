@@ -11,30 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cx.adapters.postgres.masking.columns import Column, literal, quoted
-from cx.adapters.postgres.masking.vocabulary import array, words
+from cx.adapters.masking.catalog import Column, quoted
+from cx.adapters.masking.vocabulary import words
+from cx.adapters.postgres.masking.columns import literal
 from cx.settings.masking import Masked, steps_of, worded
 
 KEY_SETTING = "cx.mask_key"
 _KEY = f"(SELECT pg_catalog.decode(pg_catalog.current_setting('{KEY_SETTING}'), 'hex'))"
-
-# The most characters that a fake of this kind has; a column that holds fewer cannot take it.
-LENGTHS = {
-    "name": 25,
-    "first name": 12,
-    "last name": 12,
-    "email": 40,
-    "username": 28,
-    "phone": 14,
-    "address": 52,
-    "street": 26,
-    "city": 18,
-    "postcode": 5,
-    "company": 20,
-}
-# Two values have two fakes, but for a chance that no column is large enough for.
-DISTINCT = frozenset({"email", "username", "hash"})
-HASHED = frozenset({"int8", "uuid", "bytea"})
 
 
 def digest(value: str) -> str:
@@ -53,8 +36,17 @@ def _hex(seed: str, at: int, count: int) -> str:
     return f"pg_catalog.encode(pg_catalog.substr({seed}, {at + 1}, {count}), 'hex')"
 
 
+def _array(kind: str) -> str:
+    """`words(kind)` as an SQL value of type name[].
+
+    The elements are of one size, so that picking the n-th takes the same time for each n; of text[] it takes a walk.
+    """
+    inner = ",".join('"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"' for one in words(kind))
+    return f"({literal('{' + inner + '}')}::pg_catalog.name[])"
+
+
 def _word(seed: str, at: int, kind: str) -> str:
-    return f"({array(kind)})[1 + {_number(seed, at, len(words(kind)))}]::text"
+    return f"({_array(kind)})[1 + {_number(seed, at, len(words(kind)))}]::text"
 
 
 def fake(kind: str, seed: str) -> str:

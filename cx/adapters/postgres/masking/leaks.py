@@ -7,19 +7,20 @@ The golden's files are read by mounting the server's volumes into that container
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, LiteralString
 
 from psycopg import sql
 
-from cx.adapters.postgres.errors import LeakFound
-from cx.adapters.postgres.masking.checking import Plan
-from cx.adapters.postgres.masking.columns import Column, Table, literal, quoted
+from cx.adapters.masking.catalog import Column, Table, quoted
+from cx.adapters.masking.checking import Plan
+from cx.adapters.masking.searching import CANARIES, MAX_LENGTH, MIN_LENGTH, SHM, Leak, hides, like_chance, search
+from cx.adapters.masking.vocabulary import common
+from cx.adapters.postgres.masking.columns import literal
 from cx.adapters.postgres.masking.expressions import digest
 from cx.adapters.postgres.masking.reading import Reading
-from cx.adapters.postgres.masking.vocabulary import common
 from cx.adapters.postgres.server import Session
 from cx.adapters.postgres.tools import Tools
 from cx.errors import Terminal
@@ -27,39 +28,6 @@ from cx.settings.masking import Masked, steps_of
 
 if TYPE_CHECKING:
     from docker import DockerClient
-
-MIN_LENGTH = 8  # what is shorter occurs by chance
-_MAX_LENGTH = 120
-_SHM = "/dev/shm"  # noqa: S108 - memory of a container of our own
-_CANARIES = f"{_SHM}/canaries"
-
-# The files that hold a canary, then those canaries; a grep that says anything but that a file is gone has failed.
-_IN_FILES = """xargs -0 -r grep -aFlf {canaries}.only -- < {files} > {canaries}.in 2> {canaries}.err
-if grep -v 'No such file' {canaries}.err >&2; then exit 1; fi
-tr '\\n' '\\0' < {canaries}.in | xargs -0 -r grep -aoFhf {canaries}.only -- | sort -u > {canaries}.hits"""
-_IN_OUTPUT = """: > {canaries}.in
-"$@" | {{ grep -aoFf {canaries}.only || [ $? = 1 ]; }} | sort -u > {canaries}.hits"""
-# Names the columns whose canaries were found, with how many of each; then the files.
-_SEARCH = """set -o pipefail; export LC_ALL=C
-cut -f2- {canaries} | sort -u > {canaries}.only
-[ -s {canaries}.only ] || exit 0
-{search} || exit 1
-[ -s {canaries}.hits ] || exit 0
-awk -F '\\t' 'NR == FNR {{ hit[$0]; next }} $2 in hit {{ print $1 }}' {canaries}.hits {canaries} | sort | uniq -c
-echo
-cat {canaries}.in"""
-
-
-@dataclass(frozen=True)
-class Leak:
-    """Columns of which canaries were found, with how many, and where."""
-
-    columns: Mapping[str, int]
-    where: tuple[str, ...]
-
-    def __str__(self) -> str:
-        columns = ", ".join(f"{name} ({count})" for name, count in sorted(self.columns.items()))
-        return f"raw values of {columns} are in {', '.join(self.where[:6])}{' ...' if len(self.where) > 6 else ''}"
 
 
 @dataclass(frozen=True)
@@ -81,17 +49,13 @@ def watched(plan: Plan) -> Iterator[Watched]:
     for table in plan.catalog.stored:
         for column in table.columns.values():
             rule = plan.rules[table.oid].get(column.name)
-            if rule and rule.canary and _hides(rule):
+            if rule and rule.canary and hides(rule):
                 yield from _of(table, column, rule)
-
-
-def _hides(rule: Masked) -> bool:
-    return rule.do not in ("keep", "shuffle") and not rule.shift_days
 
 
 def _of(table: Table, column: Column, rule: Masked) -> Iterator[Watched]:
     value = f"t.{quoted(column.name)}"
-    by_chance = rule.fake not in (None, "email", "username", "phone")
+    by_chance = like_chance(rule)
     if rule.json is not None:
         for path in rule.json:
             way = "lax $" + "".join("[*]" if step is None else f".{_json_key(step)}" for step in steps_of(path))
@@ -117,10 +81,10 @@ def release(reading: Reading, plan: Plan, each: int) -> int:
     """
     statements = [_canaries(one, each) for one in watched(plan)]
     if statements:
-        reading.lines(statements, to=_CANARIES)
+        reading.lines(statements, to=CANARIES)
     else:
-        reading.origin.tools.run(["truncate", "--size=0", _CANARIES])
-    counted = reading.origin.tools.run(["wc", "-l", _CANARIES])
+        reading.origin.tools.run(["truncate", "--size=0", CANARIES])
+    counted = reading.origin.tools.run(["wc", "-l", CANARIES])
     return int(counted.output.split()[0])
 
 
@@ -134,7 +98,7 @@ def _canaries(one: Watched, each: int) -> str:
     lines += " ORDER BY length(line) DESC LIMIT 1) AS l"
     told = literal(one.said.replace("\t", " "))
     return (
-        f"SELECT {told}, left(line, {_MAX_LENGTH}) FROM ({lines}) AS picked WHERE length(line) >= {MIN_LENGTH}"
+        f"SELECT {told}, left(line, {MAX_LENGTH}) FROM ({lines}) AS picked WHERE length(line) >= {MIN_LENGTH}"
         f" AND strpos(line, E'\\\\') = 0{_unlike_fakes(one, 'v')}"
         f" GROUP BY 2 ORDER BY random() LIMIT {each}"
     )
@@ -176,7 +140,7 @@ def scan(tools: Tools, connection: Session, inside: Session, place: Place) -> Le
             remedy="the server's data must be in a volume that other containers can mount",
         )
     files = [str(data / folder / name) for name in listed.output.split()]
-    statistics = f"{_SHM}/statistics"
+    statistics = f"{SHM}/statistics"
     tools.put("/cx/statistics", _statistics(inside))
     tools.run(["cp", "/cx/statistics", statistics])
     files += [statistics, *_wal(tools, connection, data, place)]
@@ -184,30 +148,6 @@ def scan(tools: Tools, connection: Session, inside: Session, place: Place) -> Le
     if found is None:
         return None
     return Leak(found.columns, tuple(sorted({_told(path, names, data) for path in found.where})))
-
-
-def search(tools: Tools, files: Sequence[str]) -> Leak | None:
-    """The canaries that are in the container's `files`."""
-    tools.put("/cx/files", b"".join(file.encode() + b"\0" for file in files))
-    return _searched(tools, _IN_FILES.format(canaries=_CANARIES, files="/cx/files"), [], {})
-
-
-def search_output(tools: Tools, argv: Sequence[str], environment: Mapping[str, str], where: str) -> Leak | None:
-    """The canaries that are in what `argv` prints, which is called `where`."""
-    found = _searched(tools, _IN_OUTPUT.format(canaries=_CANARIES), argv, environment)
-    return Leak(found.columns, (where,)) if found else None
-
-
-def _searched(tools: Tools, search: str, argv: Sequence[str], environment: Mapping[str, str]) -> Leak | None:
-    script = _SEARCH.format(canaries=_CANARIES, search="{\n" + search + "\n}")
-    ran = tools.run(["bash", "-c", script, "bash", *argv], environment=environment)
-    if not ran.ok:
-        raise Terminal(f"the leak scan could not be made ({' '.join(ran.errors[-1:])})")
-    if not ran.output:
-        return None
-    told, _, where = ran.output.partition("\n\n")
-    counts = (line.split(maxsplit=1) for line in told.splitlines())
-    return Leak({name: int(count) for count, name in counts}, tuple(where.splitlines()))
 
 
 def _relations(inside: Session) -> dict[str, str]:
@@ -288,15 +228,6 @@ def server_container(client: DockerClient, host: str) -> str:
     raise Terminal(
         f"no container of this engine has the address {host} of the previews' server: its files cannot be looked into"
     )
-
-
-def refuse(leak: Leak | None) -> None:
-    """Raises LeakFound."""
-    if leak:
-        raise LeakFound(
-            f"the new golden is not used: {leak}",
-            remedy="give those places a rule too, or the column canary = false where its values may be known",
-        )
 
 
 # --- every value, by its digest

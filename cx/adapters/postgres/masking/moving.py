@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from cx.adapters.postgres.masking.checking import Plan
-from cx.adapters.postgres.masking.columns import Table, literal, quoted
+from cx.adapters.masking.catalog import Table, quoted
+from cx.adapters.masking.checking import Plan
+from cx.adapters.postgres.masking.columns import literal
 from cx.adapters.postgres.masking.expressions import select
 from cx.adapters.postgres.masking.reading import Reading, without_values
 from cx.adapters.postgres.masking.subset import Chosen

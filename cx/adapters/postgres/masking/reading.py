@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cx.adapters.masking.catalog import Catalog
 from cx.adapters.postgres.masking import columns
-from cx.adapters.postgres.masking.columns import Catalog, literal
+from cx.adapters.postgres.masking.columns import literal
 from cx.adapters.postgres.tools import WORK, Ran, Tools
 from cx.errors import CxError
 

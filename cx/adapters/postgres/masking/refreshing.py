@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from cx.adapters.masking.catalog import quoted
+from cx.adapters.masking.checking import Plan, checked
+from cx.adapters.masking.personal import unmasked
 from cx.adapters.postgres.dump import Dump, examined
-from cx.adapters.postgres.errors import SourceRefused, Unmasked
-from cx.adapters.postgres.masking.checking import Plan, checked
-from cx.adapters.postgres.masking.columns import quoted
+from cx.adapters.postgres.errors import SourceRefused
 from cx.adapters.postgres.masking.moving import Moving
-from cx.adapters.postgres.masking.personal import Suspect, suspects
+from cx.adapters.postgres.masking.personal import suspects
 from cx.adapters.postgres.masking.reading import MIN_VERSION, Reading
 from cx.adapters.postgres.masking.subset import choose
 from cx.adapters.postgres.restore import Restore, Target
@@ -49,17 +50,6 @@ def planned(reading: Reading, source: Source, masks: Masks, version: int) -> Pla
     if found := suspects(reading, plan):
         raise unmasked(source.name, found)
     return plan
-
-
-def unmasked(name: str, found: Sequence[Suspect]) -> Unmasked:
-    columns = ", ".join(f"{one.said} ({one.why})" for one in found[:20])
-    more = f" and {len(found) - 20} more" if len(found) > 20 else ""
-    error = Unmasked(
-        f"source {name}: no rule for what looks personal: {columns}{more}",
-        remedy=f'`cx db classify {name}` proposes rules; "keep" is one. The golden that was there serves on',
-    )
-    error.log = tuple(f"{one.said}: {one.why}; proposed: {one.rule}" for one in found)
-    return error
 
 
 def schema(reading: Reading, plan: Plan, origin: str) -> Dump:

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cx.adapters.postgres.masking.checking import Plan
-from cx.adapters.postgres.masking.columns import Reference, Table, literal, quoted
+from cx.adapters.masking.catalog import Reference, Table, quoted
+from cx.adapters.masking.checking import Plan
+from cx.adapters.postgres.masking.columns import literal
 from cx.adapters.postgres.masking.reading import Reading
 
 _PART = 100_000  # rows that one statement names

@@ -1,15 +1,27 @@
-"""The words that fakes are made of: Faker's, sorted, in plain ASCII so that every encoding has them.
-
-Each list is sent to the source as a literal of type name[]: the elements are of one size, so that picking the n-th
-takes the same time for each n; of text[] it takes a walk.
-"""
+"""The words that fakes are made of: Faker's, sorted, in plain ASCII so that every encoding has them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
 
-from cx.adapters.postgres.masking.columns import literal
+# The most characters that a fake of this kind has; a column that holds fewer cannot take it.
+LENGTHS = {
+    "name": 25,
+    "first name": 12,
+    "last name": 12,
+    "email": 40,
+    "username": 28,
+    "phone": 14,
+    "address": 52,
+    "street": 26,
+    "city": 18,
+    "postcode": 5,
+    "company": 20,
+}
+# Two values have two fakes, but for a chance that no column is large enough for.
+DISTINCT = frozenset({"email", "username", "hash"})
+HASHED = frozenset({"int8", "uuid", "bytea"})
 
 
 @cache
@@ -34,12 +46,6 @@ def words(kind: str) -> tuple[str, ...]:
 
 def _plain(found: Iterable[object]) -> tuple[str, ...]:
     return tuple(sorted({str(one) for one in found if str(one).isascii()}))
-
-
-def array(kind: str) -> str:
-    """`words(kind)` as an SQL value of type name[]."""
-    inner = ",".join('"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"' for one in words(kind))
-    return f"({literal('{' + inner + '}')}::pg_catalog.name[])"
 
 
 @cache

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cx.adapters.postgres.masking.columns import Catalog, Column, Reference, Table
-from cx.adapters.postgres.masking.expressions import DISTINCT, HASHED, LENGTHS
+from cx.adapters.masking.catalog import Catalog, Column, Reference, Table
+from cx.adapters.masking.vocabulary import DISTINCT, HASHED, LENGTHS
 from cx.adapters.postgres.values import Masks
 from cx.errors import Invalid
 from cx.model.names import shown
@@ -194,7 +194,7 @@ def _typed(column: Column, rule: Masked) -> str:
             return f"holds {column.length} characters, {rule.says} may need {LENGTHS[rule.fake]}: hash is shorter"
     if rule.do == "hash":
         if not (column.holds_text or column.base in HASHED):
-            return f"is {column.type}, which holds no hash: text, bigint, uuid and bytea do"
+            return f"is {column.type}, which holds no hash: text, bigint, uuid and bytea or varbinary do"
         if 0 < column.length < 12:
             return f"holds {column.length} characters, too few for a hash"
     if rule.shift_days and column.base not in _DATES:
