@@ -107,10 +107,14 @@ def classify(database: SourceArgument, json: JsonOption = False) -> None:
     """Look at a source for columns that look personal and have no rule, and propose rules as TOML."""
     from cx import wiring
     from cx.adapters.masking.personal import proposal
+    from cx.model.engines import POSTGRES
 
     with wiring.open_host() as host:
-        _is_postgres(host, database)
-        found = host.goldens.classify(host.source(database), progress=_aside)
+        spec = host.specs.get(database)
+        if spec and spec.facts is not POSTGRES:
+            found = host.engine_goldens.classify(spec, progress=_aside)
+        else:
+            found = host.goldens.classify(host.source(database), progress=_aside)
     if json:
         as_json([{"column": one.said, "type": one.column.type, "why": one.why, "rule": one.rule} for one in found])
     elif found:

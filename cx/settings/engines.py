@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from cx.model.engines import MARIADB, POSTGRES, REDIS, VOLUME
 from cx.model.names import shown
 from cx.schema import Wrong
+from cx.settings.masking import Rows
 
 if TYPE_CHECKING:
     from cx.settings.keys import Database
@@ -44,9 +45,15 @@ def check_database_keys(given: Database) -> None:
 
 
 def _check_masking(given: Database) -> None:
-    for key in ("mask", "rows", "command"):
+    for key in ("mask", "rows"):
+        if getattr(given, key) and given.facts not in (POSTGRES, MARIADB):
+            raise Wrong(key, "is for PostgreSQL and MariaDB")
+    for table, one in given.rows.items():
+        if given.facts is MARIADB and isinstance(one, Rows) and one.newest:
+            raise Wrong(f"rows.{shown(table)}.newest", "is for PostgreSQL", "give where, with a condition in SQL")
+    for key in ("command", "large_objects"):
         if getattr(given, key) and given.facts is not POSTGRES:
-            raise Wrong(key, "is for PostgreSQL", "use sanitise")
+            raise Wrong(key, "is for PostgreSQL")
     if given.large_objects and not (given.mask or given.rows):
         raise Wrong("large_objects", "goes with mask or rows")
     if given.command and not (given.source and given.command_image):

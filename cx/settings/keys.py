@@ -243,13 +243,16 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     sanitise: Annotated[Path | None, Meta(description="SQL script that takes out what previews must not see.")] = None
     mask: Annotated[
-        Mask, Meta(description="PostgreSQL: table -> column -> what becomes of its values: see [data](data.md#rules).")
+        Mask,
+        Meta(
+            description="PostgreSQL, MariaDB: table -> column -> what becomes of its values: see [data](data.md#rules)."
+        ),
     ] = {}
     rows: Annotated[
         TableRows,
         Meta(
-            description="PostgreSQL: table -> which rows come along: `all`, `none`, `left out`, or a table with "
-            "`where`, or `newest` and `by`."
+            description="PostgreSQL and MariaDB: table -> which rows come along: `all`, `none`, `left out`, or a table "
+            "with `where`, or, PostgreSQL's, `newest` and `by`."
         ),
     ] = {}
     large_objects: Annotated[

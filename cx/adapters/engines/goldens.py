@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from cx.adapters.engines.kinds import KINDS
 from cx.adapters.engines.making import WORKER, Making
+from cx.adapters.engines.mariadb import MariaDB
 from cx.adapters.engines.postgres import SERVER as GOLDEN_SERVER
 from cx.adapters.engines.values import Said, Spec, Volume, nobody
 from cx.adapters.engines.volumes import ANY_IMAGE, Volumes, check, mount
-from cx.errors import CxError
+from cx.adapters.masking.personal import Suspect
+from cx.errors import CxError, Invalid
 from cx.model.names import Names
 
 _FINISH = 'echo "bytes $(du -sk /to/data | cut -f1)"; touch /to/complete; sync'
@@ -68,6 +70,18 @@ class EngineGoldens:
                 raise
             self._sweep(spec)
         return next(one for one in self.list() if one.source == spec.name)
+
+    def classify(self, spec: Spec, *, progress: Said = nobody) -> tuple[Suspect, ...]:
+        """The source's columns that look personal and have no rule. Nothing is changed. Raises Invalid, Busy."""
+        kind = KINDS[spec.facts.name]
+        if not isinstance(kind, MariaDB):
+            raise Invalid(spec.name, "", "is not PostgreSQL or MariaDB, where alone this can be done")
+        with self.lock(spec.name):
+            self.volumes.pull(spec.image)
+            try:
+                return kind.classify(Making(self.volumes, spec, Volume("", spec.name, "golden", spec.way), progress))
+            finally:
+                self.volumes.remove_workers(spec.name, None, WORKER)
 
     def remove(self, golden: Volume) -> None:
         """The golden is gone, unless a clone is being made from it. Raises Busy where its source is refreshed."""

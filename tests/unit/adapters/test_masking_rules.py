@@ -94,6 +94,24 @@ def test_rules_that_are_wrong_are_told_with_their_key(tmp_path: Path, text: str,
 
 
 @pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[databases.app.rows]\nlog = { newest = 3 }", "databases.app.rows.log.newest"),
+        ("large_objects = true\n[databases.app.rows]\nlog = 'none'", "databases.app.large_objects"),
+        ("command = ['x']\ncommand_image = 'y:1'", "databases.app.command"),
+    ],
+)
+def test_what_rules_of_mariadb_cannot_say(tmp_path: Path, text: str, key: str) -> None:
+    file = tmp_path / "host.toml"
+    file.write_text(f'[databases.app]\nengine = "mariadb"\nsource = "mysql://u:p@h/d"\n{text}\n')
+    file.chmod(0o600)
+    with pytest.raises(Invalid) as caught:
+        load(file, {})
+    assert caught.value.key == key
+    assert "is for PostgreSQL" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("of", "name", "rule"),
     [
         ("person", "email", "fake email"),

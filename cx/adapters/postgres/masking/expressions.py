@@ -87,7 +87,15 @@ def hashed(column: Column, seed: str) -> str:
     half = _hex(seed, 0, 16)
     match column.base:
         case "uuid":
-            return f"{half}::pg_catalog.uuid"
+            # Of version 4, as MariaDB takes none of versions that there are not.
+            parts = (
+                _hex(seed, 0, 6),
+                "'4'",
+                f"pg_catalog.substr({half}, 14, 3)",
+                "'8'",
+                f"pg_catalog.substr({half}, 18)",
+            )
+            return f"({' || '.join(parts)})::pg_catalog.uuid"
         case "bytea":
             return f"pg_catalog.substr({seed}, 1, 16)"
         case "int8":

@@ -5,13 +5,20 @@ https://mariadb.com/kb/en/mariadb-dump/ and https://mariadb.com/kb/en/server-sys
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from cx.adapters.engines.making import Making
+from cx.adapters.engines.mariadb.leaks import scan
+from cx.adapters.engines.mariadb.masking import Masking
 from cx.adapters.engines.values import DATA, GOLDEN, Compared, Serving, Spec, Volume
-from cx.adapters.postgres.tools import WORK
+from cx.adapters.masking.personal import Suspect
+from cx.adapters.masking.searching import refuse
+from cx.adapters.postgres.tools import WORK, Tools
+from cx.adapters.postgres.values import Masks
 from cx.errors import Invalid, Terminal
 from cx.model.blueprint import DatabaseUse
 
@@ -38,7 +45,7 @@ begin() {{ # FOLDER DATABASE
     --auth-root-authentication-method=socket --auth-root-socket-user=mysql --innodb-log-file-size=16M > /dev/null
   mkdir -p "$1"
   cp -a /dev/shm/new/. "$1/"
-  mariadbd --no-defaults {_COMMON} --skip-networking --datadir="$1" ${{3:-}} 2> /tmp/cx.log & server=$!
+  mariadbd --no-defaults {_COMMON} --skip-networking --datadir="$1" ${{3:-}} > /tmp/cx.log 2>&1 < /dev/null & server=$!
   until mariadb-admin "${{me[@]}}" ping > /dev/null 2>&1; do
     kill -0 $server 2> /dev/null || {{ grep ERROR /tmp/cx.log >&2 || tail -n 5 /tmp/cx.log >&2; exit 1; }}
     sleep 0.05
@@ -49,7 +56,7 @@ begin() {{ # FOLDER DATABASE
 
 end() {{
   mariadb-admin "${{me[@]}}" shutdown
-  wait $server
+  while [ -e /tmp/cx.pid ]; do sleep 0.05; done
 }}
 
 # What others own becomes the loader's; which database it goes to is not for the dump to say.
@@ -76,12 +83,26 @@ whole() {{
 case $1 in
   dump) dump {WORK}/raw.sql "$2" --defaults-extra-file={WORK}/source.cnf ;;
   file) whole {WORK}/raw.sql ;;
-  sanitise)
+  scratch)
     begin {WORK}/scratch "$2" "--innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF"
     load {WORK}/raw.sql "$2"
-    mariadb "${{me[@]}}" --user=cx_loader --sandbox "$2" < {WORK}/sanitise.sql
+    rm {WORK}/raw.sql
+    ;;
+  ask) # DATABASE USER [FILE]: what is there prints; into the file, with what is special in values escaped
+    ask=(mariadb "${{me[@]}}" --user="$3" --sandbox --skip-column-names --batch)
+    if [ $# = 4 ]; then exec > "$4"; else ask+=(--raw); fi
+    cat {WORK}/key.sql {WORK}/ask.sql | "${{ask[@]}}" "$2"
+    ;;
+  triggers)
+    mariadb-dump "${{me[@]}}" --no-data --no-create-info --skip-routines --triggers "$2" > {WORK}/triggers.sql
+    whole {WORK}/triggers.sql
+    ;;
+  triggers-back) load {WORK}/triggers.sql "$2" ;;
+  script) mariadb "${{me[@]}}" --user=cx_loader --sandbox "$2" < {WORK}/sanitise.sql ;;
+  clean)
     dump {WORK}/clean.sql "$2" "${{me[@]}}"
     end
+    rm -rf {WORK}/scratch
     ;;
   golden)
     begin {GOLDEN}/data "$3" "--innodb-flush-log-at-trx-commit=0"
@@ -104,7 +125,7 @@ ask --raw "$1" <<'QUERY' | ask "$1"
 SELECT CONCAT('SELECT ', QUOTE(TABLE_NAME), ', COUNT(*) FROM `', REPLACE(TABLE_NAME, '`', '``'), '`;')
 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE';
 QUERY
-"""  # noqa: S608 - nothing is put into it but our own options
+"""
 _NOISE = re.compile(r"^(?:/\*M?!\d+ SET .*|/\*M?!999999.*|SET .*|--.*|\s*)$| AUTO_INCREMENT=\d+")
 
 
@@ -114,9 +135,10 @@ class MariaDB:
     client: tuple[str, ...] = ("mariadb", "--no-defaults", f"--socket={_SOCKET}")
     alive: tuple[str, ...] = ("mariadb-admin", "--no-defaults", f"--socket={_SOCKET}", "ping")
 
-    def fill(self, making: Making) -> Mapping[str, str]:
+    @contextmanager
+    def _read(self, making: Making) -> Iterator[tuple[Tools, str]]:
+        """A container whose volume has the source's dump, and what the database is to be called."""
         spec = making.spec
-        script, digest = making.script()
         with making.tools(self.user, "host") as outside:
             outside.put(f"{WORK}/make.sh", _MAKE.encode())
             if spec.file:
@@ -132,18 +154,54 @@ class MariaDB:
                 outside.put(f"{WORK}/source.cnf", _options(url))
                 making.must(outside.run(["bash", f"{WORK}/make.sh", "dump", unquote(url.path[1:])]), "dump")
             making.checkpoint("refresh:dumped")
-            with making.tools(self.user, "none", volume_of=outside, golden=True) as inside:
-                clean = "raw.sql"
-                if script:
-                    making.progress(f"{spec.name}: running {spec.sanitise}")
-                    inside.put(f"{WORK}/sanitise.sql", script)
-                    argv = ["bash", f"{WORK}/make.sh", "sanitise", database]
-                    making.must(inside.run(argv), f"sanitise with {spec.sanitise}")
-                    clean = "clean.sql"
-                    making.checkpoint("refresh:sanitised")
-                making.progress(f"{spec.name}: filling the golden")
-                making.must(inside.run(["bash", f"{WORK}/make.sh", "golden", clean, database]), "load the dump")
-        return {"database": database, "sanitised_by": digest}
+            yield outside, database
+
+    def fill(self, making: Making) -> Mapping[str, str]:
+        spec = making.spec
+        script, digest = making.script()
+        with (
+            self._read(making) as (outside, database),
+            making.tools(self.user, "none", volume_of=outside, golden=True) as inside,
+        ):
+            clean, notes = "raw.sql", ""
+            if script or spec.masks:
+                clean, notes = "clean.sql", self._sanitised(making, inside, database, script)
+            making.progress(f"{spec.name}: filling the golden")
+            making.must(inside.run(["bash", f"{WORK}/make.sh", "golden", clean, database]), "load the dump")
+            if spec.masks:
+                making.progress(f"{spec.name}: looking for its canaries in the golden")
+                refuse(scan(inside, f"{WORK}/{clean}"))
+        said = [one for one in (spec.masks.digest if spec.masks else "", digest) if one]
+        digest = said[0] if len(said) == 1 else hashlib.sha256("".join(said).encode()).hexdigest() if said else ""
+        return {"database": database, "sanitised_by": digest, **({"notes": notes} if notes else {})}
+
+    def classify(self, making: Making) -> tuple[Suspect, ...]:
+        """The source's columns that look personal and have no rule; nothing is left of what was read."""
+        with self._read(making) as (outside, database), making.tools(self.user, "none", volume_of=outside) as inside:
+            self._scratch(making, inside, database)
+            masks = making.spec.masks or Masks({}, {}, b"")
+            return Masking(making, inside, database, masks).suspects()
+
+    def _scratch(self, making: Making, inside: Tools, database: str) -> None:
+        making.must(inside.run(["bash", f"{WORK}/make.sh", "scratch", database]), "load the dump")
+
+    def _sanitised(self, making: Making, inside: Tools, database: str, script: bytes) -> str:
+        """The clean dump is there, by the rules and then the script. Gives what to tell of it."""
+        spec, notes = making.spec, []
+        self._scratch(making, inside, database)
+        if spec.masks:
+            masking = Masking(making, inside, database, spec.masks)
+            masking.run()
+            notes = masking.notes
+            making.checkpoint("refresh:masked")
+        if script:
+            making.progress(f"{spec.name}: running {spec.sanitise}")
+            inside.put(f"{WORK}/sanitise.sql", script)
+            ran = inside.run(["bash", f"{WORK}/make.sh", "script", database])
+            making.must(ran, f"sanitise with {spec.sanitise}")
+        making.must(inside.run(["bash", f"{WORK}/make.sh", "clean", database]), "dump what is sanitised")
+        making.checkpoint("refresh:sanitised")
+        return "; ".join(notes)
 
     def serve(self, spec: Spec, use: DatabaseUse, password: str, copy: Volume) -> Serving:
         database = copy.facts.get("database", "")
