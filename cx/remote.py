@@ -146,9 +146,10 @@ class Remote:
             ending = retold.take(msgspec.convert(one, AnyEvent))
             if ending:
                 return ending
-        raise Retryable(f"{self.url} ended in the middle", remedy="the host goes on; `cx show` says how it went")
+        raise self._cut()
 
     def _lines(self, method: str, path: str, **given: Any) -> Iterator[dict[str, Any]]:
+        begun = False
         try:
             with self.client.stream(method, path, **given) as answer:
                 if answer.status_code >= 300:
@@ -156,11 +157,17 @@ class Remote:
                     raise self._refused(answer)
                 for line in answer.iter_lines():
                     if line:
+                        begun = True
                         yield msgspec.json.decode(line, type=dict[str, Any])
         except httpx.HTTPError as exc:
-            raise self._unreached(exc) from exc
+            raise (self._cut() if begun else self._unreached(exc)) from exc
         except msgspec.DecodeError as exc:
             raise Terminal(f"{self.url} answered with what is no event", remedy="is it a host of cx?") from exc
+
+    def _cut(self) -> CxError:
+        """The connection, and then the host goes on; or the listener itself, and then it is left half-done."""
+        remedy = "`cx show` says how it went; where it did not come to its end, the same command completes it"
+        return Retryable(f"{self.url} ended in the middle", remedy=remedy)
 
     def _unreached(self, exc: httpx.HTTPError) -> CxError:
         return Retryable(

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
@@ -25,20 +25,45 @@ API_TOKEN, HOOK = secrets.token_hex(16), secrets.token_hex(16)
 class Listener:
     """The process, what it logged, and the command line as somebody elsewhere has it."""
 
-    process: subprocess.Popen[bytes]
-    url: str
     folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        given = {"CX_CONFIG": str(self.folder / "host.toml"), "API_TOKEN": API_TOKEN, "HOOK": HOOK}
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cx", "git", "listen"], env={**os.environ, **given}, stdout=log, stderr=log
+            )
+        until = time.monotonic() + 30
+        while '"listening"' not in self.log():
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < until, self.log()
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(40)
+
+    def begin(self, *argv: object, token: str = API_TOKEN) -> subprocess.Popen[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CX_", "DOCKER_", "XDG_"))}
+        elsewhere = {"HOME": str(self.folder / "elsewhere"), "DOCKER_HOST": "unix:///nowhere.sock"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "cx", *map(str, argv), "--remote", self.url],
+            env=kept | elsewhere | {"CX_REMOTE_TOKEN": token},
+            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
 
     def __call__(self, *argv: object, check: bool = True, token: str = API_TOKEN) -> subprocess.CompletedProcess[str]:
-        elsewhere = self.folder / "elsewhere"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CX_", "DOCKER_", "XDG_"))}
-        done = subprocess.run(
-            [sys.executable, "-m", "cx", *map(str, argv), "--remote", self.url],
-            env=kept | {"HOME": str(elsewhere), "DOCKER_HOST": "unix:///nowhere.sock", "CX_REMOTE_TOKEN": token},
-            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False,
-        )  # fmt: skip
-        assert not check or done.returncode == 0, (argv, done.returncode, done.stdout, done.stderr, self.log())
-        return done
+        with self.begin(*argv, token=token) as process:
+            out, err = process.communicate(timeout=120)
+        assert not check or process.returncode == 0, (argv, process.returncode, out, err, self.log())
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
@@ -62,22 +87,14 @@ token = "none"
 [github.repositories."acme/shop"]
 """
     )
-    given = {"CX_CONFIG": str(tmp_path / "host.toml"), "API_TOKEN": API_TOKEN, "HOOK": HOOK}
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cx", "git", "listen"], env={**os.environ, **given}, stdout=log, stderr=log
-        )
-    listener = Listener(process, f"http://127.0.0.1:{port}", tmp_path)
+    listener = Listener(tmp_path, port)
     try:
-        until = time.monotonic() + 30
-        while '"listening"' not in listener.log():
-            assert process.poll() is None, listener.log()
-            assert time.monotonic() < until, listener.log()
-            time.sleep(0.05)
+        listener.start()
         yield listener
     finally:
-        process.kill()
-        process.wait()
+        if listener.process:
+            listener.process.kill()
+            listener.process.wait()
 
 
 def test_a_preview_by_the_listener_that_runs(cx: Cx, listener: Listener, guestbook: Project) -> None:
@@ -108,8 +125,28 @@ def test_a_preview_by_the_listener_that_runs(cx: Cx, listener: Listener, guestbo
         assert listener("show", name, check=False).returncode == 1
         assert httpx.get(f"{listener.url}/healthz").status_code == 200  # the rest is there beside it
         assert httpx.post(f"{listener.url}/webhook", content=b"{}").status_code == 401
-        listener.process.send_signal(signal.SIGTERM)
-        assert listener.process.wait(40) == 0
+        assert listener.stop() == 0
         assert API_TOKEN not in listener.log()
     finally:
         cx("delete", "--namespace", name, "--force")
+
+
+def test_a_listener_that_stops_in_the_middle_leaves_nothing_that_works_on(
+    cx: Cx, listener: Listener, hello: Project, preview: Callable[[], str]
+) -> None:
+    name = preview()
+    hello.replace("Dockerfile", "EXPOSE", f"RUN sleep 30 # {secrets.token_hex(4)}\nEXPOSE")
+    with listener.begin("deploy", hello.folder, "-n", name, "--json") as deploying:
+        assert deploying.stdout
+        while '"build app"' not in deploying.stdout.readline():
+            assert deploying.poll() is None
+        began = time.monotonic()
+        assert listener.stop() == 0
+        assert time.monotonic() - began < 15
+        _, said = deploying.communicate(timeout=20)
+    assert (deploying.returncode, "ended in the middle" in said) == (75, True), said
+    listener.start()
+    hello.replace("Dockerfile", "sleep 30", "true")
+    assert f"{name}: ready in" in listener("deploy", hello.folder, "-n", name).stdout
+    shown = json.loads(listener("show", name, "--json").stdout)
+    assert [one["outcome"] for one in shown["deployments"]] == ["ready", "died"]
