@@ -64,7 +64,7 @@ def detail(host: Host, namespace: Namespace) -> Detail:
     seen = host.observe(namespace)
     if wish is None and not seen.leftovers():
         raise NotFound(f"{namespace} does not exist", remedy="`cx list` shows what does")
-    deployments = host.store.deployments(namespace)
+    deployments = host.history(namespace)
     with ThreadPoolExecutor(max_workers=8) as pool:
         services = list(pool.map(lambda one: _use(host, one), seen.containers))
     clones = [

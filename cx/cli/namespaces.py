@@ -228,7 +228,7 @@ def events(namespace: NamespaceArgument, json: JsonOption = False) -> None:
     name = Namespace(namespace)
     with wiring.open_host() as host:
         host.existing(name)
-        deployments = host.store.deployments(name)
+        deployments = host.history(name)
         steps = host.store.steps(name)
     if json:
         as_json({"deployments": deployments, "steps": steps})

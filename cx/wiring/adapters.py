@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cx.adapters.git import Sources
-from cx.adapters.locks import held
+from cx.adapters.locks import held, is_held
 from cx.adapters.sqlite import Database, Store
 from cx.model.names import Names
 from cx.reconcile import no_fault
@@ -58,6 +58,9 @@ class Adapters:
 
     def lock(self, name: str, why: str, **options: object) -> AbstractContextManager[None]:
         return held(self.state_dir / "locks" / f"{name}.lock", why, **options)  # type: ignore[arg-type]
+
+    def is_locked(self, name: str) -> bool:
+        return is_held(self.state_dir / "locks" / f"{name}.lock")
 
     def _secret(self, name: str) -> str:
         from cx.adapters.stack import secret

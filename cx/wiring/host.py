@@ -23,6 +23,7 @@ import msgspec
 
 from cx import settings as host_settings
 from cx.adapters.git import Source
+from cx.adapters.sqlite import Deployment
 from cx.errors import Busy, Invalid, NotFound
 from cx.model.blueprint import Blueprint
 from cx.model.names import Namespace, shown
@@ -318,6 +319,15 @@ class Host(Adapters):
         subprocess.Popen(
             argv, env=environment, cwd="/", stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
         )
+
+    def history(self, namespace: Namespace) -> list[Deployment]:
+        """Newest first. An attempt runs under the namespace's lock: one that runs without it has died."""
+        newest = self.store.deployments(namespace)[:1]
+        died = bool(newest) and newest[0].outcome == "running" and not self.is_locked(namespace.name)
+        found = self.store.deployments(namespace)
+        if died and found and found[0] == newest[0]:
+            found[0] = replace(found[0], outcome="died")
+        return found
 
     def observe(self, namespace: Namespace) -> Observed:
         return self.reconciler.observe(namespace)

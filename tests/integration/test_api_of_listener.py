@@ -146,6 +146,8 @@ def test_a_listener_that_stops_in_the_middle_leaves_nothing_that_works_on(
         _, said = deploying.communicate(timeout=20)
     assert (deploying.returncode, "ended in the middle" in said) == (75, True), said
     listener.start()
+    shown = json.loads(listener("show", name, "--json").stdout)
+    assert [one["outcome"] for one in shown["deployments"]] == ["died"]
     hello.replace("Dockerfile", "sleep 30", "true")
     assert f"{name}: ready in" in listener("deploy", hello.folder, "-n", name).stdout
     shown = json.loads(listener("show", name, "--json").stdout)

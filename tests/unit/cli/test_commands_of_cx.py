@@ -17,6 +17,7 @@ import typer.main
 import cx.adapters.databases
 import cx.adapters.docker.workloads
 import cx.adapters.router
+from cx.adapters.locks import held
 from cx.adapters.sqlite import Database, Store
 from cx.cli import main as command_line
 from cx.cli.output import confirm, printable, table
@@ -308,6 +309,25 @@ def test_the_history_prints_no_control_characters(cx: Callable[..., Said], host:
     assert said.code == 0
     assert "clear" in said.out
     assert is_plain(said.out)
+
+
+def test_what_runs_without_the_lock_has_died(cx: Callable[..., Said], host: Path) -> None:
+    store = Store(Database(host / "state" / "cx.db"))
+    wish, lock = Desired(Namespace("preview-1"), tree="a" * 40), host / "state" / "locks" / "preview-1.lock"
+    store.want(wish, 1.0)
+    store.begin(wish, 1.0, "sleep")
+    store.database.close()
+
+    def told() -> list[str]:
+        found = json.loads(cx("events", "preview-1", "--json").out)["deployments"]
+        return [f"{one['doing']} {one['outcome']}" for one in found]
+
+    with held(lock, "sleep"):
+        assert told() == ["sleep running"]
+    assert told() == ["sleep died"]
+    lock.write_text("{}")  # as kill -9 leaves it
+    assert told() == ["sleep died"]
+    assert lock.exists()
 
 
 def test_the_live_view_prints_no_control_characters() -> None:
