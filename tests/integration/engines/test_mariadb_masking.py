@@ -15,12 +15,16 @@ import pytest
 from engineworld import open_host, volumes_of
 from live import Cx, free_pool, free_port, sweep
 
+from cx.adapters.engines.mariadb import expressions as mariadb
+from cx.adapters.engines.mariadb.catalog import literal as mariadb_literal
 from cx.adapters.masking.catalog import Column
 from cx.adapters.postgres.errors import LeakFound, Unmasked
+from cx.adapters.postgres.masking import expressions as postgres
+from cx.adapters.postgres.masking.columns import literal
 from cx.adapters.postgres.masking.expressions import KEY_SETTING, Row
 from cx.errors import CxError, Invalid
 from cx.model.names import LABEL_INSTANCE
-from cx.settings.masking import Masked
+from cx.settings.masking import FAKES, Masked
 from cx.wiring import Host
 
 # Every raw value has the mark `qzqzq` in it. A trigger would write raw values, and a column changes with each change.
@@ -148,13 +152,18 @@ class Golden:
         said = _out(["docker", "exec", self.container, "sh", "-c", f"{wait} {client}", "sh", query])
         return [line.split("\t") for line in said.splitlines()]
 
+    def pipe(self, script: str) -> list[list[str]]:
+        client = ["mariadb", "--no-defaults", "--socket=/tmp/s", "--default-character-set=utf8mb4", "-NBr", "people"]
+        said = _out(["docker", "exec", "-i", self.container, *client], script)
+        return [line.split("\t") for line in said.splitlines()]
+
     def one(self, query: str) -> str:
         ((value,),) = self(query)
         return value
 
 
-def _out(argv: Sequence[str]) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+def _out(argv: Sequence[str], script: str = "") -> str:
+    done = subprocess.run(argv, input=script, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.rstrip("\n")
 
@@ -264,6 +273,23 @@ def test_the_fakes_are_those_of_postgresql(golden: Golden, sources: dict[str, st
         "SELECT email, iban, badge, hex(photo), number, born, name FROM customer WHERE id <= 500 ORDER BY id"
     )
     assert found == expected
+
+
+def test_every_kind_of_fake_is_that_of_postgresql(golden: Golden, sources: dict[str, str], host: Host) -> None:
+    masks = host.specs["shop"].masks
+    assert masks
+    people = ["ada@example.org", " Ada@Example.ORG  ", "Zo\u00eb \u00c4RGER", "\u5f20\u4f1f", "it's \\ odd", "x" * 500]
+    mine, theirs = [], []
+    for value in people:
+        seed = mariadb.digest(f"CONVERT({mariadb_literal(value)} USING utf8mb4)")
+        mine.append("SELECT " + ", ".join(mariadb.fake(kind, seed) for kind in FAKES))
+        theirs.append("SELECT " + ", ".join(postgres.fake(kind, postgres.digest(literal(value))) for kind in FAKES))
+    with psycopg.connect(sources["postgres"]) as connection:
+        connection.execute("SELECT set_config(%s, %s, false)", [KEY_SETTING, masks.key_hex])
+        expected = [list(connection.execute(one).fetchone() or ()) for one in theirs]  # type: ignore[arg-type]
+    found = golden.pipe(f"SET {mariadb.KEY} = X'{masks.key_hex}';\n" + ";\n".join(mine))
+    assert found == expected
+    assert len({tuple(one) for one in found}) == len(people) - 1  # the first two are one person
 
 
 # --- failing closed
