@@ -101,8 +101,8 @@ case $1 in
   script) mariadb "${{me[@]}}" --user=cx_loader --sandbox "$2" < {WORK}/sanitise.sql ;;
   clean)
     dump {WORK}/clean.sql "$2" "${{me[@]}}"
-    end
-    rm -rf {WORK}/scratch
+    kill -KILL "$(cat /tmp/cx.pid)" # nothing of it is kept
+    rm -rf {WORK}/scratch {_SOCKET} /tmp/cx.pid
     ;;
   golden)
     begin {GOLDEN}/data "$3" "--innodb-flush-log-at-trx-commit=0"
