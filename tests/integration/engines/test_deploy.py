@@ -69,6 +69,11 @@ def test_a_compose_project_of_three_engines(engines: Cx, tmp_path: Path) -> None
         assert "mysql://shop:from%20the%20file@mysql:3306/shop" in text
         assert "(3, " in engines.get(name, "/add")
 
+        assert "hello" in engines("db", "psql", name, "cache", stdin="get greeting\n").stdout
+        cut = engines("db", "snapshot", name, "cut", "files", check=False, CX_TEST_DIE_AT="copy:stopped")
+        assert cut.returncode == -9
+        assert "(3, " in _deployed(engines, project, name)  # which starts the app again, and sweeps
+        assert len(volumes_of(engines, name)) == 6  # one of each, and their marks
         project.write("app.py", APP + "# again\n")
         assert "(3, " in _deployed(engines, project, name)  # data survives a redeploy
         assert "nothing changed" in engines("deploy", project.folder, "--namespace", name).stdout
