@@ -24,6 +24,9 @@ DISTINCT = frozenset({"email", "username", "hash"})
 HASHED = frozenset({"int8", "uuid", "bytea"})
 
 
+WORDS = ("first", "last", "street", "city", "suffix")
+
+
 @cache
 def words(kind: str) -> tuple[str, ...]:
     """first, last, street, city, suffix: sorted words, each once."""
@@ -51,5 +54,4 @@ def _plain(found: Iterable[object]) -> tuple[str, ...]:
 @cache
 def common() -> frozenset[str]:
     """Words that fakes may hold, in lower case: a raw value of nothing else cannot be told from a fake."""
-    kinds = ("first", "last", "street", "city", "suffix")
-    return frozenset(part.lower() for kind in kinds for one in words(kind) for part in one.split())
+    return frozenset(part.lower() for kind in WORDS for one in words(kind) for part in one.split())

@@ -294,7 +294,7 @@ def test_every_kind_of_fake_is_that_of_postgresql(golden: Golden, sources: dict[
     with psycopg.connect(sources["postgres"]) as connection:
         connection.execute("SELECT set_config(%s, %s, false)", [KEY_SETTING, masks.key_hex])
         expected = [list(connection.execute(one).fetchone() or ()) for one in theirs]  # type: ignore[arg-type]
-    found = golden.pipe(f"SET {mariadb.KEY} = X'{masks.key_hex}';\n" + ";\n".join(mine))
+    found = golden.pipe(f"SET {mariadb.KEY} = X'{masks.key_hex}';\n" + mariadb.vocabulary() + ";\n".join(mine))
     assert found == expected
     assert len({tuple(one) for one in found}) == len(people) - 1  # the first two are one person
 

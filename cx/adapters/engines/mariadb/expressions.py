@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from cx.adapters.engines.mariadb.catalog import literal, quoted
 from cx.adapters.masking.catalog import Column, Table
-from cx.adapters.masking.vocabulary import words
+from cx.adapters.masking.vocabulary import WORDS, words
 from cx.settings.masking import Masked, steps_of, worded
 
 KEY = "@cx_key"
@@ -48,8 +48,20 @@ def _hex(seed: str, at: int, count: int) -> str:
 
 
 def _word(seed: str, at: int, kind: str) -> str:
-    there = ", ".join(literal(one) for one in words(kind))
-    return f"ELT(1 + {_number(seed, at, len(words(kind)))}, {there})"
+    width = _width(kind)
+    number = _number(seed, at, len(words(kind)))
+    return utf8(f"RTRIM(SUBSTR(@cx_{kind}, 1 + {width} * {number}, {width}))")
+
+
+def _width(kind: str) -> int:
+    return max(len(one) for one in words(kind))
+
+
+def vocabulary() -> str:
+    """Statements that give the session its words: each kind in one text, in which the n-th is found at once. A list of
+    arguments would be looked through with each call of a function."""
+    kinds = {kind: "".join(one.ljust(_width(kind)) for one in words(kind)) for kind in WORDS}
+    return "".join(f"SET @cx_{kind} = CONVERT({literal(text)} USING ascii);\n" for kind, text in kinds.items())
 
 
 def fake(kind: str, seed: str) -> str:
@@ -183,12 +195,12 @@ def _function(name: str, steps: Sequence[str | None], rule: Masked) -> str:
 def _walk(path: str, steps: Sequence[str | None], depth: int, rule: Masked) -> Iterator[str]:
     """Statements that change j below `path`, an expression."""
     if not steps:
-        yield f"SET leaf = JSON_UNQUOTE(JSON_EXTRACT(j, {path}));"
+        yield f"SET leaf = JSON_EXTRACT(j, {path});"
         if rule.do == "null":
             yield f"IF leaf IS NOT NULL THEN SET j = JSON_REPLACE(j, {path}, JSON_EXTRACT('[null]', '$[0]')); END IF;"
             return
-        yield f"IF CHAR_LENGTH(leaf) > 0 AND JSON_TYPE(JSON_EXTRACT(j, {path})) <> 'NULL' THEN"
-        yield f"SET new = {digest('leaf')};"
+        yield "IF leaf IS NOT NULL AND leaf NOT IN ('null', '\"\"') THEN"
+        yield f"SET new = {digest('JSON_UNQUOTE(leaf)')};"
         yield f"SET new = {fake(rule.fake, 'new') if rule.fake else _hex('new', 0, 16)};"
         yield f"SET j = JSON_REPLACE(j, {path}, new); END IF;"
         return
@@ -202,9 +214,7 @@ def _walk(path: str, steps: Sequence[str | None], depth: int, rule: Masked) -> I
         yield f"SET {count} = {count} + 1; END WHILE; END IF;"
         return
     key = '."' + step.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    yield f"IF JSON_TYPE(JSON_EXTRACT(j, {path})) = 'OBJECT' THEN"
-    yield from _walk(f"CONCAT({path}, {literal(key)})", rest, depth + 1, rule)
-    yield "END IF;"
+    yield from _walk(f"CONCAT({path}, {literal(key)})", rest, depth + 1, rule)  # an array has no keys
 
 
 def changed(rules: Mapping[str, Masked]) -> bool:

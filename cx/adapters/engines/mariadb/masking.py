@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cx.adapters.engines.mariadb import leaks
 from cx.adapters.engines.mariadb.catalog import QUERY, Schema, quoted, read
-from cx.adapters.engines.mariadb.expressions import FUNCTIONS, KEY, Row, changed, fill
+from cx.adapters.engines.mariadb.expressions import FUNCTIONS, KEY, Row, changed, fill, vocabulary
 from cx.adapters.engines.mariadb.personal import suspects
 from cx.adapters.masking.catalog import Reference, Table
 from cx.adapters.masking.checking import Plan, checked
@@ -65,7 +65,7 @@ class Masking:
         self._make("triggers-back")
 
     def _begin(self) -> tuple[Schema, Plan]:
-        self.tools.put(f"{WORK}/key.sql", f"SET {KEY} = X'{self.masks.key_hex}';\n".encode())
+        self.tools.put(f"{WORK}/key.sql", f"SET {KEY} = X'{self.masks.key_hex}';\n{vocabulary()}".encode())
         rights = "CREATE ROUTINE, ALTER ROUTINE, EXECUTE"
         own = [f"CREATE DATABASE {quoted(FUNCTIONS)} CHARACTER SET utf8mb4"]
         own += [f"GRANT {rights} ON {quoted(FUNCTIONS)}.* TO cx_loader@localhost"]
