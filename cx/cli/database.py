@@ -277,7 +277,7 @@ def reset(
     name = Namespace(namespace)
     with previews(remote) as there:
         confirm(f"Throw away the data of {namespace}?", force=force or json)
-        change(name, lambda report: there.reset(name, database, report), as_json=json)
+        change(name, lambda report: there.reset(name, database, report), as_json=json, what="reset")
 
 
 @db.command()
@@ -321,9 +321,9 @@ def restore(
         def bring() -> None:
             host.copies(source).restore(space, source, name)
 
-        local = LocalPreviews(host)
+        local, what = LocalPreviews(host), f"restore {name}"
         change(
-            space, lambda report: local.bring_data(space, "restore", f"restore {name}", bring, report), as_json=False
+            space, lambda report: local.bring_data(space, "restore", what, bring, report), as_json=False, what="restore"
         )
 
 
@@ -351,7 +351,9 @@ def branch(
                 host.copies(source).branch(space, source, of)
 
         local, what = LocalPreviews(host), f"branch from {other}"
-        change(space, lambda report: local.bring_data(space, "branch", what, bring, report), as_json=False)
+        change(
+            space, lambda report: local.bring_data(space, "branch", what, bring, report), as_json=False, what="branch"
+        )
 
 
 @db.command()

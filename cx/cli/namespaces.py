@@ -100,14 +100,14 @@ def previews(remote: str = "") -> Iterator[Previews]:
         yield LocalPreviews(host)
 
 
-def change(name: Namespace, doing: Callable[[Reporter], Ending], *, as_json: bool) -> None:
-    """One change, told as it goes; then where the namespace is to be found."""
+def change(name: Namespace, doing: Callable[[Reporter], Ending], *, as_json: bool, what: str = "") -> None:
+    """One change, told as it goes; then where the namespace is to be found. `what` it is, if not seen by itself."""
     import time
 
     from cx.cli.progress import teller
 
     began = time.monotonic()
-    ending = doing(teller(as_json=as_json))
+    ending = doing(teller(as_json=as_json, what=what))
     if as_json:
         import msgspec
 
@@ -305,7 +305,7 @@ def wake(namespace: NamespaceArgument, json: JsonOption = False, remote: RemoteO
     """Start what sleeps, as it was, and wait until it answers. A deploy wakes, too."""
     name = Namespace(namespace)
     with previews(remote) as there:
-        change(name, lambda report: there.wake(name, report), as_json=json)
+        change(name, lambda report: there.wake(name, report), as_json=json, what="wake")
 
 
 def extend(

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Plain:
-    """A line for each step that has ended: for pipes and logs."""
+    """A line for each step that has ended: for pipes and logs. `what` is done, where the wish does not tell."""
 
-    def __init__(self) -> None:
-        self.namespace = ""
+    def __init__(self, what: str = "") -> None:
+        self.namespace, self.what = "", what
 
     def began(self, wish: Desired) -> None:
         self.namespace = wish.namespace.name
-        what = f"{doing(wish)} {wish.version}" if wish.present else "delete"
+        what = f"{self.what or doing(wish)} {wish.version}" if wish.present else "delete"
         print(f"{self.namespace}: {what}", flush=True)
 
     def step_began(self, step: str) -> None:
@@ -60,17 +60,18 @@ class _Printed:
 class Live:
     """On a terminal: what runs, for how long, and its last line; what has ended stays above."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "") -> None:
         from rich.console import Console
         from rich.live import Live as Screen
 
+        self._what = what
         self._console = Console(stderr=False, highlight=False)
         self._running: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
         self._screen = Screen(get_renderable=self._now, console=self._console, refresh_per_second=10, transient=True)
 
     def began(self, wish: Desired) -> None:
-        what = f"{doing(wish)} [bold]{wish.version}[/] as" if wish.present else "delete"
+        what = f"{self._what or doing(wish)} [bold]{wish.version}[/] as" if wish.present else "delete"
         self._console.print(f"{what} [bold cyan]{wish.namespace}[/]")
         self._screen.start()
 
@@ -105,11 +106,11 @@ class Live:
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
 
-def teller(*, as_json: bool) -> Reporter:
+def teller(*, as_json: bool, what: str = "") -> Reporter:
     """Tells who sits before this terminal, pipe or program."""
     if as_json:
         return Telling(_Printed())
-    return Live() if sys.stdout.isatty() else Plain()
+    return Live(what) if sys.stdout.isatty() else Plain(what)
 
 
 def reporter(store: Store, *, as_json: bool) -> Reporter:

@@ -39,6 +39,8 @@ def down(
         lost = "with all goldens and clones" if volumes else "its data stays"
         used = f"; {len(running)} namespaces will not answer" if running else ""
         confirm(f"Stop the router and the database server ({lost}{used})?", force=force)
+        for golden in host.engine_goldens.all() if volumes else ():
+            host.engine_goldens.remove(golden)
         host.stack.down(volumes=volumes, say=lambda text: None)
         print(f"the host's stack is down ({lost})")
 

@@ -66,6 +66,8 @@ fill = ["sh", "-c", "head -c 50000000 /dev/urandom > /golden/picture"]
         yield cx
         cx("down", "--volumes", "--force")
         assert list((folder / "data").iterdir()) == []
+        listed = ["docker", "volume", "ls", "--quiet", "--filter", f"label=dev.cx.instance={instance}"]
+        assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == ""
         assert str(folder) not in Path("/proc/mounts").read_text()
     finally:
         sweep(instance)

@@ -135,7 +135,9 @@ class ApiContract:
         assert json.loads(cx(there, "show", named, "--json").stdout)["state"] == "ready"
         assert cx(there, "logs", named).returncode == 0
         assert f"{named}: asleep" in cx(there, "sleep", named).stdout
-        assert f"{named}: awake" in cx(there, "wake", named).stdout
+        woken = cx(there, "wake", named).stdout
+        assert woken.startswith(f"{named}: wake ")
+        assert f"{named}: awake" in woken
         assert "ends in 3 d" in cx(there, "extend", named, "3d").stdout
         assert cx(there, "delete", "-n", named, check=False).returncode == 1  # there is nobody to ask
         assert f"{named}: deleted" in cx(there, "delete", "-n", named, "--force").stdout

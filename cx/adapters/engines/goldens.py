@@ -34,10 +34,14 @@ class EngineGoldens:
         newest = {one.source: one for one in self.volumes.look() if one.role == "golden" and one.complete}
         return tuple(newest[source] for source in sorted(newest))
 
+    def all(self) -> list_[Volume]:
+        """Every golden, half-made and replaced ones too."""
+        return [one for one in self.volumes.look() if one.role == "golden"]
+
     def leftovers(self) -> list_[Volume]:
         """Half-made goldens, and replaced ones that were read when their successor came."""
         kept = {one.name for one in self.list()}
-        return [one for one in self.volumes.look() if one.role == "golden" and one.name not in kept]
+        return [one for one in self.all() if one.name not in kept]
 
     def refresh(self, spec: Spec, *, progress: Said = nobody) -> Volume:
         """Makes a new golden, and puts it in the place of the one that was there.
