@@ -89,6 +89,8 @@ class Restore:
 
     def _untrusted(self, target: Target) -> Mapping[str, str]:
         """The dump's extensions that the superuser has to make, with their schemas."""
+        if not self.dump.extensions:
+            return {}
         query = sql.SQL("SELECT name, bool_or(trusted)::text FROM pg_available_extension_versions GROUP BY name")
         trusted = {name: value == "true" for name, value in target.rows(query)}
         for name in self.dump.extensions:
@@ -106,6 +108,8 @@ class Restore:
 
     def _make_roles(self, target: Target) -> None:
         """The roles that policies name exist, for nobody to log in as."""
+        if not self.dump.roles:
+            return
         known = {name for (name,) in target.rows(sql.SQL("SELECT rolname::text FROM pg_roles"))}
         mark = marks.written(self.names, marks.POLICY_ROLE, source=self.source.name)
         for role in self.dump.roles:

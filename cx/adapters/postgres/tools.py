@@ -78,7 +78,7 @@ class Tools:
         self._read_of = read_of
         self._container: Container | None = None
         self._stdin: Any = None
-        self._ids = (0, 0)
+        self.ids = (0, 0)  # of the user that runs here, and of the group
 
     def __enter__(self) -> Tools:
         # Nameless, so that it goes with its container; labelled, so that it is known as ours (law 4).
@@ -110,8 +110,8 @@ class Tools:
             if isinstance(exc, docker.errors.ImageNotFound):
                 raise Terminal(f"the image {self._image} is not on this host", remedy="cx up") from exc
             raise ServerUnavailable(f"no container of {self._image} could be started ({exc})") from exc
-        uid, gid = self.run(["id", "-u"]).output, self.run(["id", "-g"]).output
-        self._ids = (int(uid), int(gid))
+        uid, gid = self.run(["sh", "-c", "id -u; id -g"]).output.split()
+        self.ids = (int(uid), int(gid))
         if not self._volume_of:
             self._put_folder(WORK)
         return self
@@ -182,13 +182,13 @@ class Tools:
     def _put_folder(self, path: str) -> None:
         info = tarfile.TarInfo(os.path.basename(path))
         info.type, info.mode = tarfile.DIRTYPE, 0o700
-        info.uid, info.gid = self._ids
+        info.uid, info.gid = self.ids
         self._send(os.path.dirname(path) or "/", iter([iter([info.tobuf()])]))
 
     def _member(self, name: str, size: int, mode: int, content: Iterator[bytes]) -> Iterator[bytes]:
         info = tarfile.TarInfo(name)
         info.size, info.mode = size, mode
-        info.uid, info.gid = self._ids
+        info.uid, info.gid = self.ids
         yield info.tobuf(tarfile.PAX_FORMAT)
         yield from content
         if size % tarfile.BLOCKSIZE:

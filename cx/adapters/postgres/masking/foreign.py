@@ -28,11 +28,11 @@ def run(client: DockerClient, tools: Tools, labels: Mapping[str, str], source: S
     parts = connection_parts(source)
     environment = {"SOURCE_URL": source.url or "", "DUMP_FILE": DUMP, "HOME": WORK}
     environment |= {name: parts[key] for key, name in _VARIABLES.items() if key in parts}
-    uid, gid = tools.run(["id", "-u"]).output, tools.run(["id", "-g"]).output
     # Its environment goes in as a file, which the engine's record of what was run does not show.
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     tools.put(f"{WORK}/command.env", ("\n".join(lines) + "\n").encode())
-    with Tools(client, source.command_image, labels, network="host", volume_of=tools, user=f"{uid}:{gid}") as inside:
+    user = ":".join(map(str, tools.ids))
+    with Tools(client, source.command_image, labels, network="host", volume_of=tools, user=user) as inside:
         script = f'. {WORK}/command.env; cd {WORK}; exec "$@"'
         argv = ["sh", "-c", script, "sh", *source.command]
         ran = inside.run(argv, on_error_line=lambda line: progress(f"{source.name}: {_scrubbed(line, parts)}"))
