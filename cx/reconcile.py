@@ -35,6 +35,7 @@ class Workloads(Protocol):
         self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str
     ) -> None: ...
     def await_well(self, wish: Desired, blueprint: Blueprint) -> None: ...
+    def must_stay_up(self, wish: Desired) -> None: ...
     def targets(self, wish: Desired, blueprint: Blueprint) -> Mapping[str, Sequence[str]]: ...
     def failure_log(self, namespace: Namespace, revision: str) -> Sequence[str]: ...
     def sleep(self, namespace: Namespace) -> None: ...
@@ -61,7 +62,9 @@ class Router(Protocol):
     def rest(self, namespace: Namespace) -> None: ...
     def withdraw_candidate(self, namespace: Namespace) -> None: ...
     def withdraw(self, namespace: Namespace) -> None: ...
-    def probe(self, route: Route, revision: str, *, candidate: bool, timeout_s: float) -> int: ...
+    def probe(
+        self, route: Route, revision: str, *, candidate: bool, timeout_s: float, meanwhile: Callable[[], None]
+    ) -> int: ...
 
 
 class Sources(Protocol):
@@ -289,15 +292,24 @@ class _Pass:
                 of.workloads.await_well(wish, blueprint)
             case Do.PROBE:
                 for route in blueprint.routes:
-                    of.router.probe(route, wish.revision, candidate=True, timeout_s=blueprint.start_timeout_s)
+                    self._probe(route, candidate=True, timeout_s=blueprint.start_timeout_s)
             case Do.PUBLISH:
                 put_back = of.router.publish(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
                 try:
                     for route in blueprint.routes:
-                        of.router.probe(route, wish.revision, candidate=False, timeout_s=30)
+                        self._probe(route, candidate=False, timeout_s=30)
                 except CxError:
                     put_back()
                     raise
+
+    def _probe(self, route: Route, *, candidate: bool, timeout_s: float) -> None:
+        self.of.router.probe(
+            route,
+            self.wish.revision,
+            candidate=candidate,
+            timeout_s=timeout_s,
+            meanwhile=lambda: self.of.workloads.must_stay_up(self.wish),
+        )
 
     def _poolers(self, blueprint: Blueprint) -> list[Pooler]:
         if self.wish.reset_data:

@@ -32,6 +32,7 @@ FOLDER = "/routes"
 UNFINISHED = ".part"  # the router reads no file that ends so
 HEAD = re.compile(r"# cx: revision=([0-9a-f]*) candidate=([0-9a-f]*)( asleep)?")
 POLL_S = 0.02
+LOOK_S = 1.0  # so often it is seen whether there is anything to wait for
 
 
 class RouterDown(Retryable):
@@ -160,12 +161,22 @@ class Router:
         name = self.names.route_file(namespace)
         self._run(["rm", "-f", f"{FOLDER}/{name}", f"{FOLDER}/{name}{UNFINISHED}"], missing_is_fine=True)
 
-    def probe(self, route: Route, revision: str, *, candidate: bool, timeout_s: float) -> int:
+    def probe(
+        self,
+        route: Route,
+        revision: str,
+        *,
+        candidate: bool,
+        timeout_s: float,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> int:
         """The HTTP status with which `revision` answered at the route's URL, through the router.
 
-        Tries until an answer below 500 comes from that very revision. Raises ProbeFailed after `timeout_s`.
+        Tries until an answer below 500 comes from that very revision. Raises ProbeFailed after `timeout_s`, and what
+        `meanwhile` raises, which is called each second.
         """
         until = time.monotonic() + timeout_s
+        look = time.monotonic() + LOOK_S
         last = "no answer"
         while True:
             try:
@@ -175,6 +186,9 @@ class Router:
                 last = f"status {status}" if by == revision else "the router does not know it yet"
             except (OSError, http.client.HTTPException) as exc:
                 last = f"{type(exc).__name__}: {exc}"
+            if time.monotonic() > look:
+                meanwhile()
+                look = time.monotonic() + LOOK_S
             if time.monotonic() > until:
                 raise ProbeFailed(
                     f"http{'s' if self.tls else ''}://{route.host}{route.probe_path} did not answer within "

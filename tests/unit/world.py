@@ -32,6 +32,7 @@ FAILURES: Mapping[str, CxError] = {
     "well": StartFailed("it is not healthy"),
     "release": ReleaseFailed("a migration failed"),
     "probe": ProbeFailed("no answer"),
+    "stay up": StartFailed("it ends again and again"),
 }
 
 
@@ -297,6 +298,9 @@ class Workloads:
         if set(there) != set(blueprint.services) or not all(one.well for one in there.values()):
             raise StartFailed("something does not run")
 
+    def must_stay_up(self, wish: Desired) -> None:
+        self.world.fails("stay up")
+
     def targets(self, wish: Desired, blueprint: Blueprint) -> Mapping[str, Sequence[str]]:
         if NAMES.network(wish.namespace, wish.revision) not in self.world.place(wish.namespace).networks:
             raise Retryable("its network is gone")
@@ -465,9 +469,12 @@ class Router:
             place.route = place.candidate = ""
             place.asleep = False
 
-    def probe(self, route: Route, revision: str, *, candidate: bool, timeout_s: float) -> int:
+    def probe(
+        self, route: Route, revision: str, *, candidate: bool, timeout_s: float, meanwhile: Callable[[], None]
+    ) -> int:
         place = self.world.place(route_namespace(route))
         self.world.fails("probe")
+        meanwhile()
         asked = place.candidate if candidate else place.route
         running = [one.service for one in place.containers.values() if one.revision == revision and one.running]
         if asked != revision or route.service not in running:

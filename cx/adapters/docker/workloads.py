@@ -26,7 +26,7 @@ from cx.model.state import Container, Desired, Observed
 
 T = TypeVar("T")
 COMPOSE_TIMEOUT_S = 900  # covers pulling images
-RESTARTS = 3  # so many may a service need until what it waits for is there
+RESTARTS = 5  # so many, in some 3 s of the engine's pauses, may a service need until what it waits for is there
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,12 @@ class Workloads:
                         else Retryable(f"{wish.namespace}: its containers are gone", remedy="deploy again")
                     )
                 wait(until - time.monotonic())
+
+    def must_stay_up(self, wish: Desired) -> None:
+        """Raises StartFailed where a service of the revision ends again and again: nobody need wait for it."""
+        for one in self._of(wish, role="service"):
+            if not one.well and (why := self._hopeless(one)):
+                raise self._start_failed(wish, one, why)
 
     def targets(self, wish: Desired, blueprint: Blueprint) -> dict[str, list[str]]:
         """For each routed host the addresses that answer for it."""
