@@ -14,9 +14,11 @@ BODY_MAX = 65_536  # characters of a comment, GitHub's own limit
 SPOKEN_MAX = 5  # commands that one comment may hold; the others are not read
 LONGEST_S = 90 * 86400
 _COMMAND = re.compile(r" {0,3}/cx(?:[ \t]+(.*))?")
+_ENDING = re.compile(r"\r\n|\n|\r")  # as Markdown has it: what else ends a line for Python is inside a quote here
+_HIDDEN = re.compile(r"[^`]*<!--(?!.*-->)")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_SHA = re.compile(r"[0-9a-f]{7,40}")
+_SHA = re.compile(r"[0-9a-f]{40}")  # all of it: who makes two commits can make them begin alike
 _LASTING = re.compile(r"([1-9][0-9]{0,3})([hdw])")
 _HOUR_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -37,8 +39,8 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True)
 class Spoken:
-    """One line for cx. `argument` is well-formed: a time such as `3d` (see `lasting_s`), a service's name, a commit of
-    7 to 40 hex digits, or "". `problem` is text for the person who wrote it; "" unless the verb is UNKNOWN."""
+    """One line for cx. `argument` is well-formed: a time such as `3d` (see `lasting_s`), a service's name, a commit's
+    40 hex digits, or "". `problem` is text for the person who wrote it; "" unless the verb is UNKNOWN."""
 
     verb: Verb
     argument: str = ""
@@ -71,13 +73,14 @@ USAGE = {
     Verb.WAKE: ("/cx wake", "start it again"),
     Verb.EXTEND: ("/cx extend 3d", "let it live longer: hours `h`, days `d`, weeks `w`"),
     Verb.LOGS: ("/cx logs SERVICE", "the last lines of a service's log"),
-    Verb.APPROVE: ("/cx approve [SHA]", "build this one commit of a fork"),
+    Verb.APPROVE: ("/cx approve SHA", "build this one commit of a fork"),
     Verb.HELP: ("/cx help", "this list"),
 }
 
 
 def spoken(body: str) -> tuple[Spoken, ...]:
-    """What a comment's text tells cx, in order: lines that begin with `/cx`, outside of code blocks and quotes."""
+    """What a comment's text tells cx, in order: lines that begin with `/cx`, outside of code blocks, quotes
+    and what HTML hides."""
     return tuple(_understood(rest) for _, rest in zip(range(SPOKEN_MAX), _lines(body), strict=False))
 
 
@@ -104,9 +107,11 @@ def lasting_s(argument: str) -> int:
 
 
 def _lines(body: str) -> Iterator[str]:
-    fence = ""
-    for line in body.splitlines():
-        if match := _FENCE.fullmatch(line):
+    fence, hidden = "", False
+    for line in _ENDING.split(body):
+        if hidden:
+            hidden = "-->" not in line
+        elif match := _FENCE.fullmatch(line):
             mark, rest = match[1], match[2]
             if not fence:
                 fence = mark
@@ -114,6 +119,8 @@ def _lines(body: str) -> Iterator[str]:
                 fence = ""
         elif not fence and (match := _COMMAND.fullmatch(line)):
             yield (match[1] or "").strip()
+        elif not fence:
+            hidden = _HIDDEN.match(line) is not None
 
 
 def _understood(rest: str) -> Spoken:
@@ -139,5 +146,5 @@ def _understood(rest: str) -> Spoken:
         case Verb.APPROVE:
             argument = argument.lower()
             if argument and not _SHA.fullmatch(argument):
-                return Spoken(Verb.UNKNOWN, problem=f"`{usage}`: a commit has 7 to 40 hex digits")
+                return Spoken(Verb.UNKNOWN, problem=f"`{usage}`: a commit has 40 hex digits")
     return Spoken(verb, argument)

@@ -7,6 +7,11 @@ from collections.abc import Iterable
 
 SHORTEST = 6  # characters: what is shorter stands in too many texts by chance
 
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
 
 class Redactor:
     """Knows secrets, and takes them out."""
@@ -17,7 +22,14 @@ class Redactor:
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, text: str) -> str:
-        return self._pattern.sub("***", text) if self._pattern else text
+        """As it is seen: a secret with a colour or an invisible character in it is one, too."""
+        return self._pattern.sub("***", visible(text)) if self._pattern else visible(text)
 
     def __repr__(self) -> str:
         return "Redactor(...)"
+
+
+def visible(value: str) -> str:
+    """As a terminal shows it in the end, without colours: of a line that was overwritten, what it says last."""
+    lines = _ANSI.sub("", value).replace("\r\n", "\n").split("\n")
+    return "\n".join(_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in lines)

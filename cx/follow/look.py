@@ -197,8 +197,8 @@ class _Look:
         report = self._report(pull, known, Phase.HELD, message=verdict.why)
         standing = self.of.previews.standing(self.of.order(pull, self.rules, known.namespace, "deploy"))
         turn = self._tell(known, _with_standing(report, standing))
-        if turn is DONE and known.held != pull.head:  # from now on people see which commit they would approve
-            self.of.pulls.keep(replace(known, held=pull.head, held_at=self.of.clock(), unsaid=False))
+        if turn is DONE and known.held != pull.head:
+            self.of.pulls.keep(replace(known, held=pull.head, unsaid=False))
         self._answer("done")
         return turn
 
@@ -321,13 +321,17 @@ class _Look:
         return DONE
 
     def _answer(self, otherwise: str) -> None:
-        """Each command gets its reaction, and is not heard again."""
+        """Each comment with commands gets its reaction, and none of them is heard again."""
+        reacted = set()
         for command, outcome in self.heard.answers:
             outcome = outcome or otherwise
-            try:
-                self.of.announcer.react(command.pull.repository, command.comment_id, reaction_of(outcome))
-            except CxError as exc:
-                logs.info("no reaction", comment=command.comment_id, why=exc)
+            reaction = (command.comment_id, reaction_of(outcome))
+            if reaction not in reacted:
+                reacted.add(reaction)
+                try:
+                    self.of.announcer.react(command.pull.repository, *reaction)
+                except CxError as exc:
+                    logs.info("no reaction", comment=command.comment_id, why=exc)
             self.of.commands.answered(command, outcome)
 
 

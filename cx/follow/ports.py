@@ -161,10 +161,10 @@ class Known:
     """What cx knows of a pull request that cannot be observed. The row is there before its namespace is, and goes
     after it.
 
-    `approved` is the one commit of a fork that may be built; `held` the one that people were told waits for it, since
-    `held_at` (Unix seconds). `deleted`: somebody said `/cx delete`; `expired`: the commit whose preview has lived long
-    enough. `unsaid`: GitHub may not show yet what is so. `head` is the newest commit that was judged; `notes` answer
-    the commands that were said about it.
+    `approved` is the one commit of a fork that may be built; `held` the one that people were told waits for it.
+    `deleted`: somebody said `/cx delete`; `expired`: the commit whose preview has lived long enough. `unsaid`: GitHub
+    may not show yet what is so. `head` is the newest commit that was judged; `notes` answer the commands that were said
+    about it.
     """
 
     pull: PullId
@@ -172,7 +172,6 @@ class Known:
     head: str = ""
     approved: str = ""
     held: str = ""
-    held_at: float = 0.0
     deleted: bool = False
     expired: str = ""
     removed: bool = False

@@ -35,10 +35,14 @@ def hear(
     previews: Previews,
     hide: Callable[[str], str],
 ) -> Heard:
-    """Every command in its order. Raises Retryable when GitHub does not say who may what."""
+    """Every command in its order. Who may not write gets no answer but a reaction: else anybody could make cx write.
+
+    Raises Retryable when GitHub does not say who may what.
+    """
     heard = Heard(known)
+    may = {login: forge.may_write(pull.id.repository, login) for login in sorted({one.login for one in said})}
     for command in said:
-        note, outcome = _hear(command, pull, heard, forge, previews, hide)
+        note, outcome = _hear(command, pull, heard, previews, hide) if may[command.login] else ("", "refused")
         heard.answers.append((command, outcome))
         if note:
             heard.notes.append(note)
@@ -48,14 +52,12 @@ def hear(
 
 
 def _hear(
-    command: Command, pull: Pull, heard: Heard, forge: Forge, previews: Previews, hide: Callable[[str], str]
+    command: Command, pull: Pull, heard: Heard, previews: Previews, hide: Callable[[str], str]
 ) -> tuple[str, str]:
-    if command.verb is Verb.UNKNOWN:
-        return f"{command.problem}; `/cx help` lists what there is", "refused"
-    if not forge.may_write(pull.id.repository, command.login):
-        return f"`/cx {command.verb}` is for people who may write to this repository", "refused"
     known = heard.known
     match command.verb:
+        case Verb.UNKNOWN:
+            return f"{command.problem}; `/cx help` lists what there is", "refused"
         case Verb.DEPLOY:
             heard.again = True
             heard.known = replace(known, deleted=False, expired="")
@@ -87,18 +89,14 @@ def _hear(
 
 
 def _approve(command: Command, pull: Pull, heard: Heard) -> tuple[str, str]:
-    """Exactly one commit: the one that is named, or the one that people were told of before they said so. A push in
-    between is not approved along with it."""
-    known, head = heard.known, pull.head
+    """Exactly one commit, by its whole name: a shorter one could be another's too, and what is newest may be newer than
+    what was looked at."""
+    head = pull.head
     if not pull.fork:
         return "it comes from this repository: there is nothing to approve", "refused"
-    if command.argument:
-        meant = head.startswith(command.argument)
-    else:
-        meant = known.held == head and known.held_at <= command.said_at
-    if not meant:
-        return f"the newest commit is {head[:12]} by now; look at it, then say `/cx approve {head[:12]}`", "refused"
-    heard.known = replace(known, approved=head)
+    if command.argument != head:
+        return f"the newest commit is {head[:12]}; look at it, then say `/cx approve {head}`", "refused"
+    heard.known = replace(heard.known, approved=head)
     heard.again = True
     return "", ""
 

@@ -13,6 +13,7 @@ from cx.judge import May, Rules, Said, judge
 from cx.model.names import Namespace
 from cx.model.pulls import Pull, PullId
 
+UNSAID, UNWELL = "GitHub may not show it yet", "it is not as it should be"
 OVERLAP_S = 900  # clocks differ, and what GitHub lists may be late; a command that is there already is not heard twice
 
 
@@ -42,7 +43,7 @@ def missed(follower: Follower, repository: str, *, hear: bool = True) -> Sequenc
     found = []
     for pull_id in sorted({*listed, *known}):
         one = known.get(pull_id)
-        why = _why(listed.get(pull_id), one, rules, unwell)
+        why = _why(listed.get(pull_id), one, rules, unwell) or (UNSAID if one and one.unsaid else "")
         if not why and one and not one.removed and follower.previews.over(one.namespace, one.head):
             why = "its time is over"
         if not why and follower.commands.unanswered(pull_id):
@@ -69,8 +70,6 @@ def _overhear(follower: Follower, repository: str, pulls: Collection[PullId]) ->
 def _why(pull: Pull | None, known: Known | None, rules: Rules, unwell: set[Namespace]) -> str:
     if pull is None:
         return "it is closed"
-    if known and known.unsaid:
-        return "GitHub may not show it yet"
     said = Said(known.approved, known.deleted, known.expired) if known else Said()
     try:
         verdict = judge(pull, rules, said, _unknown_paths)
@@ -88,7 +87,7 @@ def _why(pull: Pull | None, known: Known | None, rules: Rules, unwell: set[Names
         return "it is wanted again"
     if known.failure and known.failure.head == pull.head:
         return ""
-    return "it is not as it should be" if known.namespace in unwell else ""
+    return UNWELL if known.namespace in unwell else ""
 
 
 def _unknown_paths() -> Sequence[str]:

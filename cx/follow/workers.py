@@ -12,12 +12,12 @@ from cx import logs
 from cx.errors import CxError
 from cx.follow.look import Follower, Turn
 from cx.follow.ports import Ticket
-from cx.follow.sync import missed
+from cx.follow.sync import UNSAID, UNWELL, missed
 from cx.model.pulls import PullId, Report
 
 LOOKERS = 4
 POLL_S = 0.2
-BACKOFF_S = (5, 15, 60, 180, 600)
+BACKOFF_S = (5, 15, 60, 180, 600, 1800)
 
 
 @dataclass
@@ -119,7 +119,6 @@ class Workers:
         """One look, and what the queue hears of it. Whatever goes wrong with one pull request stays with it."""
         pull, queue = ticket.pull, self.follower.queue
         began, outcome = time.monotonic(), "failed"
-        began, outcome = time.monotonic(), "failed"
         with logs.about(pull=str(pull), delivery=ticket.delivery):
             try:
                 turn = self._compare(pull) if pull.number == 0 else self.follower.look(ticket, may_deploy=may_deploy)
@@ -132,9 +131,9 @@ class Workers:
                 turn = self._later(pull, None)
                 self.failed[pull] = "a defect of cx: see the log"
             else:
-                outcome = "parked" if turn.parked else "done" if turn.again_s is None else "again"
-                self._failures.pop(pull, None)
-                self.failed.pop(pull, None)
+                if not turn.parked:  # what is parked has not ended
+                    self._failures.pop(pull, None)
+                    self.failed.pop(pull, None)
                 outcome = "parked" if turn.parked else "done" if turn.again_s is None else "again"
                 if turn.again_s and turn.why:
                     self.failed[pull] = turn.why
@@ -151,10 +150,16 @@ class Workers:
 
     def _compare(self, repository: PullId) -> Turn:
         for one in missed(self.follower, repository.repository):
+            if one.why in (UNSAID, UNWELL) and self._in_hand(one.pull):
+                continue  # it is tried again by itself, and not more often for being compared
             logs.info("missed", missed=one.pull, why=one.why)
             self.follower.queue.ask(one.pull)
         self._tidy()
         return Turn()
+
+    def _in_hand(self, pull: PullId) -> bool:
+        with self._lock:
+            return any(pull in some for some in (self._looks, self._deploys, self._parked, self._failures))
 
     def _tidy(self) -> None:
         """After a comparison, beside everything else: it takes nobody's place."""

@@ -23,6 +23,7 @@ from cx.web.payloads import EVENTS, Malformed, read
 
 SIZE_MAX = 4 * 2**20  # bytes of one body
 HELD_MAX = 64 * 2**20  # bytes of all bodies that are being read
+UNSIGNED = "the signature is missing or wrong"
 READ_S = 10.0  # for one body to arrive
 BATCH_MAX = 200  # deliveries that are stored together
 _EVENT = re.compile(r"[a-z][a-z_]{0,63}")
@@ -122,21 +123,25 @@ class Webhook:
         return answer
 
     async def _take(self, request: Request) -> tuple[Response, str]:
-        body = await self._body(request)
+        claimed = request.headers.get("x-hub-signature-256", "")
+        body = await self._body(request, signed=_SIGNATURE.fullmatch(claimed) is not None or not self.secrets)
         try:
-            if self.secrets and not signed(self.secrets, body, request.headers.get("x-hub-signature-256", "")):
-                raise NotTaken(401, "the signature is missing or wrong")
+            if self.secrets and not signed(self.secrets, body, claimed):
+                raise NotTaken(401, UNSIGNED)
             return await self._checked(request, body)
         finally:
             self._held -= len(body)
 
-    async def _body(self, request: Request) -> bytes:
-        """All of it, which counts as held. What says that it is too large is not read."""
+    async def _body(self, request: Request, *, signed: bool) -> bytes:
+        """All of it, which counts as held. What says that it is too large, or has nothing like a signature, is not
+        read."""
         said = request.headers.get("content-length", "0")
         if not said.isdecimal() or len(said) > 15:
             raise NotTaken(400, "Content-Length is no number")
         if int(said) > self.size_max:
             raise NotTaken(413, f"the body is larger than {self.size_max} bytes")
+        if not signed:
+            raise NotTaken(401, UNSIGNED)
         body = bytearray()
         try:
             async with asyncio.timeout(READ_S):

@@ -94,7 +94,8 @@ class Team:
         assert connection.getresponse().status == 202
         connection.close()
 
-    def says(self, number: int, text: str, login: str = "owner") -> None:
+    def says(self, number: int, text: str, login: str = "owner") -> int:
+        """Its identity."""
         time.sleep(1.1)  # GitHub tells the time of a comment in whole seconds
         identity = self.github.comment(REPOSITORY, number, login, text)
         self.deliver(
@@ -109,6 +110,7 @@ class Team:
                 "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             },
         )
+        return identity
 
     # --- the listener
     def start(self, **environment: str) -> None:
@@ -326,11 +328,11 @@ def test_a_fork_waits_for_approval_and_gets_no_secrets(team: Team) -> None:
     team.deliver(9, "opened")
     team.until_shown(9, "waits for approval", head)
     assert not held(team.cx, head)
-    team.says(9, "/cx approve", login="stranger")
-    team.until(lambda: "people who may write" in team.shown(9))
+    said = team.says(9, f"/cx approve {head}", login="stranger")
+    team.until(lambda: team.github.repository(REPOSITORY).reactions.get(said) == ["-1"])
     assert "waits for approval" in team.shown(9)
     assert not held(team.cx, head)
-    team.says(9, "/cx approve")
+    team.says(9, f"/cx approve {head}")
     team.until_shown(9, "is ready", head)
     assert team.answer(9) == "fork"
     newer = team.push(9, "newer")

@@ -34,7 +34,8 @@ def test_a_command(body: str, verb: Verb, argument: str) -> None:
     [
         "", "cx deploy", "run /cx deploy", "/cxdeploy", "/cx-deploy", "> /cx deploy", "    /cx deploy", "`/cx deploy`",
         "```\n/cx deploy\n```", "~~~sh\n/cx delete\n```\n/cx delete\n~~~", "````\n```\n/cx delete\n````",
-        "```\n/cx delete",
+        "```\n/cx delete", "<!-- what to write:\n/cx delete\n-->", "look <!--\n```\n/cx delete\n-->",
+        *(f"> looks nice{ending}/cx delete" for ending in "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"),
         "| /cx deploy |", "- /cx deploy",
     ],
 )  # fmt: skip
@@ -47,6 +48,7 @@ def test_not_for_cx(body: str) -> None:
     [
         "/cx deploi", "/cx unknown", "/cx deploy now", "/cx extend", "/cx extend 3", "/cx extend 0d", "/cx extend 91d",
         "/cx extend 3d 4d", "/cx logs", "/cx logs a/b", "/cx logs a b", "/cx approve xyz", "/cx approve abc",
+        f"/cx approve {'a' * 12}", f"/cx approve {'a' * 39}",
         f"/cx approve {'a' * 41}",
     ],
 )  # fmt: skip
@@ -61,6 +63,12 @@ def test_several_in_one_comment_and_not_too_many() -> None:
     assert len(spoken("/cx deploy\n" * 100)) == SPOKEN_MAX
 
 
+def test_after_what_html_hides_it_is_read_again() -> None:
+    assert spoken("<!-- a -->\n/cx wake") == (Spoken(Verb.WAKE),)
+    assert spoken("<!--\n/cx delete\n-->\n/cx deploy") == (Spoken(Verb.DEPLOY),)
+    assert spoken("`<!--` is how it begins\n/cx deploy") == (Spoken(Verb.DEPLOY),)
+
+
 def test_after_a_code_block_it_is_read_again() -> None:
     assert spoken("```\n/cx delete\n```\n/cx deploy") == (Spoken(Verb.DEPLOY),)
 
@@ -73,7 +81,7 @@ def test_times(text: str, seconds: int) -> None:
 def test_every_command_has_its_usage_and_the_usage_is_understood() -> None:
     assert set(USAGE) == set(Verb) - {Verb.UNKNOWN}
     for verb, (usage, _) in USAGE.items():
-        (one,) = spoken(usage.replace("SERVICE", "app").replace(" [SHA]", ""))
+        (one,) = spoken(usage.replace("SERVICE", "app").replace("SHA", "a" * 40))
         assert one.verb is verb
 
 

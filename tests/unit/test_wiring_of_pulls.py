@@ -79,6 +79,9 @@ def test_every_secret_of_the_host_is_taken_out(tmp_path, monkeypatch):
     known = ["ghp_aaaaaaaaaaaa", "pro-duc-tion", "sk_test_123456", "a-secret-of-the-webhook", "ghp_of-the-environment"]
     assert [hide(f"with {secret}.") for secret in [*known, made]] == ["with ***."] * 6
     assert hide("nothing of it") == "nothing of it"
+    for seen_as_nothing in ("\x1b[0m", "\x1b[38;5;1m", "\u200b", "\xad", "\x00"):
+        assert hide(seen_as_nothing.join("ghp_aaaaaaaaaaaa")) == "***"
+    assert hide("overwritten\rghp_aaaaaaaaaaaa") == "***"
     assert "ghp" not in repr(hide)
     assert Redactor([])("text") == Redactor(["", "a"])("text") == "text"
 

@@ -282,9 +282,10 @@ class GitHubAnnouncer:
 
 
 def _written_by(one: Mapping[str, Any], me: str) -> bool:
-    if me.startswith("app:"):
-        return str((one.get("performed_via_github_app") or {}).get("id")) == me.removeprefix("app:")
     user = one.get("user") or {}
+    if me.startswith("app:"):  # and not for a person by the same App
+        app = str((one.get("performed_via_github_app") or {}).get("id"))
+        return app == me.removeprefix("app:") and user.get("type") == "Bot"
     return user.get("login") == me if me else user.get("type") == "Bot"
 
 

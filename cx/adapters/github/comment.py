@@ -14,16 +14,13 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from cx.errors import Invalid
 from cx.model.pulls import Report
+from cx.redaction import visible
 from cx.resources import folder
 
 MAX = 60_000  # GitHub takes 65,536 characters
 LOG_MAX = 20_000
 LINE_MAX = 1000
 _MARKER = re.compile(r"<!-- cx:([a-z0-9-]+) ([0-9a-f]{16}) -->")
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
-)
 _MARKUP = re.compile(r"[\\`*_\[\]<>|!~$&{}^=]")
 _JOINED = re.compile(r"(?<=[@#])|(?<=:)(?=//)|(?<=[wW]{3})(?=\.)|(?<=[gG][hH])(?=-)")  # else a mention, a link
 _QUOTED = re.compile(r"([^\n]*)\n```\n(.*)\n```", re.DOTALL)  # how an answer quotes a log
@@ -97,21 +94,15 @@ def _escaped(line: str) -> str:
 
 def plain(value: str) -> str:
     """One line, without what a terminal would obey and nobody sees."""
-    return " ".join(_shown(value).split())
+    return " ".join(visible(value).split())
 
 
 def fenced(value: str) -> str:
     """A block of code. Its fence is longer than any inside."""
-    said = _shown(value).strip("\n")
+    said = visible(value).strip("\n")
     longest = max((len(run) for run in re.findall(r"`+", said)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{said}\n{fence}"
-
-
-def _shown(value: str) -> str:
-    """As a terminal shows it in the end, without colours: of a line that was overwritten, what it says last."""
-    lines = _ANSI.sub("", value).replace("\r\n", "\n").split("\n")
-    return "\n".join(_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in lines)
 
 
 def _note(note: str, room: int) -> str:
@@ -122,7 +113,7 @@ def _note(note: str, room: int) -> str:
 
 
 def _words(line: str) -> str:
-    line = _shown(line).strip()
+    line = visible(line).strip()
     item, line = ("- ", line[2:]) if line.startswith("- ") else ("", line)
     parts = re.split(r"`([^`]+)`", line)
     said = "".join(code(part) if number % 2 else _escaped(part) for number, part in enumerate(parts))
@@ -132,7 +123,7 @@ def _words(line: str) -> str:
 def _last(lines: tuple[str, ...], room: int) -> list[str]:
     kept: list[str] = []
     for line in reversed(lines):
-        short = _cut(_shown(line), LINE_MAX)
+        short = _cut(visible(line), LINE_MAX)
         room -= len(short) + 1
         if room < 0:
             break

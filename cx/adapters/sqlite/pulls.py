@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from cx.adapters.sqlite.database import Database
@@ -12,6 +12,8 @@ from cx.errors import Terminal
 from cx.follow import Failure, Known
 from cx.model.names import Namespace
 from cx.model.pulls import PullId
+
+FACTS = {field.name for field in fields(Known)}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class PullsTable:
 
 def _known(row: Sequence[Any]) -> Known:
     repository, number, namespace, text = row
-    facts = json.loads(text)
+    facts = {name: fact for name, fact in json.loads(text).items() if name in FACTS}  # an older cx knew others
     failure = facts.pop("failure")
     if failure:
         failure = Failure(**failure | {"log": tuple(failure["log"])})

@@ -254,10 +254,20 @@ def test_elsewhere(listener: Listener, method: str, path: str, status: int) -> N
 
 
 # --- size
+CLAIMED = b"X-Hub-Signature-256: sha256=%b\r\n" % (b"0" * 64)
+
+
 def test_what_says_that_it_is_too_large_is_not_read(listener: Listener) -> None:
     with socket.create_connection(("127.0.0.1", listener.port), timeout=5) as wire:
         wire.sendall(b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (SIZE_MAX + 1))
         assert wire.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_what_has_no_signature_is_not_read(listener: Listener) -> None:
+    for claimed in (b"", b"X-Hub-Signature-256: sha256=abc\r\n"):
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=5) as wire:
+            wire.sendall(b"POST /webhook HTTP/1.1\r\nHost: x\r\n%bContent-Length: 100\r\n\r\n" % claimed)
+            assert wire.recv(100).startswith(b"HTTP/1.1 401 ")
 
 
 def test_what_does_not_say_is_read_up_to_the_limit(tmp_path: Path) -> None:
@@ -265,7 +275,7 @@ def test_what_does_not_say_is_read_up_to_the_limit(tmp_path: Path) -> None:
         listening(tmp_path, size_max=1000) as listener,
         socket.create_connection(("127.0.0.1", listener.port), timeout=5) as wire,
     ):
-        wire.sendall(b"POST /webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        wire.sendall(b"POST /webhook HTTP/1.1\r\nHost: x\r\n%bTransfer-Encoding: chunked\r\n\r\n" % CLAIMED)
         wire.sendall(b"1f4\r\n" + b"x" * 500 + b"\r\n")
         wire.sendall(b"1f5\r\n" + b"x" * 501 + b"\r\n")
         assert wire.recv(100).startswith(b"HTTP/1.1 413 ")
@@ -278,7 +288,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch
         listening(tmp_path) as listener,
         socket.create_connection(("127.0.0.1", listener.port), timeout=5) as wire,
     ):
-        wire.sendall(b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        wire.sendall(b"POST /webhook HTTP/1.1\r\nHost: x\r\n%bContent-Length: 10\r\n\r\nabc" % CLAIMED)
         assert wire.recv(100).startswith(b"HTTP/1.1 408 ")
 
 

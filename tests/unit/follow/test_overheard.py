@@ -53,7 +53,7 @@ def test_rights_are_asked_for_as_always(world: World) -> None:
     world.say(7, Verb.DELETE, login="stranger")
     compare(world)
     assert world.phase(7) is Phase.READY
-    assert "for people who may write" in world.hub.shown[pr(7)].notes[-1]
+    assert world.hub.shown[pr(7)].notes == ()
 
 
 def test_what_was_said_before_the_first_comparison_is_no_command(tmp_path: Path) -> None:

@@ -168,6 +168,33 @@ def test_housekeeping_comes_with_each_comparison_and_stops_nothing(world):
     until(lambda: len(kept) > 2 and world.phase(1) is Phase.READY)
 
 
+def test_what_fails_again_and_again_is_not_tried_more_often_for_being_compared(world):
+    """Else whoever makes it fail has one of the places for deployments for ever."""
+    compared: list[int] = []
+    given = world.computer.given
+
+    def after(comparisons: int) -> int:
+        least = len(compared) + comparisons
+        until(lambda: len(compared) > least)
+        return len(given)
+
+    world.workers.sync_s = 0.01
+    world.workers.housekeep = lambda: compared.append(1)
+    world.computer.away = 99
+    world.gate.open.set()
+    world.push(1, 1)
+    world.begin()
+    until(lambda: bool(given))
+    tried = after(2)
+    assert after(5) == tried
+    world.push(1, 2)  # without a delivery
+    until(lambda: given[-1].commit == sha(1, 2))
+    tried = after(2)
+    assert after(5) == tried
+    world.now += 2000
+    until(lambda: len(given) > tried)
+
+
 def test_tidying_takes_nobodys_place_and_ends_with_the_stop(world):
     """It lasts, and meanwhile everything else goes on; it is begun once, however many comparisons there are."""
     began = []
