@@ -23,7 +23,7 @@ from cx.adapters.postgres.dump import Dump, examined, from_file
 from cx.adapters.postgres.isolating import own_activity_only
 from cx.adapters.postgres.masking import foreign, leaks, personal, refreshing
 from cx.adapters.postgres.masking.auditing import Audit, Auditing
-from cx.adapters.postgres.masking.reading import MIN_VERSION, Origin, Reading
+from cx.adapters.postgres.masking.reading import Origin, Reading
 from cx.adapters.postgres.restore import Query, Restore, Target
 from cx.adapters.postgres.scratch import Scratch, create_database
 from cx.adapters.postgres.server import Session, script, session, statement, verifier
@@ -117,12 +117,12 @@ class Refresh:
         """
         name = self._source.name
         with ExitStack() as stack:
-            version, raw, origin = self._origin(tools, stack)
+            raw, origin = self._origin(tools, stack)
             reading = Reading(origin)
             reading.hold()
             self._at.checkpoint("refresh:held")
             self._progress(f"{name}: holding the rules against its schema")
-            plan = self._plan = refreshing.planned(reading, self._source, masks, version)
+            plan = self._plan = refreshing.planned(reading, self._source, masks)
             count = leaks.release(reading, plan, _CANARIES)
             self._progress(f"{name}: {count} of its values are canaries")
             dump = refreshing.schema(reading, plan, f"source {name}")
@@ -137,7 +137,7 @@ class Refresh:
                 return self._restored(tools, clean)
             return self._filled(reading, plan, masks, dump, self._previews(tools))
 
-    def _origin(self, tools: Tools, stack: ExitStack) -> tuple[int, Dump, Origin]:
+    def _origin(self, tools: Tools, stack: ExitStack) -> tuple[Dump, Origin]:
         """Where the rows are read: the source itself, or a scratch server with the dump file's."""
         name, masks = self._source.name, self._source.masks
         if self._source.file is None:
@@ -146,7 +146,7 @@ class Refresh:
             self._tell(seen)
             raw = Dump(f"source {name}", "", True, seen.locale, (), {})
             raw = replace(raw, source_version=seen.version_text, settings=seen.settings)
-            return seen.version, raw, Origin(tools, live.environment, seen.locale.encoding, live.failure)
+            return raw, Origin(tools, live.environment, seen.version, seen.locale.encoding, live.failure)
         raw = self._dumped(tools)
         scratch = self._scratch(stack, tools)
         self._restore(raw).into(scratch)
@@ -155,7 +155,7 @@ class Refresh:
             scratch.sanitise(self._sanitise[0], str(self._source.sanitise))
         environment = scratch.as_source(masks.key_hex if masks else "")
         (found,) = scratch.rows(sql.SQL("SELECT getdatabaseencoding()::text"), self._database)
-        return MIN_VERSION, raw, Origin(tools, environment, found[0], scratch.failure)
+        return raw, Origin(tools, environment, self._connection.info.server_version, found[0], scratch.failure)
 
     def _filled(self, reading: Reading, plan: Plan, masks: Masks, dump: Dump, target: Target) -> Dump:
         filling = refreshing.Filling(reading, plan, self._source, masks, self._restore(dump), self._progress)
@@ -180,7 +180,7 @@ class Refresh:
         masks = self._source.masks or Masks({}, {}, b"")
         with ExitStack() as stack:
             tools = stack.enter_context(self._tools("host"))
-            _, _, origin = self._origin(tools, stack)
+            _, origin = self._origin(tools, stack)
             reading = Reading(origin)
             reading.hold()
             return personal.suspects(reading, checked(self._source.name, masks, reading.catalog()))
@@ -189,7 +189,7 @@ class Refresh:
         with ExitStack() as stack:
             server = leaks.server_container(self._at.client, self._server.host)
             tools = stack.enter_context(self._tools("host", read_of=server))
-            _, _, origin = self._origin(tools, stack)
+            _, origin = self._origin(tools, stack)
             reading = Reading(origin)
             reading.hold()
             plan = checked(self._source.name, masks, reading.catalog())

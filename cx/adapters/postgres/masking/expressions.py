@@ -20,9 +20,11 @@ KEY_SETTING = "cx.mask_key"
 _KEY = f"(SELECT pg_catalog.decode(pg_catalog.current_setting('{KEY_SETTING}'), 'hex'))"
 
 
-def digest(value: str) -> str:
-    """32 bytes that depend on the key and on `value`, a text, without case and outer spaces."""
-    plain = f"pg_catalog.convert_to(pg_catalog.lower(pg_catalog.btrim({value})), 'UTF8')"
+def digest(value: str, folding: str = "") -> str:
+    """32 bytes that depend on the key and on `value`, a text, without case (as the collation `folding` has it, or the
+    database) and outer spaces."""
+    collated = f" COLLATE {folding}" if folding else ""
+    plain = f"pg_catalog.convert_to(pg_catalog.lower(pg_catalog.btrim({value}){collated}), 'UTF8')"
     return f"pg_catalog.sha256({_KEY} OPERATOR(pg_catalog.||) {plain})"
 
 
@@ -36,22 +38,24 @@ def _hex(seed: str, at: int, count: int) -> str:
     return f"pg_catalog.encode(pg_catalog.substr({seed}, {at + 1}, {count}), 'hex')"
 
 
-def _array(kind: str) -> str:
-    """`words(kind)` as an SQL value of type name[].
+def _array(listed: Sequence[str]) -> str:
+    """Words as an SQL value of type name[].
 
     The elements are of one size, so that picking the n-th takes the same time for each n; of text[] it takes a walk.
     """
-    inner = ",".join('"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"' for one in words(kind))
+    inner = ",".join('"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"' for one in listed)
     return f"({literal('{' + inner + '}')}::pg_catalog.name[])"
 
 
-def _word(seed: str, at: int, kind: str) -> str:
-    return f"({_array(kind)})[1 + {_number(seed, at, len(words(kind)))}]::text"
+def _word(seed: str, at: int, kind: str, *, small: bool = False) -> str:
+    listed = [one.lower() for one in words(kind)] if small else words(kind)
+    return f"({_array(listed)})[1 + {_number(seed, at, len(listed))}]::text"
 
 
 def fake(kind: str, seed: str) -> str:
     """A text of this kind. The same bytes make the same first name in a name, an address and an e-mail."""
     first, last = _word(seed, 0, "first"), _word(seed, 3, "last")
+    small = _word(seed, 0, "first", small=True)
     number = f"(1 + {_number(seed, 6, 999)})::text"
     street = f"{number} || ' ' || {_word(seed, 9, 'last')} || ' ' || {_word(seed, 12, 'street')}"
     city = _word(seed, 15, "city")
@@ -64,9 +68,9 @@ def fake(kind: str, seed: str) -> str:
         case "last name":
             return f"({last})"
         case "email":
-            return f"(pg_catalog.lower({first}) || '.' || {_hex(seed, 8, 8)} || '@example.com')"
+            return f"({small} || '.' || {_hex(seed, 8, 8)} || '@example.com')"
         case "username":
-            return f"(pg_catalog.lower({first}) || {_hex(seed, 8, 8)})"
+            return f"({small} || {_hex(seed, 8, 8)})"
         case "phone":  # no country has the code 999
             return f"('+999' || pg_catalog.lpad({_number(seed, 20, 100_000)}::text, 5, '0') || {postcode})"
         case "street":
@@ -116,11 +120,12 @@ def text_mask(rule: Masked, value: str, seed: str) -> str:
 class Row:
     """The expressions of one table's row. Digests that several of them need are made once.
 
-    `select` is the row as the previews get it, `seeds` what has to be joined to it.
+    `select` is the row as the previews get it, `seeds` what has to be joined to it. `folding` is as for `digest`.
     """
 
     columns: Mapping[str, Column]
     source: str = "t"
+    folding: str = ""
     seeds: dict[str, str] = field(default_factory=dict)
 
     def column(self, column: Column) -> str:
@@ -140,7 +145,7 @@ class Row:
         """To follow the table in FROM; OFFSET 0 keeps the planner from making each digest once per use."""
         if not self.seeds:
             return ""
-        made = ", ".join(f"{digest(value)} AS {seed}" for value, seed in self.seeds.items())
+        made = ", ".join(f"{digest(value, self.folding)} AS {seed}" for value, seed in self.seeds.items())
         return f" CROSS JOIN LATERAL (SELECT {made} OFFSET 0) AS m"
 
     def masked(self, column: Column, rule: Masked | None) -> str:
@@ -158,7 +163,7 @@ class Row:
         if rule.json is not None:
             return self._json(value, rule.json, column)
         if column.element and not rule.by:
-            inner = text_mask(rule, "e", digest("e"))
+            inner = text_mask(rule, "e", digest("e", self.folding))
             made = f"(SELECT pg_catalog.array_agg({_unless_empty('e', inner)} ORDER BY o)"
             made += f" FROM pg_catalog.unnest({value}) WITH ORDINALITY AS a(e, o))"
             return f"CASE WHEN pg_catalog.cardinality({value}) = 0 THEN {value} ELSE {made}::{column.type} END"
@@ -179,7 +184,7 @@ class Row:
     def _json(self, value: str, paths: Mapping[str, str], column: Column) -> str:
         made = f"{value}::pg_catalog.jsonb"
         for path, word in paths.items():
-            made = _at(made, steps_of(path), worded(word), 0)
+            made = _at(made, steps_of(path), worded(word), 0, self.folding)
         return f"({made})::{column.type}"
 
 
@@ -191,7 +196,7 @@ def _unless_empty(value: str, new: str) -> str:
     return f"CASE WHEN {value} IS NULL OR {value}::text = '' THEN {value} ELSE {new} END"
 
 
-def _at(value: str, steps: Sequence[str | None], rule: Masked, depth: int) -> str:
+def _at(value: str, steps: Sequence[str | None], rule: Masked, depth: int, folding: str) -> str:
     """The jsonb `value` with what is at `steps` below it changed; where nothing is, nothing changes."""
     if not steps:
         if rule.do == "keep":
@@ -200,7 +205,7 @@ def _at(value: str, steps: Sequence[str | None], rule: Masked, depth: int) -> st
             return "'null'::pg_catalog.jsonb"
         name = f"v{depth}"
         text = f"{name}.t"
-        new = text_mask(rule, text, digest(text))
+        new = text_mask(rule, text, digest(text, folding))
         # A subquery, so that a long way to the leaf is gone once.
         return (
             f"(SELECT CASE WHEN {text} IS NULL OR {text} = '' THEN {name}.j ELSE pg_catalog.to_jsonb({new}) END"
@@ -209,7 +214,7 @@ def _at(value: str, steps: Sequence[str | None], rule: Masked, depth: int) -> st
     step, *rest = steps
     here, each = f"j{depth}", f"e{depth}"
     if step is None:
-        inner = _at(f"{each}.e", rest, rule, depth + 1)
+        inner = _at(f"{each}.e", rest, rule, depth + 1, folding)
         made = (
             f"(SELECT coalesce(pg_catalog.jsonb_agg({inner} ORDER BY {each}.o), '[]')"
             f" FROM pg_catalog.jsonb_array_elements({here}.x) WITH ORDINALITY AS {each}(e, o))"
@@ -217,18 +222,23 @@ def _at(value: str, steps: Sequence[str | None], rule: Masked, depth: int) -> st
         test = f"pg_catalog.jsonb_typeof({here}.x) = 'array'"
     else:
         key = literal(step)
-        inner = _at(f"({here}.x -> {key})", rest, rule, depth + 1)
+        inner = _at(f"({here}.x -> {key})", rest, rule, depth + 1, folding)
         made = f"{here}.x || pg_catalog.jsonb_build_object({key}, {inner})"
         test = f"pg_catalog.jsonb_typeof({here}.x) = 'object' AND {here}.x ? {key}"
     return f"(SELECT CASE WHEN {test} THEN {made} ELSE {here}.x END FROM (SELECT {value} AS x OFFSET 0) AS {here})"
 
 
 def select(
-    table_quoted: str, columns: Mapping[str, Column], rules: Mapping[str, Masked], conditions: Sequence[str]
+    table_quoted: str,
+    columns: Mapping[str, Column],
+    rules: Mapping[str, Masked],
+    conditions: Sequence[str],
+    folding: str = "",
 ) -> str:
-    """The table's rows as the previews get them, without generated columns, which are generated anew."""
+    """The table's rows as the previews get them, without generated columns, which are generated anew. `folding` is as
+    for `digest`."""
     kept = [column for column in columns.values() if not column.generated]
-    row = Row(columns)
+    row = Row(columns, folding=folding)
     made = ", ".join(row.masked(column, rules.get(column.name)) for column in kept)
     where = f" WHERE {' AND '.join(f'({one})' for one in conditions)}" if conditions else ""
     inner = f"FROM ONLY {table_quoted} AS t{where}"

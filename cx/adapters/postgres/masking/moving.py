@@ -86,7 +86,8 @@ class Moving:
         frozen = " WITH (FREEZE)" if own else ""
         yield f"SELECT {literal(begin)};\n"
         for conditions in self.chosen.conditions(table):
-            rows = select(table.quoted, table.columns, self.plan.rules[table.oid], conditions)
+            rules = self.plan.rules[table.oid]
+            rows = select(table.quoted, table.columns, rules, conditions, self.reading.origin.folding)
             yield f"SELECT {literal(f'COPY {into}{names} FROM STDIN{frozen};')};\n"
             yield f"COPY ({rows}) TO STDOUT;\nSELECT {literal(chr(92) + '.')};\n"
         yield "SELECT 'COMMIT;';\n"

@@ -36,12 +36,12 @@ JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind = 'm' AND c.relispopulated GROUP BY n.nspname, c.relname ORDER BY max(depth), 1"""
 
 
-def planned(reading: Reading, source: Source, masks: Masks, version: int) -> Plan:
+def planned(reading: Reading, source: Source, masks: Masks) -> Plan:
     """The rules hold for the source's schema, and no column that looks personal is without one.
 
     Raises Invalid, SourceRefused, Unmasked.
     """
-    if version < MIN_VERSION:
+    if (version := reading.origin.version) < MIN_VERSION:
         raise SourceRefused(
             f"source {source.name} runs PostgreSQL {version // 10000}, which cannot make keyed digests itself",
             remedy="rules need PostgreSQL 11; sanitise by a script",
