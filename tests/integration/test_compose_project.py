@@ -96,6 +96,17 @@ def test_what_would_reach_the_host_is_refused(cx: Cx, preview: Callable[[], str]
     assert cx.observe(name).leftovers() == []
 
 
+@pytest.mark.parametrize("asked", ["--network=host", "--security=insecure"])
+def test_a_build_gets_no_more_than_builds_get(cx: Cx, preview: Callable[[], str], hello: Project, asked: str) -> None:
+    """BuildKit gives either only to who is entitled to it, and cx entitles nobody."""
+    name = preview()
+    hello.write("Dockerfile", f"FROM python:3.13-slim\nEXPOSE 80\nRUN {asked} cat /proc/net/tcp\n")
+    done = cx("deploy", hello.folder, "--namespace", name, check=False)
+    assert done.returncode == 1
+    assert "network.host is not allowed" in done.stderr or "unknown flag: security" in done.stderr
+    assert cx.observe(name).leftovers() == []
+
+
 def test_no_variable_of_the_host_reaches_a_project(cx: Cx, preview: Callable[[], str], shop: Project) -> None:
     name = preview()
     shop.write(
