@@ -153,6 +153,30 @@ def test_clones_that_are_volumes_share_their_blocks_there_too(reflinked: Cx, hos
         engine.close()
 
 
+def test_their_snapshots_and_branches_share_their_blocks_too(host: Host) -> None:
+    copies, one, other = host.copies("uploads"), Namespace("kept-1"), Namespace("kept-2")
+    for namespace in (one, other):
+        host.engine_clones.clone(namespace, "uploads")
+    (mine,) = (clone.database for clone in host.engine_clones.observe(one))
+
+    def inside(volume_name: str, command: str) -> bytes:
+        mounted = {volume_name: {"bind": "/uploads", "mode": "rw"}}
+        return bytes(
+            host.engine.client.containers.run("debian:trixie-slim", ["sh", "-c", command], volumes=mounted, remove=True)
+        )
+
+    with session(host.server) as connection:
+        inside(mine, "echo first > /uploads/note")
+        before = volume.look(connection).free_bytes or 0
+        copies.snapshot(one, "uploads", "before")
+        inside(mine, "echo second > /uploads/note")
+        copies.branch(other, "uploads", one)
+        copies.restore(one, "uploads", "before")
+        assert before - (volume.look(connection).free_bytes or 0) < 20e6
+    found = [clone.database for space in (one, other) for clone in host.engine_clones.observe(space)]
+    assert [inside(name, "cat /uploads/note") for name in found] == [b"first\n", b"second\n"]
+
+
 def test_a_source_can_override_the_strategy(host: Host) -> None:
     assert host.clones.clone(ONE, "app").made == "reflink"
     assert host.clones.clone(TWO, "app", Terms(strategy="wal_log")).made == "wal_log"
