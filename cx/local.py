@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Semaphore
@@ -104,12 +105,21 @@ class LocalPreviews:
         return self._ending(namespace, outcome.outcome, outcome.notes)
 
     def bring_data(
-        self, namespace: Namespace, doing: str, what: str, bring: Callable[[], None], report: Reporter
+        self,
+        namespace: Namespace,
+        doing: str,
+        what: str,
+        bring: Callable[[], None],
+        report: Reporter,
+        *,
+        reads: Collection[Namespace] = (),
     ) -> Ending:
         """`bring` gives the namespace other data; then the pass that its release command runs in. `doing`: restore or
-        branch."""
+        branch. Nothing else happens meanwhile to the namespace, nor to those that `bring` reads."""
         recorded = Recorded(self.host.store, report)
-        with self.host.lock(namespace.name, what, wait_s=60):
+        with ExitStack() as locks:
+            for name in sorted({one.name for one in (namespace, *reads)}):  # two that read each other wait in turn
+                locks.enter_context(self.host.lock(name, what, wait_s=60))
             recorded.data(doing, what, bring)
         outcome = self.host.settle(namespace, recorded, what)
         return self._ending(namespace, outcome.outcome, outcome.notes)

@@ -347,12 +347,14 @@ def branch(
         confirm(f"Throw away the data of {namespace} for a copy of that of {other}?", force=force)
 
         def bring() -> None:
-            with host.lock(of.name, f"branch {namespace} from it", wait_s=60):
-                host.copies(source).branch(space, source, of)
+            host.copies(source).branch(space, source, of)
 
         local, what = LocalPreviews(host), f"branch from {other}"
         change(
-            space, lambda report: local.bring_data(space, "branch", what, bring, report), as_json=False, what="branch"
+            space,
+            lambda report: local.bring_data(space, "branch", what, bring, report, reads=[of]),
+            as_json=False,
+            what="branch",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from live import Cx, Project
@@ -26,6 +27,9 @@ def test_states_of_the_data(cx: Cx, guestbook: Project, preview: Callable[[], st
     cx("db", "restore", one, "before", "--force")
     assert "a new guest" not in cx.get(one)
     assert (history(cx, one), history(cx, two)) == (["restore ready", "deploy ready"], ["branch ready", "deploy ready"])
+    with ThreadPoolExecutor() as pool:  # each from the other, at once: the second waits for the first
+        list(pool.map(lambda pair: cx("db", "branch", pair[0], "--from", pair[1], "--force"), [(one, two), (two, one)]))
+    assert cx.get(one) == cx.get(two)
     listed = cx.json("db", "list")
     assert isinstance(listed, dict)
     assert [kept["name"] for kept in listed["snapshots"]] == ["before"]
@@ -39,7 +43,7 @@ def test_states_of_the_data(cx: Cx, guestbook: Project, preview: Callable[[], st
     cx("db", "snapshot", one, "before", "--remove")
     missing = cx("db", "restore", one, "before", "--force", check=False)
     assert (missing.returncode, "it has none" in missing.stderr) == (1, True)
-    assert history(cx, one) == ["restore ready", "deploy ready"]  # nothing was changed
+    assert history(cx, one) == ["branch ready", "restore ready", "deploy ready"]  # nothing was changed
 
 
 def history(cx: Cx, name: str) -> list[str]:
