@@ -7,11 +7,12 @@ The ports below are what the core needs of the world; the adapters fill them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Protocol, TypeVar
 
 from cx.errors import CxError, ProbeFailed, Retryable
@@ -21,18 +22,19 @@ from cx.model.state import Clone, Desired, Do, Observed, Stage, Step
 from cx.plan import data_of, plan, settled
 
 T = TypeVar("T")
+Checkout = Callable[[], Path]  # gives the folder, which is made when it is first asked for
 
 
 class Workloads(Protocol):
     def observe(self, namespace: Namespace) -> Observed: ...
-    def build(self, wish: Desired, build: Build, checkout: Path, line: Callable[[str], None]) -> None: ...
-    def lay(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None: ...
-    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler]) -> None: ...
+    def build(self, wish: Desired, build: Build, checkout: Checkout, line: Callable[[str], None]) -> None: ...
+    def lay(self, wish: Desired, blueprint: Blueprint, checkout: Checkout) -> None: ...
+    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None: ...
     def release(
-        self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str
+        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
     ) -> None: ...
     def start(
-        self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str
+        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
     ) -> None: ...
     def await_well(self, wish: Desired, blueprint: Blueprint) -> None: ...
     def must_stay_up(self, wish: Desired) -> None: ...
@@ -118,7 +120,7 @@ class Reconciler:
     router: Router
     sources: Sources
     intent: Intent
-    read: Callable[[Desired, Path], Blueprint]
+    read: Callable[[Desired, Checkout], Blueprint]
     fault: Callable[[str], None] = no_fault
 
     def observe(self, namespace: Namespace) -> Observed:
@@ -160,7 +162,9 @@ class Reconciler:
         if wish.asleep:
             _Pass(self, wish, None, None, report).apply(plan(wish, seen, self.names, None))
             return Outcome("asleep")
-        with self.sources.checkout(wish.namespace, wish.project, wish.tree) as checkout:
+        if seen.checkouts:
+            self.sources.remove_checkouts(wish.namespace)
+        with when_asked(self.sources.checkout(wish.namespace, wish.project, wish.tree)) as checkout:
             blueprint = _timed(report, "read the project", lambda: self.read(wish, checkout))
             pass_ = _Pass(self, wish, blueprint, checkout, report)
             stages = plan(wish, seen, self.names, blueprint)
@@ -196,7 +200,7 @@ class _Pass:
     of: Reconciler
     wish: Desired
     blueprint: Blueprint | None
-    checkout: Path | None
+    checkout: Checkout | None
     report: Reporter
 
     def apply(self, stages: Sequence[Stage]) -> None:
@@ -271,7 +275,7 @@ class _Pass:
                 assert self.checkout is not None  # noqa: S101
                 self._bring(step, blueprint, self.checkout)
 
-    def _bring(self, step: Step, blueprint: Blueprint, checkout: Path) -> None:
+    def _bring(self, step: Step, blueprint: Blueprint, checkout: Checkout) -> None:
         of, wish = self.of, self.wish
         match step.do:
             case Do.BUILD:
@@ -319,6 +323,21 @@ class _Pass:
 
     def _data(self, blueprint: Blueprint) -> str:
         return data_of(self.of.databases.observe(self.wish.namespace), blueprint)
+
+
+@contextmanager
+def when_asked(folder: AbstractContextManager[Path]) -> Iterator[Checkout]:
+    """`folder`, entered when a step first asks for it: where none does, nothing is checked out."""
+    one_at_a_time, there = Lock(), list[Path]()
+    with ExitStack() as stack:
+
+        def checkout() -> Path:
+            with one_at_a_time:
+                if not there:
+                    there.append(stack.enter_context(folder))
+                return there[0]
+
+        yield checkout
 
 
 def _kind(wish: Desired) -> tuple[bool, bool, str]:

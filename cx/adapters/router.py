@@ -21,6 +21,7 @@ from functools import cached_property
 from docker.errors import APIError, DockerException, NotFound
 
 from cx.adapters.docker.engine import Engine, translated
+from cx.adapters.docker.files import tarred
 from cx.adapters.docker.held import HeldExec
 from cx.errors import ProbeFailed, Retryable, Terminal
 from cx.model.blueprint import Route
@@ -127,8 +128,9 @@ class Router:
                 )
         now = self.observe(namespace)
         current = tuple(way for way in now.ways if not way.candidate)
-        self._write(namespace, replace(now, candidate=revision, ways=current + ways(targets, candidate=True)))
-        self._hold(namespace)
+        self._write(namespace, replace(now, candidate=revision, ways=current + ways(targets, candidate=True)), now)
+        if now.revision:
+            self._hold(namespace)
 
     def publish(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> Callable[[], None]:
         """All requests for the hosts in `targets` go to the revision, and no other host is routed.
@@ -136,8 +138,9 @@ class Router:
         Gives a function that puts back what was there before.
         """
         before = self.observe(namespace)
-        self._write(namespace, Routes(revision, "", ways(targets)))
-        return lambda: self._write(namespace, before)
+        after = Routes(revision, "", ways(targets))
+        self._write(namespace, after, before)
+        return lambda: self._write(namespace, before, after)
 
     def withdraw_candidate(self, namespace: Namespace) -> None:
         """Only what serves is routed; nothing at all, when nothing serves."""
@@ -145,7 +148,7 @@ class Router:
         if not now.revision:
             self.withdraw(namespace)
         elif now.candidate:
-            self._write(namespace, _without_candidate(now))
+            self._write(namespace, _without_candidate(now), now)
 
     def rest(self, namespace: Namespace) -> None:
         """Who asks for what serves is told that it sleeps, by 503; nothing is routed, when nothing serves."""
@@ -153,7 +156,7 @@ class Router:
         if not now.revision:
             self.withdraw(namespace)
         else:
-            self._write(namespace, replace(_without_candidate(now), asleep=True))
+            self._write(namespace, replace(_without_candidate(now), asleep=True), now)
 
     def withdraw(self, namespace: Namespace) -> None:
         """Nothing of the namespace is routed, and its file is gone. Safe to repeat."""
@@ -214,28 +217,29 @@ class Router:
         finally:
             connection.close()
 
-    def _write(self, namespace: Namespace, routes: Routes) -> None:
-        """The namespace's file, as a whole: the router reloads at each change of its folder, and what it found
-        half-written there, or missing for a moment, would be requests that are answered with 404."""
+    def _write(self, namespace: Namespace, routes: Routes, before: Routes) -> None:
+        """The namespace's file, as a whole, in the place of `before`: the router reloads at each change of its folder,
+        and what it found half-written there, or missing for a moment, would be requests that are answered with 404.
+
+        Where nothing serves yet there are none, and the file is put in its place at once. Else it is put beside it
+        and renamed, which takes a program in the router's container.
+        """
         name = self.names.route_file(namespace)
         text = rendered(name.removesuffix(".yml"), routes, tls=self.tls, resolver=self.resolver).encode()
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            member = tarfile.TarInfo(name + UNFINISHED)
-            member.size = len(text)
-            member.mode = 0o644
-            tar.addfile(member, io.BytesIO(text))
-        self._put(buffer.getvalue())
+        if not before.revision:
+            self._put(name, text)
+            return
+        self._put(name + UNFINISHED, text)
         if held := self._held.pop(namespace, None):
             if held.go():
                 return
-            self._put(buffer.getvalue())  # whether it was renamed is not known
+            self._put(name + UNFINISHED, text)  # whether it was renamed is not known
         self._run(self._rename(namespace))
 
-    def _put(self, archive: bytes) -> None:
+    def _put(self, name: str, text: bytes) -> None:
         with translated("write the routes"):
             try:
-                self.engine.api.put_archive(self.container, FOLDER, archive)
+                self.engine.api.put_archive(self.container, FOLDER, tarred({name: text}, mode=0o644))
             except NotFound as exc:
                 raise self._down() from exc
 
@@ -317,10 +321,9 @@ def rendered(name: str, routes: Routes, *, tls: bool, resolver: str) -> str:
 
 
 def parsed(text: str) -> Routes:
-    """The inverse of `rendered`."""
-    head = HEAD.search(text)
-    if not head:
-        return Routes()
-    data = json.loads(text.rpartition("# ways: ")[2] or "[]")
-    found = tuple(Published(host, tuple(servers), candidate) for host, servers, candidate in data)
+    """The inverse of `rendered`. Of a file that is not whole, only that there is one: as a trial, which is not over."""
+    head, last = HEAD.search(text), text.rpartition("# ways: ")[2]
+    if not head or not last.endswith("]\n"):
+        return Routes(candidate="unfinished")
+    found = tuple(Published(host, tuple(servers), candidate) for host, servers, candidate in json.loads(last))
     return Routes(head[1], head[2], found, bool(head[3]))

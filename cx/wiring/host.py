@@ -28,7 +28,7 @@ from cx.errors import Busy, Invalid, NotFound
 from cx.model.blueprint import Blueprint
 from cx.model.names import Namespace, shown
 from cx.model.state import Clone, Desired, Observed
-from cx.reconcile import Outcome, Reconciler, Reporter, no_fault
+from cx.reconcile import Checkout, Outcome, Reconciler, Reporter, no_fault
 from cx.settings import Settings
 from cx.wiring.adapters import Adapters
 
@@ -64,7 +64,7 @@ class Host(Adapters):
             self.fault,
         )
 
-    def _read(self, wish: Desired, checkout: Path) -> Blueprint:
+    def _read(self, wish: Desired, checkout: Checkout) -> Blueprint:
         """The blueprint of a namespace's revision, which makes it what it is: it is read once."""
         from cx.render import read_blueprint
 
@@ -74,7 +74,7 @@ class Host(Adapters):
         given = self._settings_for(wish.origin)
         try:
             self._blueprints[key] = read_blueprint(
-                checkout,
+                checkout(),
                 project=self._granted(wish.origin),
                 namespace=wish.namespace,
                 environment=wish.environment,
@@ -211,7 +211,7 @@ class Host(Adapters):
         if before is None or not before.present or before.revision != wish.revision:
             aside = f"check-{os.getpid()}"
             with self.sources.checkout(namespace, wish.project, wish.tree, aside=aside) as checkout:
-                self._read(wish, checkout)
+                self._read(wish, lambda: checkout)
         self.sources.keep(namespace, source)
         self.store.want(wish, now)
         return wish

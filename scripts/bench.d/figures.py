@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+from cx.adapters.docker.model import PoolerContainer
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -153,3 +155,22 @@ def plain_model(model: Mapping[str, object], label: str) -> dict[str, object]:
     }
     rest = {key: model[key] for key in ("volumes", "configs") if key in model}
     return {"services": kept, "networks": {"net": {"labels": {label: "baseline"}}}} | rest
+
+
+def with_poolers(model: Mapping[str, object], poolers: Iterable[PoolerContainer]) -> dict[str, object]:
+    """cx's model of a revision, with its poolers as services of Compose that the others need."""
+    services = {name: dict(service) for name, service in model["services"].items()}
+    configs: dict[str, object] = {}
+    for number, pooler in enumerate(poolers):
+        named = {f"file-{number}-{place}": path for place, path in enumerate(sorted(pooler.files))}
+        configs |= {name: {"content": pooler.files[path].decode().replace("$", "$$")} for name, path in named.items()}
+        for service in services.values():
+            service["depends_on"] = service.get("depends_on", {}) | {
+                f"pooler-{number}": {"condition": "service_started"}
+            }
+        services[f"pooler-{number}"] = {
+            "image": pooler.image, "mem_limit": pooler.memory, "pids_limit": pooler.pids, "cpus": pooler.cpus,
+            "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"], "restart": "always",
+            "pull_policy": "never", "configs": [{"source": name, "target": path} for name, path in named.items()],
+        }  # fmt: skip
+    return {**model, "services": services} | ({"configs": configs} if configs else {})

@@ -20,7 +20,7 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, NotFound
-from figures import plain_model, steps_of
+from figures import plain_model, steps_of, with_poolers
 
 from cx import settings as host_settings
 from cx.model.names import LABEL_INSTANCE, Namespace
@@ -267,13 +267,15 @@ class Bench:
         with self.host() as host:
             wish = host.existing(Namespace(namespace))
             with host.sources.checkout(wish.namespace, wish.project, wish.tree) as checkout:
-                blueprint = host._read(wish, checkout)
+                blueprint = host._read(wish, lambda: checkout)
             alone = replace(blueprint, databases=(), database_env={}, release=None)
             modeller = host.workloads._model(wish, blueprint if pooler else alone)
             uses = blueprint.databases if pooler else ()
             poolers = [host.databases.pooler(wish.namespace, use) for use in uses]
-            model = modeller.revision_model(host.workloads._subnet(wish), poolers, "")
-        return json.dumps(plain_model(model, LABEL))
+            subnet = host.workloads._subnet(wish)
+            model = modeller.revision_model(subnet, poolers, "")
+            beside = modeller.poolers(subnet, poolers)
+        return json.dumps(plain_model(with_poolers(model, beside), LABEL))
 
     def compose(self, model: str, *argv: str) -> Ran:
         return self.run(["docker", "compose", "--project-name", PLAIN, "--file", "-", *argv], model)

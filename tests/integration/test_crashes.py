@@ -17,6 +17,7 @@ INSIDE = (
     "inside build",
     "inside network",
     "inside release",
+    "inside pooler",
     "inside start",
     "clone:role",
     "clone:copied",

@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from cx.adapters.docker.model import PoolerContainer
+
 FOLDER = Path(__file__).parents[2] / "scripts" / "bench.d"
 
 
@@ -119,6 +121,17 @@ def test_the_baseline_runs_the_same_containers_on_a_plain_network() -> None:
     assert plain["networks"] == {"net": {"labels": label}}
     with_file = figures.plain_model({"services": {}, "volumes": {}, "configs": {"a": {"content": "b"}}}, "bench")
     assert with_file["configs"] == {"a": {"content": "b"}}
+
+
+def test_the_other_baseline_has_the_poolers_too() -> None:
+    files = {"/etc/ini": b"a$b"}
+    pooler = PoolerContainer("cx-a-pooler-1", "pgbouncer:1", {}, {"net": {}}, files, 1.0, {}, 3)
+    model = figures.with_poolers({"services": {"app": {"image": "app"}}, "volumes": {}}, [pooler])
+    assert model["services"]["app"]["depends_on"] == {"pooler-0": {"condition": "service_started"}}
+    (mounted,) = model["services"]["pooler-0"]["configs"]
+    assert model["services"]["pooler-0"]["image"] == "pgbouncer:1"
+    assert mounted["target"] == "/etc/ini"
+    assert model["configs"][mounted["source"]] == {"content": "a$$b"}
 
 
 def test_rounds_end_when_the_time_is_up_but_not_before_the_least() -> None:

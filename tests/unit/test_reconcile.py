@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from world import FAILURES, PR_7, PR_8, Died, Place, World, wish
+from world import FAILURES, PR_7, PR_8, Died, Place, Silent, World, blueprint, wish
 
 from cx.errors import CxError, Retryable
 from cx.model.state import Desired
@@ -205,6 +205,24 @@ def test_sleep_told_during_a_deploy_ends_it() -> None:
         world.reconcile()
     world.reconcile()
     reached(world, wish("a", asleep=True))
+
+
+def test_nothing_is_checked_out_for_a_blueprint_that_is_known() -> None:
+    world = World()
+    world.want(wish("a"))
+    known = replace(world.reconciler(), read=lambda wanted, _: blueprint(wanted.tree[0], wanted.namespace))
+    known.reconcile(PR_7, Silent())
+    assert world.serving() == wish("a").revision
+    assert "check out" not in world.effects
+
+
+def test_a_checkout_that_a_dead_pass_left_goes_though_none_is_needed() -> None:
+    world = World()
+    world.want(wish("a"))
+    world.place(PR_7).checkouts = {"left"}
+    known = replace(world.reconciler(), read=lambda wanted, _: blueprint(wanted.tree[0], wanted.namespace))
+    known.reconcile(PR_7, Silent())
+    assert world.observed().checkouts == ()
 
 
 @pytest.mark.parametrize("history", HISTORIES)

@@ -18,7 +18,7 @@ from cx.errors import BuildFailed, CxError, ProbeFailed, ReleaseFailed, Retryabl
 from cx.model.blueprint import Blueprint, Build, DatabaseUse, Mounted, Pooler, Release, Route
 from cx.model.names import Names, Namespace
 from cx.model.state import Clone, Container, Desired, Observed
-from cx.reconcile import Outcome, Reconciler
+from cx.reconcile import Checkout, Outcome, Reconciler
 
 NAMES = Names("t")
 PR_7 = Namespace("preview-7")
@@ -157,8 +157,8 @@ class World:
         return self
 
     @staticmethod
-    def _read(wanted: Desired, checkout: Path) -> Blueprint:
-        return blueprint(wanted.tree[0], wanted.namespace)
+    def _read(wanted: Desired, checkout: Checkout) -> Blueprint:
+        return blueprint(checkout().name[0], wanted.namespace)
 
     # --- what one sees of it
     def place(self, namespace: Namespace) -> Place:
@@ -234,13 +234,13 @@ class Workloads:
             images=tuple(sorted(place.images)),
         )
 
-    def build(self, wish: Desired, build: Build, checkout: Path, line: Callable[[str], None]) -> None:
+    def build(self, wish: Desired, build: Build, checkout: Checkout, line: Callable[[str], None]) -> None:
         line("#1 FROM scratch")
         with self.world.effect(f"build {build.service}"):
             self.world.fails("build")
             self.world.place(wish.namespace).images.add(NAMES.image(wish.namespace, build.service, build.digest))
 
-    def lay(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None:
+    def lay(self, wish: Desired, blueprint: Blueprint, checkout: Checkout) -> None:
         place = self.world.place(wish.namespace)
         for revision in ("", wish.revision) if blueprint.pinned else (wish.revision,):
             with self.world.effect("create network"):
@@ -255,13 +255,13 @@ class Workloads:
             with self.world.effect("fill volume"):
                 place.filled.add(volume)
 
-    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler]) -> None:
+    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None:
         assert NAMES.network(wish.namespace) in self.world.place(wish.namespace).networks
         for name, service in blueprint.pinned.items():
             self._run(wish, name, Container(name, name, name, "pinned", "", "created", image=service["image"]))
 
     def release(
-        self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str
+        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
     ) -> None:
         place, name = self.world.place(wish.namespace), f"release-{wish.revision}"
         if name in place.containers:
@@ -280,7 +280,9 @@ class Workloads:
                 self.world.released.append((wish.revision, data))
         self.world.fails("release")
 
-    def start(self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str) -> None:
+    def start(
+        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
+    ) -> None:
         for pooler in poolers:
             self._pooler(wish, pooler)
         for number, name in enumerate(blueprint.services):

@@ -4,13 +4,13 @@ there is not built again, whichever namespace built it first."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from cx.adapters.docker.compose import CommandFailed, environment, plugin, run
 from cx.adapters.docker.engine import Engine, translated
 from cx.errors import BuildFailed
 from cx.model.blueprint import Build
 from cx.model.names import LABEL_BUILD, LABEL_INSTANCE, Names, Namespace
+from cx.reconcile import Checkout
 
 
 def build(
@@ -18,7 +18,7 @@ def build(
     names: Names,
     namespace: Namespace,
     wanted: Build,
-    checkout: Path,
+    checkout: Checkout,
     *,
     timeout_s: float,
     line: Callable[[str], None],
@@ -27,7 +27,7 @@ def build(
     image = names.image(namespace, wanted.service, wanted.digest)
     if _shared(engine, names, wanted, image):
         return
-    context = checkout / wanted.context
+    folder = checkout()
     argv = [
         *plugin("buildx"),
         "build",
@@ -38,13 +38,14 @@ def build(
         "--provenance=false",
         "--network=default",
     ]
-    argv += ["--file", str(checkout / wanted.dockerfile), "--tag", image]
+    argv += ["--file", str(folder / wanted.dockerfile), "--tag", image]
     labels = names.labels(namespace, "image", service=wanted.service, build=wanted.digest)
     argv += [f"--label={key}={value}" for key, value in labels.items()]
     argv += [f"--build-arg={key}={value}" for key, value in sorted(wanted.args.items())]
     argv += [f"--target={wanted.target}"] if wanted.target else []
+    argv.append(str(folder / wanted.context))
     try:
-        run([*argv, str(context)], timeout_s=timeout_s, line=line, env=environment(BUILDX_GIT_INFO="false"))
+        run(argv, timeout_s=timeout_s, line=line, env=environment(BUILDX_GIT_INFO="false"))
     except CommandFailed as exc:
         raise BuildFailed(
             f"{namespace}: the image of service {wanted.service} did not build: {exc.what}",

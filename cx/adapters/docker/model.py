@@ -1,4 +1,4 @@
-"""A blueprint made into the Compose models that are run. Pure.
+"""A blueprint made into the Compose models that are run, and the poolers beside them. Pure.
 
 Two Compose projects hold a namespace: one for each revision, and `-data` for the services that outlive
 revisions. Networks and volumes are made by cx beforehand, so that each carries its labels and its subnet
@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cx.model.blueprint import Blueprint, Pooler, Route
-from cx.model.names import Names, Namespace
+from cx.model.names import LABEL_DATA, Names, Namespace
 
 RELEASE = "cx-release"
 POOLER = "cx-pooler"
@@ -23,7 +23,8 @@ SERVER = "cx-server"
 
 # How long a service of an old revision may finish what it does, unless the project says so itself. Many programs
 # do not heed SIGTERM as process 1 of a container: this is then what each redeploy waits.
-GRACE = "3s"
+GRACE_S = 3
+GRACE = f"{GRACE_S}s"
 
 # Docker's default capabilities less those that a web application has no use for.
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
@@ -38,6 +39,28 @@ class Limits:
     pids: int = 256
     log_size: str = "10m"
     log_files: int = 3
+
+
+@dataclass(frozen=True)
+class PoolerContainer:
+    """`networks` maps each network that it is in to what it has there: an address, names. `files` are secret."""
+
+    name: str
+    image: str
+    labels: Mapping[str, str]
+    networks: Mapping[str, Mapping[str, object]]
+    files: Mapping[str, bytes] = field(repr=False)
+    cpus: float
+    log: Mapping[str, str]
+    stop_timeout_s: int
+    memory: str = "64m"
+    pids: int = 16
+
+    @property
+    def owned(self) -> dict[str, str]:
+        """Its labels, and one that stands for its files: others, and it is another container."""
+        digest = hashlib.sha256(repr(sorted(self.files.items())).encode()).hexdigest()[:12]
+        return {**self.labels, LABEL_DATA: digest}
 
 
 @dataclass(frozen=True)
@@ -76,10 +99,9 @@ class Modeller:
 
     # --- models
     def revision_model(self, subnet: ipaddress.IPv4Network, poolers: Iterable[Pooler], data: str) -> dict[str, Any]:
-        """Services, poolers and the release job of the revision. `data` stands for what the clones hold."""
+        """Services and the release job of the revision. `data` stands for what the clones hold."""
         addresses = self.addresses(subnet)
-        every = tuple(poolers)
-        poolers = tuple(one for one in every if one.use.way == "pooler")
+        poolers = tuple(poolers)
         services: dict[str, Any] = {}
         jobs = finished_first(self.blueprint.services)
         for name, service in self.blueprint.services.items():
@@ -90,7 +112,7 @@ class Modeller:
                     role="job" if name in jobs else "service",
                     restart="no" if name in jobs else "always",
                     network={"ipv4_address": addresses[instance], "aliases": self._aliases(name)},
-                    extra_env=self._database_env(name, every),
+                    extra_env=self._database_env(name, poolers),
                     number=number,
                 )
         if release := self.blueprint.release:
@@ -102,25 +124,17 @@ class Modeller:
                 role="release",
                 restart="no",
                 network={"ipv4_address": addresses[RELEASE], "aliases": []},
-                extra_env=self._database_env(release.service, every),
+                extra_env=self._database_env(release.service, poolers),
                 labels={"data": data},
             )
             services[RELEASE]["profiles"] = ["release"]
-        configs: dict[str, Any] = {}
-        for service in services.values():
-            # It listens within a few ms of its start, which Compose waits for before it starts the others.
-            for pooler in poolers:
-                needs = service.setdefault("depends_on", {})
-                needs[f"{POOLER}-{pooler.use.name}"] = {"condition": "service_started"}
-        for pooler in poolers:
-            name = f"{POOLER}-{pooler.use.name}"
-            services[name] = self._pooler(name, pooler, addresses[name])
-            for path, content in pooler.files.items():
-                configs[config_name(name, path)] = {"content": content.decode().replace("$", "$$")}
         networks = {"net": {"name": self.names.network(self.namespace, self.revision), "external": True}}
-        if poolers:
-            networks["data"] = {"name": self.names.data_network(), "external": True}
-        return self._whole(services, networks, every) | ({"configs": configs} if configs else {})
+        return self._whole(services, networks, poolers)
+
+    def poolers(self, subnet: ipaddress.IPv4Network, poolers: Iterable[Pooler]) -> list[PoolerContainer]:
+        """Those of the revision. They are in the data network as well: only they reach the database server."""
+        addresses = self.addresses(subnet)
+        return [self._pooler(one, addresses[f"{POOLER}-{one.use.name}"]) for one in poolers if one.use.way == "pooler"]
 
     def data_model(self, poolers: Iterable[Pooler] = ()) -> dict[str, Any]:
         """The services that keep their state in a volume: updated in place, by a project of their own."""
@@ -208,22 +222,25 @@ class Modeller:
                 "cap_drop": ["ALL"],
                 "cap_add": wanted,
                 "security_opt": ["no-new-privileges:true"],
-                "logging": {
-                    "driver": "json-file",
-                    "options": {"max-size": limits.log_size, "max-file": str(limits.log_files)},
-                },
+                "logging": {"driver": "json-file", "options": self._log()},
             }
         )
 
-    def _pooler(self, name: str, pooler: Pooler, address: str) -> dict[str, Any]:
-        return self._bounded({"image": self.pooler_image, "mem_limit": "64m", "pids_limit": 16}) | {
-            "labels": self.names.labels(self.namespace, "pooler", service=pooler.use.alias, revision=self.revision),
-            "networks": {"net": {"ipv4_address": address, "aliases": self._aliases(pooler.use.alias)}, "data": {}},
-            "configs": [{"source": config_name(name, path), "target": path} for path in pooler.files],
-            "cap_add": [],
-            "pull_policy": "never",
-            "restart": "always",
-        }
+    def _pooler(self, pooler: Pooler, address: str) -> PoolerContainer:
+        own = {"ipv4_address": address, "aliases": self._aliases(pooler.use.alias)}
+        return PoolerContainer(
+            f"{self.names.project(self.namespace, self.revision)}-{POOLER}-{pooler.use.name}-1",
+            self.pooler_image,
+            self.names.labels(self.namespace, "pooler", service=pooler.use.alias, revision=self.revision),
+            {self.names.network(self.namespace, self.revision): own, self.names.data_network(): {}},
+            pooler.files,
+            self.limits.cpus,
+            self._log(),
+            GRACE_S,
+        )
+
+    def _log(self) -> dict[str, str]:
+        return {"max-size": self.limits.log_size, "max-file": str(self.limits.log_files)}
 
     def _server(self, name: str, pooler: Pooler, model: Mapping[str, Any]) -> dict[str, Any]:
         """`files` stands for what is in its files: Compose makes the container anew when they change."""

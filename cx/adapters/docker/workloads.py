@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
 from docker.errors import APIError, NotFound
 
 from cx.adapters.docker import build as images
-from cx.adapters.docker import compose, facts, files
-from cx.adapters.docker.compose import CommandFailed
+from cx.adapters.docker import containers, facts, files
 from cx.adapters.docker.engine import Engine, translated
 from cx.adapters.docker.model import POOLER, RELEASE, SERVER, Limits, Modeller
 from cx.adapters.docker.networks import Networks
+from cx.adapters.docker.starting import Start
 from cx.adapters.docker.watch import happenings
 from cx.errors import ReleaseFailed, Retryable, StartFailed
 from cx.model.blueprint import Blueprint, Build, Pooler
 from cx.model.names import LABEL_INSTANCE, LABEL_NAMESPACE, Names, Namespace
 from cx.model.state import Container, Desired, Observed
+from cx.reconcile import Checkout
 
-T = TypeVar("T")
-COMPOSE_TIMEOUT_S = 900  # covers pulling images
 RESTARTS = 5  # so many, in some 3 s of the engine's pauses, may a service need until what it waits for is there
 
 
@@ -47,7 +43,7 @@ class Workloads:
         return facts.observe_all(self.engine, self.names)
 
     # --- towards presence
-    def build(self, wish: Desired, build: Build, checkout: Path, line: Callable[[str], None]) -> None:
+    def build(self, wish: Desired, build: Build, checkout: Checkout, line: Callable[[str], None]) -> None:
         def told(text: str) -> None:
             self.fault("inside build")
             line(text)
@@ -62,7 +58,7 @@ class Workloads:
             line=told,
         )
 
-    def lay(self, wish: Desired, blueprint: Blueprint, checkout: Path) -> None:
+    def lay(self, wish: Desired, blueprint: Blueprint, checkout: Checkout) -> None:
         """The revision's network, the namespace's volumes and what is mounted from the checkout are there."""
         model = self._model(wish, blueprint)
         if blueprint.lasting:
@@ -82,16 +78,17 @@ class Workloads:
                 self.engine.api.create_volume(volume, labels=owned)
                 self.fault("inside volumes")
                 paths = [one.path for one in blueprint.mounted if not one.file]
-                files.fill(self.engine, volume, self.pooler_image, owned, checkout, paths)
+                files.fill(self.engine, volume, self.pooler_image, owned, checkout(), paths)
 
-    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler]) -> None:
+    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None:
         """The services that keep state run as the blueprint says, and are members of the revision's network.
 
         The servers of clones take connections.
         """
         model = self._model(wish, blueprint)
         project = self.names.project(wish.namespace)
-        self._up(project, model.data_model(poolers), wish.namespace, model.placed(), checkout)
+        given = model.data_model(poolers), model.placed()
+        Start(self.engine, self.names, wish.namespace, project, *given, self.fault).run(checkout)
         self.fault("inside stateful services")
         addresses = model.addresses(self._subnet(wish))
         network = self.names.network(wish.namespace, wish.revision)
@@ -137,16 +134,12 @@ class Workloads:
             time.sleep(0.05)
 
     def release(
-        self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str
+        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
     ) -> None:
         """The release command has ended well. Raises ReleaseFailed with its last lines."""
         assert blueprint.release is not None  # noqa: S101 - the plan has this step only then
-        modeller = self._model(wish, blueprint)
-        model = modeller.revision_model(self._subnet(wish), poolers, data)
-        project = self.names.project(wish.namespace, wish.revision)
-        for old in self._of(wish, role="release"):
-            self._remove([old])
-        self._up(project, model, wish.namespace, modeller.placed(), checkout, [RELEASE])
+        containers.remove(self.engine, self._of(wish, role="release"))
+        self._bring(wish, blueprint, checkout, poolers, data, [RELEASE])
         self.fault("inside release")
         (job,) = self._of(wish, role="release")
         with translated("run the release command"):
@@ -165,12 +158,26 @@ class Workloads:
                 log=self.log(job, 20),
             )
 
-    def start(self, wish: Desired, blueprint: Blueprint, checkout: Path, poolers: Sequence[Pooler], data: str) -> None:
+    def start(
+        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
+    ) -> None:
         """Containers of every service of the revision are created and started."""
-        modeller = self._model(wish, blueprint)
-        model = modeller.revision_model(self._subnet(wish), poolers, data)
+        self._bring(wish, blueprint, checkout, poolers, data)
+
+    def _bring(
+        self,
+        wish: Desired,
+        blueprint: Blueprint,
+        checkout: Checkout,
+        poolers: Sequence[Pooler],
+        data: str,
+        services: Sequence[str] = (),
+    ) -> None:
+        modeller, subnet = self._model(wish, blueprint), self._subnet(wish)
+        model = modeller.revision_model(subnet, poolers, data)
         project = self.names.project(wish.namespace, wish.revision)
-        self._up(project, model, wish.namespace, modeller.placed(), checkout)
+        start = Start(self.engine, self.names, wish.namespace, project, model, modeller.placed(), self.fault)
+        start.run(checkout, services=services, before=modeller.poolers(subnet, poolers))
 
     def await_well(self, wish: Desired, blueprint: Blueprint) -> None:
         """Every service of the revision runs and is healthy, every job is done. Raises StartFailed."""
@@ -215,16 +222,16 @@ class Workloads:
         """Nothing of the namespace runs, and the engine starts nothing of it by itself. What others need goes last."""
         for roles in (("service", "job", "release"), ("pinned", "server", "pooler")):
             mine = [one for one in self._containers(namespace) if one.role in roles and not one.stopped]
-            self._each(lambda one: self._restart(one, "no"), mine)
-            self._stop(mine)
+            containers.each(lambda one: containers.keep(self.engine, one, "no"), mine)
+            containers.stop(self.engine, mine)
             self.fault("inside stop")
 
     def wake(self, namespace: Namespace) -> None:
         """The containers that `sleep` stopped are started, as they are. Jobs that are done stay done."""
         for roles in (("pinned", "server", "pooler"), ("service",)):
             mine = [one for one in self._containers(namespace) if one.role in roles]
-            self._each(self._start, [one for one in mine if one.stopped])
-            self._each(lambda one: self._restart(one, "always"), mine)
+            containers.start(self.engine, [one for one in mine if one.stopped])
+            containers.each(lambda one: containers.keep(self.engine, one, "always"), mine)
             self.fault("inside wake")
 
     # --- towards absence
@@ -234,9 +241,9 @@ class Workloads:
         As revision "" the services that outlive revisions; their volumes stay, for they are the data.
         """
         seen = self.observe(namespace)
-        self._stop(seen.of(revision))
+        containers.stop(self.engine, seen.of(revision))
         self.fault("inside retire")
-        self._remove(seen.of(revision))
+        containers.remove(self.engine, seen.of(revision))
         self.fault("inside retire, containers gone")
         for name in (one for one, of in seen.networks.items() if of == revision):
             self._remove_network(name)
@@ -246,11 +253,11 @@ class Workloads:
     def remove(self, namespace: Namespace, what: str) -> None:
         """No `what` (containers, networks, volumes) of the namespace is left."""
         if what == "containers":
-            self._remove(self._containers(namespace))
+            containers.remove(self.engine, self._containers(namespace))
         elif what == "networks":
-            self._each(self._remove_network, self.observe(namespace).networks)
+            containers.each(self._remove_network, self.observe(namespace).networks)
         elif what == "volumes":
-            self._each(self._remove_volume, self.observe(namespace).volumes)
+            containers.each(self._remove_volume, self.observe(namespace).volumes)
 
     def untag(self, image: str) -> None:
         images.untag(self.engine, image)
@@ -283,49 +290,6 @@ class Workloads:
         owned = self.names.labels(namespace, "network", **({"revision": revision} if revision else {}))
         self.networks.ensure(self.names.network(namespace, revision), owned, prefix)
 
-    def _up(
-        self,
-        project: str,
-        model: dict[str, object],
-        namespace: Namespace,
-        placed: Mapping[str, Mapping[str, str]],
-        checkout: Path,
-        services: Sequence[str] = (),
-    ) -> None:
-        """The project's containers run, each with the files that are placed in it before it starts."""
-
-        def compose_up(*, start: bool) -> None:
-            compose.up(
-                project,
-                model,
-                services=services,
-                timeout_s=COMPOSE_TIMEOUT_S,
-                line=lambda text: self.fault("inside start") if text.endswith("Created") else None,
-                start=start,
-            )
-
-        slept = [
-            one
-            for one in self._containers(namespace)
-            if one.state == "exited"
-            and one.role in ("service", "pinned", "server", "pooler")
-            and one.name.startswith(f"{project}-")
-        ]
-        try:
-            if placed:
-                compose_up(start=False)
-                for one in self._containers(namespace):
-                    if one.service in placed and one.name.startswith(f"{project}-") and one.role != "pooler":
-                        files.place(self.engine, one.id, checkout, placed[one.service])
-            compose_up(start=True)
-            self._each(lambda one: self._restart(one, "always"), slept)
-        except CommandFailed as exc:
-            raise StartFailed(
-                f"{namespace}: its containers did not start: {exc.what}",
-                remedy="the old revision, if any, still serves",
-                log=exc.log[-20:],
-            ) from exc
-
     def _containers(self, namespace: Namespace) -> tuple[Container, ...]:
         return facts.containers(self.engine, self.names, namespace)
 
@@ -353,41 +317,6 @@ class Workloads:
             log=self.log(one, 20),
         )
 
-    def _stop(self, containers: Iterable[Container]) -> None:
-        def stop(one: Container) -> None:
-            with translated(f"stop {one.name}"):
-                try:
-                    self.engine.api.stop(one.id)  # after the grace that its model gives
-                except NotFound:
-                    return
-
-        self._each(stop, [one for one in containers if one.state in ("running", "restarting", "paused")])
-
-    def _start(self, one: Container) -> None:
-        with translated(f"start {one.name}"):
-            self.engine.api.start(one.id)
-
-    def _restart(self, one: Container, policy: str) -> None:
-        """Whether the engine starts it again, also when the engine itself comes back."""
-        with translated(f"set the restart policy of {one.name}"):
-            try:
-                self.engine.api.update_container(one.id, restart_policy={"Name": policy})
-            except NotFound:
-                return
-
-    def _remove(self, containers: Iterable[Container]) -> None:
-        def remove(one: Container) -> None:
-            with translated(f"remove {one.name}"):
-                try:
-                    self.engine.api.remove_container(one.id, force=True, v=True)
-                except NotFound:
-                    return
-                except APIError as exc:
-                    if "is already in progress" not in str(exc.explanation):
-                        raise
-
-        self._each(remove, containers)
-
     def _remove_network(self, name: str) -> None:
         """Also when a container that outlives the revision is still a member."""
         with translated(f"leave network {name}"):
@@ -405,15 +334,3 @@ class Workloads:
                 self.engine.api.remove_volume(name)
             except NotFound:
                 return
-
-    @staticmethod
-    def _each(do: Callable[[T], None], things: Iterable[T]) -> None:
-        """`do` for each of `things`, a few at once; the first error is raised when all have ended."""
-        things = list(things)
-        if len(things) < 2:
-            for one in things:
-                do(one)
-            return
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            for _ in pool.map(do, things):
-                pass

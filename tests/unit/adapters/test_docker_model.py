@@ -27,6 +27,7 @@ def modeller(blueprint: Blueprint = BLUEPRINT) -> Modeller:
 
 MODEL: dict[str, Any] = modeller().revision_model(SUBNET, POOLERS, "d4t4")
 DATA: dict[str, Any] = modeller().data_model()
+APART = modeller().poolers(SUBNET, POOLERS)
 SERVICES: dict[str, dict[str, Any]] = MODEL["services"] | DATA["services"]
 
 
@@ -37,9 +38,9 @@ def service(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def test_who_is_there() -> None:
     web = {"web", "web-cx2", "web-cx3"}
-    poolers = {f"{POOLER}-app", f"{POOLER}-stats"}
-    assert set(MODEL["services"]) == web | poolers | {"migrate", "big", "evil", RELEASE}
+    assert set(MODEL["services"]) == web | {"migrate", "big", "evil", RELEASE}
     assert set(DATA["services"]) == {"redis"}
+    assert [one.name for one in APART] == [f"cx-preview-1-r{REVISION}-{POOLER}-{use}-1" for use in ("app", "stats")]
 
 
 # --- every container
@@ -53,7 +54,6 @@ def test_has_no_more_rights_than_it_needs(service: dict[str, Any]) -> None:
 def test_capabilities_are_the_default_and_what_the_project_was_allowed() -> None:
     assert SERVICES["migrate"]["cap_add"] == [*CAPABILITIES, "SYS_NICE"]
     assert SERVICES["web"]["cap_add"] == list(CAPABILITIES)
-    assert SERVICES[f"{POOLER}-app"]["cap_add"] == []
 
 
 def test_is_limited(service: dict[str, Any]) -> None:
@@ -83,14 +83,12 @@ def test_carries_its_owner(service: dict[str, Any]) -> None:
 
 
 def test_is_in_no_network_but_the_namespace_s_own(service: dict[str, Any]) -> None:
-    pooler = service["labels"]["dev.cx.role"] == "pooler"
-    assert set(service["networks"]) == ({"net", "data"} if pooler else {"net"})
+    assert set(service["networks"]) == {"net"}
 
 
 def test_networks_and_volumes_are_those_that_cx_made() -> None:
     assert MODEL["networks"] == {
         "net": {"name": f"cx-preview-1-r{REVISION}", "external": True},
-        "data": {"name": "cx_data", "external": True},
     }
     assert DATA["networks"] == {"net": {"name": "cx-preview-1-data", "external": True}}
     assert MODEL["volumes"] == {
@@ -116,8 +114,6 @@ def test_roles_and_restarts() -> None:
         "migrate": ("job", "no"),
         "redis": ("pinned", "always"),
         RELEASE: ("release", "no"),
-        f"{POOLER}-app": ("pooler", "always"),
-        f"{POOLER}-stats": ("pooler", "always"),
     }
 
 
@@ -138,8 +134,6 @@ def test_what_one_waits_for_is_there_in_its_model() -> None:
             assert set(one.get("depends_on", {})) <= set(model["services"]), name
     assert SERVICES["web"]["depends_on"] == {
         "migrate": {"condition": "service_completed_successfully", "required": True},
-        f"{POOLER}-app": {"condition": "service_started"},
-        f"{POOLER}-stats": {"condition": "service_started"},
     }
 
 
@@ -152,9 +146,24 @@ def test_replicas_answer_to_the_same_names_at_addresses_of_their_own() -> None:
     ]  # fmt: skip
 
 
-def test_the_pooler_answers_to_the_name_that_the_app_expects() -> None:
-    assert SERVICES[f"{POOLER}-app"]["networks"]["net"]["aliases"] == ["db"]
-    assert SERVICES[f"{POOLER}-stats"]["networks"]["net"]["aliases"] == ["stats"]
+def test_a_pooler_answers_to_the_name_that_the_app_expects_and_alone_reaches_the_server() -> None:
+    addresses = modeller().addresses(SUBNET)
+    for pooler, use, alias in zip(APART, ("app", "stats"), ("db", "stats"), strict=True):
+        assert pooler.networks == {
+            f"cx-preview-1-r{REVISION}": {"ipv4_address": addresses[f"{POOLER}-{use}"], "aliases": [alias]},
+            "cx_data": {},
+        }
+
+
+def test_a_pooler_carries_its_owner_and_what_stands_for_its_files() -> None:
+    for pooler, alias in zip(APART, ("db", "stats"), strict=True):
+        assert set(pooler.owned) <= LABELS
+        assert pooler.labels == {
+            "dev.cx.instance": "cx", "dev.cx.namespace": "preview-1", "dev.cx.role": "pooler",
+            "dev.cx.service": alias, "dev.cx.revision": REVISION,
+        }  # fmt: skip
+        other = replace(pooler, files={**pooler.files, "/etc/pgbouncer/users.txt": b"another"})
+        assert other.owned["dev.cx.data"] != pooler.owned["dev.cx.data"]
 
 
 # --- secrets and variables
@@ -166,22 +175,20 @@ def strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def test_a_database_s_secret_stands_in_configs_and_where_it_was_asked_for_only() -> None:
+def test_a_database_s_secret_stands_where_it_was_asked_for_only() -> None:
     for name, one in SERVICES.items():
         rest = json.dumps({key: value for key, value in one.items() if key != "environment"})
         assert "s3cret" not in rest, name
-        if name.startswith(POOLER) or name in ("migrate", "big", "evil", "redis"):
+        if name in ("migrate", "big", "evil", "redis"):
             assert "s3cret" not in json.dumps(one), name
-    assert "s3cret" in json.dumps(MODEL["configs"])
-    assert set(MODEL["services"][f"{POOLER}-app"]["configs"][0]) == {"source", "target"}
+    for pooler in APART:
+        assert "s3cret" not in repr(pooler) + repr(pooler.owned)
 
 
 def test_a_pooler_is_given_its_own_files_only() -> None:
-    for use in ("app", "stats"):
-        for mount in SERVICES[f"{POOLER}-{use}"]["configs"]:
-            content = MODEL["configs"][mount["source"]]["content"]
-            assert content.count(f"s3cret$$HOME-{use}") == 1
-            assert mount["target"].startswith("/etc/pgbouncer/")
+    for pooler, use in zip(APART, ("app", "stats"), strict=True):
+        assert all(content.count(f"s3cret$HOME-{use}".encode()) == 1 for content in pooler.files.values())
+        assert all(path.startswith("/etc/pgbouncer/") for path in pooler.files)
 
 
 def test_no_variable_is_left_to_interpolate() -> None:

@@ -68,9 +68,17 @@ def test_only_what_everyone_may_ask_for_is_a_host() -> None:
     assert Routes("1", "2", ways({"a": ["x"]}) + ways({"b": ["y"]}, candidate=True)).hosts == ("a",)
 
 
-@pytest.mark.parametrize("text", ["", "http: {}\n", "# cx: nonsense", "# ways: [[]]"])
-def test_a_file_that_is_not_cx_s_routes_nothing(text: str) -> None:
-    assert parsed(text) == Routes()
+@given(routes(), st.data())
+def test_a_file_that_is_not_whole_is_a_trial_that_is_not_over(given_: Routes, data: st.DataObject) -> None:
+    """So the next pass writes it anew, or removes it."""
+    text = rendered("cx-preview-1", given_, tls=False, resolver="")
+    cut = parsed(text[: data.draw(st.integers(0, len(text) - 1))])
+    assert (cut.revision, bool(cut.candidate), cut.ways) == ("", True, ())
+
+
+@pytest.mark.parametrize("text", ["http: {}\n", "# cx: nonsense", "# ways: [[]]\n"])
+def test_a_file_that_is_not_cx_s_serves_nothing(text: str) -> None:
+    assert parsed(text).hosts == ()
 
 
 def test_a_port_that_was_guessed_wrong_is_told_with_what_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
