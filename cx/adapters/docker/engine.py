@@ -61,9 +61,11 @@ class Engine:
     @cached_property
     def client(self) -> docker.DockerClient:
         with translated(f"the Docker Engine at {self.host}"):
-            return docker.DockerClient(
+            client = docker.DockerClient(
                 base_url=self.host, version="1.45", timeout=60, use_ssh_client=self.host.startswith("ssh")
             )
+        client.api.trust_env = False  # proxies and .netrc are not for the engine, and are looked up for each request
+        return client
 
     @property
     def api(self) -> Any:
