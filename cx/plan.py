@@ -76,7 +76,8 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
 
 
 def _parts(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) -> Stage:
-    """Images, databases, network and volumes: none needs another."""
+    """Images, databases, network and volumes: none needs another. What an app reaches its databases through starts
+    while its image is built; where there is nothing to build, beside the making of its container."""
     builds = [
         Step(Do.BUILD, build.service)
         for build in blueprint.builds
@@ -88,7 +89,8 @@ def _parts(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) ->
         for use in blueprint.databases
         if wish.reset_data or use.name not in complete
     ]
-    return (*builds, *clones, Step(Do.LAY))
+    pooled = any(use.way == "pooler" for use in blueprint.databases)
+    return (*builds, *clones, Step(Do.LAY), *([Step(Do.POOL)] if builds and pooled else []))
 
 
 def data_of(clones: Iterable[Clone], blueprint: Blueprint) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ class Workloads(Protocol):
     def observe(self, namespace: Namespace) -> Observed: ...
     def build(self, wish: Desired, build: Build, checkout: Checkout, line: Callable[[str], None]) -> None: ...
     def lay(self, wish: Desired, blueprint: Blueprint, checkout: Checkout) -> None: ...
+    def pool(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler]) -> None: ...
     def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None: ...
     def release(
         self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
@@ -210,8 +211,17 @@ class _Pass:
                 self._step(stage[0])
                 continue
             with ThreadPoolExecutor(max_workers=4) as pool:
-                for done in [pool.submit(self._step, step) for step in stage]:
+                begun: list[tuple[Step, Future[None]]] = []
+                for step in stage:
+                    needed = [future for other, future in begun if other.do in step.needs]
+                    begun.append((step, pool.submit(self._after, needed, step)))
+                for _, done in begun:
                     done.result()
+
+    def _after(self, needed: Sequence[Future[None]], step: Step) -> None:
+        for one in needed:
+            one.result()
+        self._step(step)
 
     def abandon(self, why: CxError) -> None:
         """What serves goes on to serve; what this pass started of another revision is taken away."""
@@ -286,6 +296,8 @@ class _Pass:
             case Do.OFFER:
                 # Addresses are known before anything runs: the router knows the candidate when it is asked for it.
                 of.router.offer(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
+            case Do.POOL:
+                of.workloads.pool(wish, blueprint, self._poolers(blueprint))
             case Do.PIN:
                 of.workloads.pin(wish, blueprint, checkout, self._poolers(blueprint))
             case Do.RELEASE:

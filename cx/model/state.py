@@ -149,6 +149,7 @@ class Do(StrEnum):
     CLONE = "clone"
     RESET = "reset"
     LAY = "network and volumes"
+    POOL = "poolers"
     PIN = "stateful services"
     RELEASE = "release"
     START = "start"
@@ -176,6 +177,11 @@ class Step:
 
     def __str__(self) -> str:
         return f"{self.do} {self.target}".rstrip()
+
+    @property
+    def needs(self) -> tuple[Do, ...]:
+        """What it waits for of the steps that stand before it in its stage."""
+        return (Do.CLONE, Do.RESET, Do.LAY) if self.do is Do.POOL else ()
 
 
 Stage = tuple[Step, ...]

@@ -18,6 +18,7 @@ INSIDE = (
     "inside network",
     "inside release",
     "inside pooler",
+    "after poolers",
     "inside start",
     "clone:role",
     "clone:copied",
@@ -80,7 +81,7 @@ def only(cx: Cx, name: str) -> None:
 def test_a_first_deploy_that_was_killed_is_completed_by_the_next(
     cx: Cx, preview: Callable[[], str], guestbook: Project, point: str
 ) -> None:
-    if "build" in point:
+    if "build" in point or "poolers" in point:
         of_its_own(guestbook, point)
     name = preview()
     died(cx, point, "deploy", guestbook.folder, "--namespace", name)

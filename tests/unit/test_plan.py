@@ -101,6 +101,17 @@ def test_it_is_published_after_it_was_started_found_healthy_and_probed(wanted: D
 
 
 @given(present, anything)
+def test_poolers_start_while_images_are_built_after_what_they_need(wanted: Desired, seen: Observed) -> None:
+    for stage in planned(wanted, seen):
+        kinds = [step.do for step in stage]
+        pooled = bool(blueprint(wanted.tree[0]).databases)
+        assert (Do.POOL in kinds) == (Do.BUILD in kinds and pooled)
+        for number, step in enumerate(stage):
+            for need in step.needs:
+                assert need not in kinds[number:]
+
+
+@given(present, anything)
 def test_the_wanted_revision_is_not_retired_and_every_other_one_is(wanted: Desired, seen: Observed) -> None:
     stages = planned(wanted, seen)
     if stages:

@@ -255,6 +255,10 @@ class Workloads:
             with self.world.effect("fill volume"):
                 place.filled.add(volume)
 
+    def pool(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler]) -> None:
+        for pooler in poolers:
+            self._pooler(wish, pooler)
+
     def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None:
         assert NAMES.network(wish.namespace) in self.world.place(wish.namespace).networks
         for name, service in blueprint.pinned.items():

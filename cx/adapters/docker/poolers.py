@@ -3,12 +3,12 @@ for them itself, beside what Compose does for the project's containers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from docker.errors import NotFound
 
+from cx.adapters.docker import containers
 from cx.adapters.docker.engine import Engine, translated
 from cx.adapters.docker.files import tarred
 from cx.adapters.docker.model import PoolerContainer
@@ -23,14 +23,14 @@ def due(wanted: Iterable[PoolerContainer], there: Iterable[Container]) -> list[P
 
 
 def run(
-    engine: Engine, wanted: Iterable[PoolerContainer], there: Iterable[Container], fault: Callable[[str], None]
+    engine: Engine, wanted: Iterable[PoolerContainer], there: Sequence[Container], fault: Callable[[str], None]
 ) -> None:
-    """Each of `wanted` is made anew, in the place of what is `there` of its name, and runs; it takes connections some
-    ms later. Raises what the engine refuses."""
+    """Each of `wanted` runs; one that was just started takes connections some ms later.
+
+    What is `there` and does not run as it should is made anew. Raises what the engine refuses.
+    """
     old = {one.name: one.id for one in there}
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        for _ in pool.map(lambda one: _start(engine, one, old.get(one.name), fault), wanted):
-            pass
+    containers.each(lambda one: _start(engine, one, old.get(one.name), fault), due(wanted, there))
 
 
 def _start(engine: Engine, pooler: PoolerContainer, old: str | None, fault: Callable[[str], None]) -> None:

@@ -11,6 +11,7 @@ from docker.errors import APIError, NotFound
 
 from cx.adapters.docker import build as images
 from cx.adapters.docker import containers, facts, files
+from cx.adapters.docker import poolers as pooling
 from cx.adapters.docker.engine import Engine, translated
 from cx.adapters.docker.model import POOLER, RELEASE, SERVER, Limits, Modeller
 from cx.adapters.docker.networks import Networks
@@ -79,6 +80,11 @@ class Workloads:
                 self.fault("inside volumes")
                 paths = [one.path for one in blueprint.mounted if not one.file]
                 files.fill(self.engine, volume, self.pooler_image, owned, checkout(), paths)
+
+    def pool(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler]) -> None:
+        """The poolers of the revision run."""
+        wanted = self._model(wish, blueprint).poolers(self._subnet(wish), poolers)
+        pooling.run(self.engine, wanted, self._containers(wish.namespace), self.fault)
 
     def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None:
         """The services that keep state run as the blueprint says, and are members of the revision's network.
