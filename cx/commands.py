@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cx.model.marker import marked
 from cx.model.pulls import PullId
 
 OLD_S = 7 * 86400  # a command in a comment that is older is not obeyed: GitHub redelivers for three days at most
@@ -80,7 +81,9 @@ USAGE = {
 
 def spoken(body: str) -> tuple[Spoken, ...]:
     """What a comment's text tells cx, in order: lines that begin with `/cx`, outside of code blocks, quotes
-    and what HTML hides."""
+    and what HTML hides. A comment of cx's own, whichever template it was written by, tells it nothing."""
+    if marked(body)[0]:
+        return ()
     return tuple(_understood(rest) for _, rest in zip(range(SPOKEN_MAX), _lines(body), strict=False))
 
 

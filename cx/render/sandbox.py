@@ -1,6 +1,6 @@
 """Renders a project's own template, in a process of its own that has nothing to lose.
 
-Run as a program, never imported by cx: JSON with `source`, `name` and `values` comes in, JSON goes out. It
+Run as a program, never imported by cx: JSON with `source`, `name`, `values` and `kind` comes in, JSON goes out. It
 takes no environment, bounded processor time, memory and output, and can open no file but Python's own.
 """
 
@@ -11,6 +11,7 @@ import sys
 CPU_S = 2
 MEMORY_BYTES = 512 * 1024 * 1024
 OUTPUT_BYTES = 1024 * 1024
+SYNTAX = {"compose": {"keep_trailing_newline": True}, "comment": {"trim_blocks": True, "lstrip_blocks": True}}
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     asked = json.load(sys.stdin)
     try:
-        answer = {"text": render(asked["source"], asked["name"], asked["values"])}
+        answer = {"text": render(asked["source"], asked["name"], asked["values"], asked["kind"])}
     except MemoryError:
         answer = {"problem": f"takes more than {MEMORY_BYTES // 1024**2} MiB of memory"}
     except RecursionError:
@@ -30,13 +31,11 @@ def main() -> None:
     sys.stdout.write(json.dumps(answer))
 
 
-def render(source: str, name: str, values: dict) -> str:  # type: ignore[type-arg]
+def render(source: str, name: str, values: dict, kind: str) -> str:  # type: ignore[type-arg]
     import jinja2.sandbox
 
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    )
-    environment.globals["literal"] = literal
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, **SYNTAX[kind])
+    environment.globals |= {"literal": literal} if kind == "compose" else words()
     for unneeded in ("lipsum", "cycler", "joiner"):
         del environment.globals[unneeded]
     code = environment.compile(source, name, name)
@@ -48,6 +47,12 @@ def render(source: str, name: str, values: dict) -> str:  # type: ignore[type-ar
             raise ValueError(f"makes more than {OUTPUT_BYTES // 1024} KiB")
         parts.append(part)
     return "".join(parts)
+
+
+def words() -> dict:  # type: ignore[type-arg]
+    from cx import markdown
+
+    return {"code": markdown.code, "fenced": markdown.fenced, "text": markdown.text}
 
 
 def literal(value: object) -> str:

@@ -1,4 +1,5 @@
-"""Compose text from a template: cx's own for a repository that has none, or the repository's, which is hostile."""
+"""Compose text from a template: cx's own for a repository that has none, or the repository's, which is hostile. A
+comment's text from a template that is not cx's."""
 
 from __future__ import annotations
 
@@ -29,7 +30,16 @@ def render_own(values: Mapping[str, Any]) -> str:
 
 def render_theirs(source: str, values: Mapping[str, Any], where: str) -> str:
     """The Compose text that a repository's own template makes. Raises Invalid with file and line."""
-    asked = json.dumps({"source": source, "name": where, "values": values})
+    return _apart("compose", source, values, where, "docs/cx-toml.md lists the values")
+
+
+def render_comment(source: str, values: Mapping[str, Any], where: str) -> str:
+    """What a template makes of a pull request's comment. Raises Invalid with file and line."""
+    return _apart("comment", source, values, where, "docs/github.md lists the values")
+
+
+def _apart(kind: str, source: str, values: Mapping[str, Any], where: str, remedy: str) -> str:
+    asked = json.dumps({"source": source, "name": where, "values": values, "kind": kind})
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _START, sandbox.__file__, *_folders()],
@@ -50,7 +60,7 @@ def render_theirs(source: str, values: Mapping[str, Any], where: str) -> str:
         raise Invalid(where, "", "takes more memory to render than it may have") from exc
     if "problem" in answer:
         line = f":{answer['line']}" if answer.get("line") else ""
-        raise Invalid(f"{where}{line}", "", shown(answer["problem"], 200), remedy="docs/cx-toml.md lists the values")
+        raise Invalid(f"{where}{line}", "", shown(answer["problem"], 200), remedy=remedy)
     return str(answer["text"])
 
 
@@ -59,4 +69,5 @@ _START = "import runpy, sys; sys.path[:0] = sys.argv[2:]; runpy.run_path(sys.arg
 
 
 def _folders() -> list[str]:
-    return [str(Path(jinja2.__file__).parent.parent)]
+    """Where Jinja is, and cx's own words for comments."""
+    return [str(Path(jinja2.__file__).parent.parent), str(Path(__file__).parents[2])]

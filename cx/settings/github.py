@@ -112,8 +112,15 @@ class Repository(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[Annotated[str, Rule(is_variable)], Secret],
         Meta(description="Variables for every service, such as keys of a test account. A fork never gets them."),
     ] = {}
+    own_comment: Annotated[
+        bool,
+        Meta(
+            description="The repository may replace the comment's template: by `.cx/comment.md.j2` of its default "
+            "branch, never by a pull request's."
+        ),
+    ] = True
     comment_template: Annotated[
-        Path | None, Meta(description="A Jinja template for the comment, instead of `templates/comment.md.j2`.")
+        Path | None, Meta(description="A Jinja template for the comment on this host; the repository's does not count.")
     ] = None
     submodules: Annotated[
         list[Annotated[str, Rule(is_submodule)]],

@@ -14,6 +14,7 @@ USED = {
     f"{R}/pulls": ["get"],
     f"{R}/pulls/{{pull_number}}": ["get"],
     f"{R}/pulls/{{pull_number}}/files": ["get"],
+    f"{R}/contents/.cx/{{path}}": ["get"],  # GitHub's has several segments, which the proxy does not know
     f"{R}/collaborators/{{username}}/permission": ["get"],
     f"{R}/issues/{{issue_number}}/comments": ["get", "post"],
     f"{R}/issues/comments": ["get"],
@@ -33,7 +34,7 @@ def cut(public_url: str) -> dict[str, Any]:
     """The description with the used operations and what they refer to. `public_url` stands for api.github.com."""
     whole = json.loads(WHOLE.read_text())
     paths = {
-        path: {key: value for key, value in whole["paths"][path].items() if key in methods or key == "parameters"}
+        path: {key: value for key, value in _of(whole, path).items() if key in methods or key == "parameters"}
         for path, methods in USED.items()
     }
     kept: dict[str, dict[str, Any]] = {}
@@ -48,6 +49,11 @@ def cut(public_url: str) -> dict[str, Any]:
     document = found | {"paths": paths, "components": kept}
     changed: dict[str, Any] = json.loads(json.dumps(document).replace("https://api.github.com", public_url))
     return changed
+
+
+def _of(whole: Any, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = whole["paths"][path.replace("/.cx/", "/")]
+    return found
 
 
 def _references(value: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from forge.fake import TOKEN, FakeGitHub, fake_github
 from cx.adapters.doctor import Check, Doctor
 from cx.adapters.github import GitHubAnnouncer, GitHubForge, open_github
 from cx.adapters.github.connection import Forbidden, Unavailable
+from cx.commands import spoken
 from cx.errors import CxError, Invalid
 from cx.model.pulls import DatabaseShown, Phase, PullId, Report, ServiceShown
 from cx.schema import Secret
@@ -408,6 +410,102 @@ def test_the_token_is_shown_nowhere(url: str) -> None:
 def test_where_to_fetch_from(base_url: str, expected: str) -> None:
     forge, _ = open_github(GitHub(base_url=base_url), {"GITHUB_TOKEN": TOKEN})
     assert forge.fetch_url("acme/shop") == expected
+
+
+# --- a template of the repository's own
+TEMPLATE = ".cx/comment.md.j2"
+
+
+def test_the_template_of_the_default_branch_is_used(
+    github: FakeGitHub, announcer: GitHubAnnouncer, opened: Opened
+) -> None:
+    contents = github.repository(REPOSITORY).contents
+    contents["main", TEMPLATE] = b"ours: {{ phase }}"
+    announcer.announce(READY)
+    assert github.comments_on(REPOSITORY, 7)[0].startswith("ours: ready\n")
+    asked = len(github.requests)
+    announcer.announce(BUILDING)
+    assert not [path for _, path in github.requests[asked:] if "contents" in path]  # it is kept for a while
+    contents["main", TEMPLATE] = b"changed"
+    announcer._templates.clock = lambda: time.monotonic() + 61
+    announcer.announce(READY)
+    (said,) = github.comments_on(REPOSITORY, 7)
+    assert said.startswith("changed\n")
+    before = github.writes()
+    opened()[1].announce(READY)  # another process finds it
+    assert github.writes() == before
+
+
+def test_a_pull_request_brings_no_template(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    for ref in (ONE, "topic", "refs/pull/7/head"):
+        github.repository(REPOSITORY).contents[ref, TEMPLATE] = b"anything"
+    announcer.announce(READY)
+    assert "Preview `preview-7` is ready" in github.comments_on(REPOSITORY, 7)[0]
+
+
+@pytest.mark.parametrize("rules", [Rules(own_comment=False), Rules(comment_template=Path("theirs.j2"))])
+def test_the_hosts_owner_has_the_last_word(
+    github: FakeGitHub, url: str, rules: Rules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("theirs.j2").write_text("of the host: {{ phase }}")
+    github.open(REPOSITORY, 7, ONE)
+    github.repository(REPOSITORY).contents["main", TEMPLATE] = b"of the repository"
+    _, announcer = open_github(GitHub(base_url=url, repositories={REPOSITORY: rules}), {"GITHUB_TOKEN": TOKEN})
+    announcer.announce(READY)
+    (said,) = github.comments_on(REPOSITORY, 7)
+    assert said.startswith("of the host: ready" if rules.comment_template else "### ✅ Preview")
+    assert not [path for _, path in github.requests if "contents" in path]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{{ servcies }}", "'servcies' is undefined"),
+        (b"{{ '@acme' * 99999 }}", "makes more than 60000 characters"),
+        (b"x" * 70_000, "is larger than 64 KiB"),
+        (b"x" * 1_000_001, "is larger than 64 KiB"),
+        (b"\xff\xfe", "is not text in UTF-8"),
+        (None, "is not a file"),
+    ],
+)
+def test_where_it_cannot_be_used_cx_s_own_words_say_so(
+    github: FakeGitHub, announcer: GitHubAnnouncer, caplog: pytest.LogCaptureFixture, content: bytes, said: str
+) -> None:
+    github.repository(REPOSITORY).contents["main", TEMPLATE] = content
+    with caplog.at_level("WARNING", "cx"):
+        for _ in range(2):
+            announcer.announce(READY)
+    (comment,) = github.comments_on(REPOSITORY, 7)
+    assert "Preview `preview-7` is ready" in comment
+    assert f"cx's own words: the template of this comment cannot be used: {said}" in comment.replace("\\", "")
+    (line,) = [one for one in caplog.records if one.getMessage() == "comment template not used"]
+    assert said in line.facts["why"]  # type: ignore[attr-defined]
+
+
+def test_a_token_that_may_not_read_it_writes_cx_s_own(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    github.rights.discard("contents")
+    announcer.announce(READY)
+    assert "Preview `preview-7` is ready" in github.comments_on(REPOSITORY, 7)[0]
+
+
+def test_a_github_that_does_not_say_is_asked_again(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    github.repository(REPOSITORY).contents["main", TEMPLATE] = b"ours"
+    github.fail("GET", "/contents/", status=502, times=3)
+    with pytest.raises(Unavailable):
+        announcer.announce(READY)
+    assert github.comments_on(REPOSITORY, 7) == []
+    announcer.announce(READY)
+    assert github.comments_on(REPOSITORY, 7)[0].startswith("ours\n")
+
+
+def test_cx_obeys_no_comment_of_its_own(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    github.repository(REPOSITORY).contents["main", TEMPLATE] = b"/cx approve {{ head }}"
+    announcer.announce(READY)
+    (said,) = github.comments_on(REPOSITORY, 7)
+    assert said.startswith(f"/cx approve {ONE}\n")
+    assert spoken(said) == ()
+    assert spoken(said.partition("<!--")[0]) != ()  # as anybody else's it would be one
 
 
 # --- a GitHub App

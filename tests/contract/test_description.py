@@ -79,6 +79,7 @@ def test_all_that_cx_asks_and_is_told_is_as_described(described: Described, tmp_
     for number in (8, 9, 10):  # `head.repo` is null where a fork is gone, which the description does not know
         github.open(REPOSITORY, number, TWO, fork=True)
     github.repository(REPOSITORY).people |= {"ada": "write", "eve": "read"}
+    github.repository(REPOSITORY).contents["main", ".cx/comment.md.j2"] = b"{{ phase }}: our own words"
     command = github.comment(REPOSITORY, 7, "ada", "/cx deploy")
     settings = GitHub(base_url=described.url, repositories={REPOSITORY: Rules()})
     forge, announcer = open_github(settings, {"GITHUB_TOKEN": TOKEN})
@@ -130,7 +131,8 @@ def test_all_that_cx_asks_and_is_told_is_as_described(described: Described, tmp_
     github.app, github.login = None, person
 
     assert described.violations() == []
-    assert len(github.comments_on(REPOSITORY, 7)) == 1
+    (said,) = github.comments_on(REPOSITORY, 7)
+    assert said.startswith("ready: our own words\n")
     operations = {(method.lower(), path) for path, methods in USED.items() for method in methods}
     asked = {(method.lower(), _template(path)) for method, path in github.requests}
     assert asked == operations

@@ -3,6 +3,7 @@ come after the effect or not at all, rights. tests/contract holds it to GitHub's
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import re
@@ -52,6 +53,7 @@ class Repository:
     private: bool = True
     pulls: dict[int, Document] = field(default_factory=dict)
     files: dict[int, list[str]] = field(default_factory=dict)
+    contents: dict[tuple[str, str], bytes | None] = field(default_factory=dict)  # of (branch or commit, path)
     comments: dict[int, Document] = field(default_factory=dict)
     reactions: dict[int, list[str]] = field(default_factory=dict)
     deployments: dict[int, Document] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class FakeGitHub:
         self.login, self.page = login, page
         self.root = root  # of the API's paths: GitHub Enterprise has one
         self.tokens = {TOKEN}
-        self.rights = {"comment", "deployment", "status", "environment"}  # what the token may write
+        self.rights = {"comment", "deployment", "status", "environment", "contents"}  # of the token
         self.locked: set[int] = set()  # conversations
         self.repositories: dict[str, Repository] = {}
         self.faults: list[Fault] = []
@@ -242,6 +244,7 @@ class FakeGitHub:
             (f"{at}/pulls", "GET", self._get_pulls),
             (f"{at}/pulls/{{number:int}}", "GET", self._get_pull),
             (f"{at}/pulls/{{number:int}}/files", "GET", self._get_files),
+            (f"{at}/contents/{{path:path}}", "GET", self._get_contents),
             (f"{at}/collaborators/{{login}}/permission", "GET", self._get_permission),
             (f"{at}/issues/{{number:int}}/comments", "GET", self._get_comments),
             (f"{at}/issues/{{number:int}}/comments", "POST", self._post_comment),
@@ -335,6 +338,25 @@ class FakeGitHub:
     def _get_files(self, request: Request, given: Document) -> Response:
         names = self._of(request).files[request.path_params["number"]]
         return self._page(request, [EXAMPLES["files"][0] | {"filename": name} for name in names])
+
+    def _get_contents(self, request: Request, given: Document) -> Response:
+        """None stands for a folder."""
+        path, repository = request.path_params["path"], self._of(request)
+        at = (request.query_params.get("ref", "main"), path)
+        if "contents" not in self.rights:
+            return _problem(403, "Resource not accessible by personal access token")
+        if at not in repository.contents:
+            return _problem(404, "Not Found")
+        content = repository.contents[at]
+        if content is None:
+            return self._answer([])
+        large = len(content) > 1_000_000
+        url = f"{self.public_url}/repos/{repository.full_name}/contents/{path}"
+        document = dict.fromkeys(("url", "html_url", "git_url", "download_url"), url)
+        document |= {"type": "file", "name": path.rpartition("/")[2], "path": path, "sha": "b" * 40}
+        document |= {"size": len(content), "encoding": "none" if large else "base64"}
+        document |= {"content": "" if large else base64.encodebytes(content).decode()}
+        return self._answer(document | {"_links": {"self": url, "git": url, "html": url}})
 
     def _get_permission(self, request: Request, given: Document) -> Response:
         login = request.path_params["login"]

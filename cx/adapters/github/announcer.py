@@ -9,13 +9,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cx import logs
 from cx.adapters.github import comment
 from cx.adapters.github.connection import Connection, Forbidden
-from cx.errors import CxError, NotFound, Terminal
+from cx.adapters.github.templates import Templates
+from cx.errors import CxError, Invalid, NotFound, Terminal
+from cx.markdown import plain
+from cx.model.marker import marked
 from cx.model.pulls import Phase, PullId, Report
 from cx.settings.github import GitHub
 
@@ -66,6 +69,9 @@ class GitHubAnnouncer:
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
     _logins: dict[str, str] = field(default_factory=dict, init=False)
 
+    def __post_init__(self) -> None:
+        self._templates = Templates(self.connection, self.settings)
+
     def announce(self, report: Report) -> None:
         with self._alone(report.pull) as seen:
             failed: list[CxError] = []
@@ -91,17 +97,26 @@ class GitHubAnnouncer:
 
     # --- the comment
     def _comment(self, report: Report, seen: _Seen) -> None:
-        rules = self.settings.rules.get(report.pull.repository)
-        said = comment.body(report, rules.comment_template if rules else None)
-        digest = comment.marked(said)[1]
+        said, problem = self._said(report)
+        digest = marked(said)[1]
         if seen.comment and seen.digest == digest:
             return
+        if problem:
+            logs.warning("comment template not used", pull=report.pull, why=problem)
         if not seen.comment:
             self._find(report, seen)
         if not seen.comment:
             self._post(report, seen, said)
         if seen.digest != digest:
             self._edit(report, seen, said)
+
+    def _said(self, report: Report) -> tuple[str, str]:
+        """The comment's text, and what is wrong with the template that it should have been written by."""
+        try:
+            return comment.body(report, self._templates.of(report.pull.repository)), ""
+        except Invalid as exc:
+            note = f"cx's own words: the template of this comment cannot be used: {exc.problem}"
+            return comment.body(replace(report, notes=(*report.notes, note))), str(exc)
 
     def _post(self, report: Report, seen: _Seen, said: str) -> None:
         """There is one comment of ours; perhaps that of another process, which says something else."""
@@ -118,7 +133,7 @@ class GitHubAnnouncer:
 
     def _wrote(self, seen: _Seen, answer: Mapping[str, Any], said: str) -> None:
         seen.comment, seen.url = int(answer["id"]), str(answer.get("html_url", ""))
-        seen.digest = comment.marked(said)[1]
+        seen.digest = marked(said)[1]
 
     def _find(self, report: Report, seen: _Seen) -> None:
         """The oldest of ours, of all pages. Another one, which two processes made at once, goes: whoever else posted
@@ -128,7 +143,7 @@ class GitHubAnnouncer:
             return
         first, *others = ours
         seen.comment, seen.url = int(first["id"]), str(first.get("html_url", ""))
-        seen.digest = comment.marked(str(first["body"]))[1]
+        seen.digest = marked(str(first["body"]))[1]
         for other in others:
             self._delete(report, int(other["id"]))
 
@@ -138,7 +153,7 @@ class GitHubAnnouncer:
         found = [
             one
             for one in self.connection.pages(report.pull.repository, f"/issues/{report.pull.number}/comments")
-            if comment.marked(str(one.get("body") or ""))[0] == report.namespace and _written_by(one, me)
+            if marked(str(one.get("body") or ""))[0] == report.namespace and _written_by(one, me)
         ]
         return sorted(found, key=lambda one: int(one["id"]))
 
@@ -297,7 +312,7 @@ def _described(report: Report) -> str:
         case Phase.READY:
             said = "Ready" + (f" in {report.took_s:.0f} s" if report.took_s is not None else "")
         case Phase.FAILED:
-            said = "Failed" + (f" at step {comment.plain(report.step)}" if report.step else "")
+            said = "Failed" + (f" at step {plain(report.step)}" if report.step else "")
         case Phase.HELD:
             said = "Waiting for approval: /cx approve"
         case _:

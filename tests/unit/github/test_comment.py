@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from cx.adapters.github import comment
-from cx.errors import Invalid
+from cx.model.marker import marked
 from cx.model.pulls import DatabaseShown, Phase, PullId, Report, ServiceShown
 from examples import examples
 
@@ -105,7 +105,7 @@ def test_what_a_pull_request_brings_is_words(one: str, two: str) -> None:
         notes=(f"The last lines of `app`:\n```\n{one}\n```", f"- so: {' '.join(two.split())}"),
     )  # fmt: skip
     said = comment.body(report)
-    assert comment.marked(said)[0] == "preview-7"
+    assert marked(said)[0] == "preview-7"
     said.encode()
     plain = replace(
         report, step="x", message="x", remedy="x", log=("x", "x"), databases=(DatabaseShown("x", "2026"),),
@@ -159,34 +159,3 @@ def test_however_much_there_is_the_comment_is_whole() -> None:
 
 def test_one_long_line_is_shown_in_part() -> None:
     assert "x" * 1000 + "…" in comment.body(replace(FAILED, log=("x" * 100_000,)))
-
-
-# --- a template of the host's own
-def test_a_template_of_the_hosts_own_is_used(tmp_path: Path) -> None:
-    own = tmp_path / "comment.j2"
-    own.write_text("Preview of {{ pull }}: {{ services[0].url }} {{ code(head) }} {{ took }}")
-    assert comment.body(READY, own).startswith(f"Preview of acme/shop#7: {URL} `{ONE}` 4.2 s\n")
-
-
-@pytest.mark.parametrize(
-    ("template", "said"),
-    [
-        ("{{ servcies }}", "'servcies' is undefined"),
-        ("{% if %}", "Expected an expression"),
-        ("{{ took + 1 }}", "can only concatenate str"),
-        ("{{ services[9].url }}", "no element 9"),
-        ("{{ ''.__class__.__mro__ }}", "unsafe"),
-        ("{{ 'x' * 70000 }}", "more than 60000"),
-    ],
-)
-def test_a_template_that_does_not_work_is_named(tmp_path: Path, template: str, said: str) -> None:
-    own = tmp_path / "comment.j2"
-    own.write_text(template)
-    with pytest.raises(Invalid, match=said) as found:
-        comment.body(READY, own)
-    assert str(own) in str(found.value)
-
-
-def test_a_template_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Invalid, match="No such file"):
-        comment.body(READY, tmp_path / "none.j2")
