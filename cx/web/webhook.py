@@ -22,7 +22,8 @@ from cx.web.metrics import Metrics
 from cx.web.payloads import EVENTS, Malformed, read
 
 SIZE_MAX = 4 * 2**20  # bytes of one body
-HELD_MAX = 64 * 2**20  # bytes of all bodies that are being read
+HELD_MAX = 64 * 2**20  # bytes of all bodies that are being read; above it the one that takes longest is given up
+CROWDED = "too much at once"
 UNSIGNED = "the signature is missing or wrong"
 READ_S = 10.0  # for one body to arrive
 BATCH_MAX = 200  # deliveries that are stored together
@@ -90,6 +91,15 @@ class Counter:
                     stored.set_result(fresh)
 
 
+@dataclass(eq=False)
+class _Arriving:
+    """A body on its way, which `until` ends."""
+
+    until: asyncio.Timeout
+    body: bytearray = field(default_factory=bytearray)
+    given_up: bool = False
+
+
 @dataclass
 class Webhook:
     """`secrets` empty: unsigned deliveries are taken. `stored` is called after each that asks for something."""
@@ -102,6 +112,7 @@ class Webhook:
     clock: Callable[[], float] = time.time
     size_max: int = SIZE_MAX
     _held: int = field(default=0, init=False)
+    _arriving: list[_Arriving] = field(default_factory=list, init=False)  # that which began first comes first
 
     def __post_init__(self) -> None:
         self._counter = Counter(self.inbox)
@@ -142,22 +153,40 @@ class Webhook:
             raise NotTaken(413, f"the body is larger than {self.size_max} bytes")
         if not signed:
             raise NotTaken(401, UNSIGNED)
-        body = bytearray()
+        one = _Arriving(asyncio.timeout(READ_S))
         try:
-            async with asyncio.timeout(READ_S):
+            async with one.until:
+                self._arriving.append(one)
                 async for piece in request.stream():
                     self._held += len(piece)
-                    body += piece
-                    if len(body) > self.size_max:
+                    one.body += piece
+                    if len(one.body) > self.size_max:
                         raise NotTaken(413, f"the body is larger than {self.size_max} bytes")
-                    if self._held > HELD_MAX:
-                        raise NotTaken(503, "too much at once")
+                    self._make_room()
+                    if one.given_up:
+                        break
+            if one.given_up:
+                raise NotTaken(503, CROWDED)
         except BaseException as exc:
-            self._held -= len(body)
+            self._held -= len(one.body)
             if isinstance(exc, TimeoutError):
-                raise NotTaken(408, f"the body did not arrive within {READ_S:.0f} s") from exc
+                slow = NotTaken(408, f"the body did not arrive within {READ_S:.0f} s")
+                raise NotTaken(503, CROWDED) if one.given_up else slow from exc
             raise
-        return bytes(body)
+        finally:
+            if one in self._arriving:
+                self._arriving.remove(one)
+        return bytes(one.body)
+
+    def _make_room(self) -> None:
+        """GitHub's deliveries are there in a moment: who holds much for long makes room for them."""
+        while self._held > HELD_MAX and self._arriving:
+            one = self._arriving.pop(0)
+            self._held -= len(one.body)
+            one.body.clear()
+            one.given_up = True
+            if not one.until.expired():
+                one.until.reschedule(0)
 
     async def _checked(self, request: Request, body: bytes) -> tuple[Response, str]:
         """Of a body that is signed: what is wrong with it may be told."""

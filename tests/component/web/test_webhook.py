@@ -9,6 +9,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,24 @@ def test_bodies_that_are_held_are_counted_and_let_go(tmp_path: Path, monkeypatch
             assert listener.send("ping", b"x" * 3000).status == 400
             assert listener.send("ping", b"x" * 3000, x_hub_signature_256="-").status == 401
             assert listener.send("ping", {"zen": "x" * 6000}).status == 503
+
+
+def test_who_is_slow_makes_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cx.web.webhook.HELD_MAX", 10_000)
+    head = b"POST /webhook HTTP/1.1\r\nHost: x\r\n%bContent-Length: 5000\r\n\r\n" % CLAIMED
+    with listening(tmp_path) as listener, ExitStack() as stack:
+        slow = []
+        for _ in range(17):
+            wire = stack.enter_context(socket.create_connection(("127.0.0.1", listener.port), timeout=5))
+            wire.sendall(head + b"x" * 4900)
+            slow.append(wire)
+        assert slow[0].recv(100).startswith(b"HTTP/1.1 503 ")
+        for _ in range(5):
+            assert listener.send("ping", {"zen": "x" * 3000}).status == 202
+        assert listener.send("ping", {"zen": "x" * 9000}).status == 202
+        for wire in slow[1:]:  # none of them is waited for any more
+            assert wire.recv(100).startswith(b"HTTP/1.1 503 ")
+        assert listener.send("ping", {"zen": "x" * 9000}).status == 202  # and none is counted
 
 
 # --- what cannot be stored is not acknowledged
