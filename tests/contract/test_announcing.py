@@ -112,6 +112,25 @@ def test_a_comment_of_somebody_else_with_our_marker_is_left_alone(
     assert "9.0 s" in github.comments_on(REPOSITORY, 7)[0]
 
 
+def test_another_bot_that_repeats_our_comment_is_not_taken_for_us(
+    github: FakeGitHub, announcer: GitHubAnnouncer, opened: Opened
+) -> None:
+    """With a token of Actions, which may not ask whose it is."""
+    github.login = "github-actions[bot]"
+    github.fail("GET", "^/user$", status=403, message="Resource not accessible by integration", times=99)
+    announcer.announce(READY)
+    (ours,) = github.comments_on(REPOSITORY, 7)
+    github.comment(REPOSITORY, 7, "echo[bot]", ours)
+    opened()[1].announce(replace(READY, took_s=9.0))  # another process, which does not know who it is
+    assert github.comments_on(REPOSITORY, 7, "echo[bot]") == [ours]
+    assert ["9.0 s" in one for one in github.comments_on(REPOSITORY, 7)] == [True]
+    there = github.repository(REPOSITORY).comments
+    del there[next(one for one in there if there[one]["user"]["login"] == github.login)]
+    announcer.announce(replace(READY, took_s=8.0))  # the process that wrote does
+    assert github.comments_on(REPOSITORY, 7, "echo[bot]") == [ours]
+    assert ["8.0 s" in one for one in github.comments_on(REPOSITORY, 7)] == [True]
+
+
 def test_a_deleted_comment_is_written_anew(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
     announcer.announce(BUILDING)
     github.repository(REPOSITORY).comments.clear()

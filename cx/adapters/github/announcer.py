@@ -121,7 +121,10 @@ class GitHubAnnouncer:
     def _post(self, report: Report, seen: _Seen, said: str) -> None:
         """There is one comment of ours; perhaps that of another process, which says something else."""
         path = f"/issues/{report.pull.number}/comments"
-        self._wrote(seen, self.connection.write("POST", report.pull.repository, path, {"body": said}), said)
+        answer = self.connection.write("POST", report.pull.repository, path, {"body": said})
+        self._wrote(seen, answer, said)
+        if not self._me(report.pull.repository):  # nobody else's answer tells it
+            self._logins[report.pull.repository] = _login(answer)
         self._find(report, seen)
 
     def _edit(self, report: Report, seen: _Seen, said: str) -> None:
@@ -148,14 +151,18 @@ class GitHubAnnouncer:
             self._delete(report, int(other["id"]))
 
     def _ours(self, report: Report) -> list[Mapping[str, Any]]:
-        """Comments with our marker that we wrote: anyone can write a marker, and edit what he wrote."""
+        """Comments with our marker that we wrote: anyone can write a marker, and edit what he wrote. Where we do not
+        know who we are, those of the bot that was first: others repeat what it said."""
         me = self._me(report.pull.repository)
-        found = [
-            one
-            for one in self.connection.pages(report.pull.repository, f"/issues/{report.pull.number}/comments")
-            if marked(str(one.get("body") or ""))[0] == report.namespace and _written_by(one, me)
-        ]
-        return sorted(found, key=lambda one: int(one["id"]))
+        found = sorted(
+            (
+                one
+                for one in self.connection.pages(report.pull.repository, f"/issues/{report.pull.number}/comments")
+                if marked(str(one.get("body") or ""))[0] == report.namespace and _written_by(one, me)
+            ),
+            key=lambda one: int(one["id"]),
+        )
+        return [one for one in found if me or _login(one) == _login(found[0])]
 
     def _delete(self, report: Report, identity: int) -> None:
         try:
@@ -294,6 +301,10 @@ class GitHubAnnouncer:
         """What was seen may be wrong: the next time looks."""
         with self._turn:
             self._seen.pop(pull, None)
+
+
+def _login(one: Mapping[str, Any]) -> str:
+    return str((one.get("user") or {}).get("login") or "")
 
 
 def _written_by(one: Mapping[str, Any], me: str) -> bool:
