@@ -288,6 +288,9 @@ class Fetcher(Protocol):
     def forget(self, pull: PullId) -> None:
         """Nothing of the pull request is kept in the mirror."""
 
+    def refused(self) -> Sequence[str]:
+        """As of a Forge."""
+
     def tidy(self, cancelled: Callable[[], bool]) -> None:
         """Mirrors are small again, where it is time; bounded, in nobody's way, and ended when `cancelled` says so."""
 

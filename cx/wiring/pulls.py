@@ -82,7 +82,7 @@ class Following:
 
     def problems(self) -> Sequence[str]:
         """What GitHub refused when it was last asked; without asking."""
-        return self.follower.forge.refused()
+        return [*self.follower.forge.refused(), *self.follower.fetcher.refused()]
 
     def plan(self, pull: PullId) -> str:
         """What a look at it would do, in words. Number 0: of all that a comparison finds. Nothing is written."""
@@ -200,6 +200,9 @@ class PullFetcher:
 
     def forget(self, pull: PullId) -> None:
         self._fetching.forget(self._remote(pull.repository, credentials=False), pull.number)
+
+    def refused(self) -> Sequence[str]:
+        return ["git is not allowed to fetch a repository"] if self._fetching.refused else []
 
     def tidy(self, cancelled: Callable[[], bool]) -> None:
         for one in self.host.tidy_mirrors(cancelled):

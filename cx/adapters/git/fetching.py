@@ -5,10 +5,10 @@ the host's owner allows. What it holds is hostile.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cx.adapters.git.incoming import change, changing, incoming, refs_of, using
-from cx.adapters.git.running import Limits, Remote, Runner, never, project_of
+from cx.adapters.git.running import Limits, NotLetIn, Remote, Runner, never, project_of
 from cx.adapters.git.sources import SHA, Sources
 from cx.adapters.git.whole import Whole, fetched
 from cx.errors import Terminal
@@ -20,8 +20,11 @@ __all__ = ["Fetching", "Limits", "Remote", "project_of"]
 
 @dataclass(frozen=True)
 class Fetching:
+    """`refused`: repositories that were not shown when they were asked last, and for which pull request."""
+
     sources: Sources
     limits: Limits
+    refused: dict[str, int] = field(default_factory=dict, init=False)
 
     def fetch(self, remote: Remote, number: int, sha: str, cancelled: Callable[[], bool] = never) -> str:
         """The pull request's commit `sha` is in the mirror; its tree, with submodules and large files in their places
@@ -35,7 +38,7 @@ class Fetching:
         what = f"{remote.repository}#{number}"
         with using(self.sources, remote.project, cancelled) as mirror, incoming(mirror, self.limits) as new:
             run = Runner(new.folder, what, self.limits, cancelled)
-            said = run("ls-remote", "--quiet", remote.url, f"refs/pull/{number}/head", remote=remote).split()
+            said = self._asked(run, remote, number)
             if said[:1] != [sha]:
                 raise Moved(f"{what} is at {said[0][:12] if said else 'no commit'}, not {sha[:12]}")
             plain = fetched(run, remote, sha, "refs/cx/pulls")
@@ -44,8 +47,19 @@ class Fetching:
             new.settle(run, {f"refs/cx/pulls/{number}": sha} | whole.refs(plain, tree), number)
             return tree
 
+    def _asked(self, run: Runner, remote: Remote, number: int) -> list[str]:
+        try:
+            said = run("ls-remote", "--quiet", remote.url, f"refs/pull/{number}/head", remote=remote).split()
+        except NotLetIn:
+            self.refused[remote.repository] = number
+            raise
+        self.refused.pop(remote.repository, None)
+        return said
+
     def forget(self, remote: Remote, number: int) -> None:
         """Its commit, and what came with it, may go when git cleans up. It waits for nobody's fetch."""
+        if self.refused.get(remote.repository) == number:
+            self.refused.pop(remote.repository, None)
         mirror = self.sources.path(remote.project)
         if (mirror / "HEAD").is_file():
             run = Runner(mirror, f"{remote.repository}#{number}", self.limits, limited=False)

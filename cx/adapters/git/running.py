@@ -29,10 +29,15 @@ POLL_S, MEASURE_S = 0.05, 0.2
 SLACK_S, SLACK_BYTES = 10, 16 << 20
 TOLD_BYTES = 20_000
 FSCK = ("zeroPaddedFilemode", "missingSpaceBeforeDate", "badTimezone", "badFilemode")  # old, and harmless here
+REFUSED = ("Authentication failed", "could not read Username", "error: 401", "error: 403", "' not found")
 ASKPASS = """#!/bin/sh
 # git asks for a user and a password; they come through a pipe that cx holds.
 IFS= read -r line < "/dev/fd/$CX_ASKPASS_FD" && printf '%s\\n' "$line"
 """
+
+
+class NotLetIn(Retryable):
+    """The server does not know who asks, or does not show it to him."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +260,8 @@ class Runner:
             return Terminal(what, remedy="the commit is not sound; `git fsck` shows more")
         if status == UNSOUND:
             return Terminal(what)
-        return Retryable(what, remedy="see that the host reaches the repository, and that its token may read it")
+        error = NotLetIn if any(one in said for one in REFUSED) else Retryable
+        return error(what, remedy="see that the host reaches the repository, and that its token may read it")
 
 
 UNSOUND = 3  # status of cx's own programs: trying again changes nothing

@@ -19,7 +19,7 @@ from gitserver import HttpOrigin, Origin
 from cx.adapters.git import Sources, running
 from cx.adapters.git.fetching import Fetching, Limits, Remote
 from cx.adapters.git.incoming import alone
-from cx.adapters.git.running import Runner
+from cx.adapters.git.running import NotLetIn, Runner
 from cx.errors import Refused, Retryable, Terminal
 from cx.follow import Cancelled, Credentials, Moved
 from cx.model.names import Namespace
@@ -323,6 +323,29 @@ def test_a_wrong_password_is_told_without_it(fetching, served, origin):
         fetching.fetch(Remote("acme/shop", f"{served.url}/origin.git", Credentials("u", "wrong-secret")), 7, head)
     assert "wrong-secret" not in str(caught.value)
     assert "Authentication failed" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["origin.git", "none.git"])
+def test_a_refusal_is_known_until_it_is_let_in_or_not_wanted(fetching, served, origin, path):
+    """`none.git`: how GitHub refuses what is private."""
+    head, right = origin.push(7, {}), Credentials("x-access-token", PASSWORD)
+    wrong = Credentials("u", "wrong-secret") if path == "origin.git" else right
+    refused = Remote("acme/shop", f"{served.url}/{path}", wrong)
+    with pytest.raises(NotLetIn):
+        fetching.fetch(refused, 7, head)
+    assert fetching.refused == {"acme/shop": 7}
+    fetching.fetch(Remote("acme/shop", f"{served.url}/origin.git", right), 7, head)
+    assert fetching.refused == {}
+    with pytest.raises(NotLetIn):
+        fetching.fetch(refused, 7, head)
+    fetching.forget(refused, 7)
+    assert fetching.refused == {}
+
+
+def test_a_server_that_is_away_is_no_refusal(fetching, origin):
+    with pytest.raises(Retryable):
+        fetching.fetch(Remote("acme/shop", "http://127.0.0.1:1/origin.git", Credentials("u", "p")), 7, origin.push(7))
+    assert fetching.refused == {}
 
 
 def test_a_redirect_is_not_followed(fetching, served, origin, tmp_path):

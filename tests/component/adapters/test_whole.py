@@ -26,7 +26,7 @@ from cx.model.names import Namespace
 from cx.model.pulls import Pull, PullId
 from cx.settings import load
 from cx.wiring import Host
-from cx.wiring.pulls import PullFetcher
+from cx.wiring.pulls import PullFetcher, open_following
 
 PASSWORD = f"ghs_{os.getpid()}_{os.urandom(8).hex()}"  # no other test that runs now has it
 GITHUB = "https://github.com/acme/shop.git"
@@ -420,9 +420,27 @@ def test_what_the_host_configuration_says_is_what_is_fetched(world, tmp_path, fo
     assert "lib/README" in world.files(tree)
 
 
+def test_a_host_that_git_does_not_let_in_says_so(world, tmp_path):
+    (tmp_path / "host.toml").write_text(
+        f'state_dir = "{tmp_path / "state"}"\n[github]\nallow_local = true\n'
+        f'[github.repositories."acme/shop"]\nurl = "{world.remote.url}"\n'
+    )
+    pull = Pull(PullId("acme/shop", 7), 1, 1, world.shop.push(7), "main", open=True)
+    with open_following(Host(load(tmp_path / "host.toml", {})), github=(NoForge(), None)) as following:
+        with pytest.raises(Retryable):
+            following.follower.fetcher.fetch(pull, lambda: False)
+        assert following.problems() == ["git is not allowed to fetch a repository"]
+        world.server.public.add("acme")
+        following.follower.fetcher.fetch(pull, lambda: False)
+        assert following.problems() == []
+
+
 class NoForge:
     def credentials(self, repository: str) -> None:
         return None
+
+    def refused(self) -> list[str]:
+        return []
 
 
 # --- large files

@@ -156,6 +156,9 @@ class Computer:
         self.effect()
         self.mirror.pop(pull, None)
 
+    def refused(self) -> Sequence[str]:
+        return []
+
     def tidy(self, cancelled: Callable[[], bool]) -> None:
         self.tidied += 1
 
