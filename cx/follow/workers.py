@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from cx import logs
 from cx.errors import CxError
@@ -40,6 +41,8 @@ class Workers:
     _looks: dict[PullId, Future[None]] = field(default_factory=dict, init=False)
     _deploys: dict[PullId, Future[None]] = field(default_factory=dict, init=False)
     _parked: dict[PullId, tuple[Ticket, Report]] = field(default_factory=dict, init=False)
+    _since: dict[PullId, int] = field(default_factory=dict, init=False)  # in which order they came
+    _coming: Iterator[int] = field(default_factory=count, init=False)
     _told: dict[PullId, int] = field(default_factory=dict, init=False)
     _failures: dict[PullId, int] = field(default_factory=dict, init=False)
     _keepers: ThreadPoolExecutor | None = field(default=None, init=False)
@@ -100,16 +103,22 @@ class Workers:
                     del self._parked[pull]
                     queue.again(ticket, 0)
             while self._parked and len(self._deploys) < self.at_once:
-                pull = next(iter(self._parked))
+                pull = self._waiting()[0]
                 ticket, _ = self._parked.pop(pull)
+                self._since.pop(pull, None)
                 self._deploys[pull] = deployers.submit(self._work, ticket, self._deploys, True)
             while len(self._looks) < LOOKERS and (taken := queue.take(self.clock())):
+                self._since.setdefault(taken.pull, next(self._coming))
                 self._looks[taken.pull] = lookers.submit(self._work, taken, self._looks, False)
             self._tell_positions()
             return bool(self._looks or self._deploys or self._parked)
 
+    def _waiting(self) -> list[PullId]:
+        """For a place to deploy. Who is asked for again meanwhile stays where he is."""
+        return sorted(self._parked, key=self._since.__getitem__)
+
     def _tell_positions(self) -> None:
-        positions = {pull: number for number, pull in enumerate(self._parked, 1)}
+        positions = {pull: number for number, pull in enumerate(self._waiting(), 1)}
         for pull, position in positions.items():
             if self._told.get(pull) != position:
                 self.follower.telling.soon(replace(self._parked[pull][1], position=position))
@@ -143,6 +152,7 @@ class Workers:
             if turn.parked:
                 self._parked[pull] = (ticket, turn.parked)
             elif turn.again_s is None:
+                self._since.pop(pull, None)
                 queue.done(ticket)
             else:
                 queue.again(ticket, self.clock() + turn.again_s)

@@ -77,6 +77,16 @@ def test_what_is_shown_already_is_not_written(github: FakeGitHub, announcer: Git
     assert github.writes() == before
 
 
+def test_who_moves_up_in_the_queue_has_his_comment_edited_and_nothing_made(
+    github: FakeGitHub, announcer: GitHubAnnouncer
+) -> None:
+    announcer.announce(replace(BUILDING, phase=Phase.QUEUED, position=9))
+    before = len(github.writes())
+    for position in range(8, 0, -1):
+        announcer.announce(replace(BUILDING, phase=Phase.QUEUED, position=position))
+    assert {verb for verb, _ in github.writes()[before:]} == {"PATCH"}
+
+
 def test_the_comment_is_found_behind_hundreds_of_others(
     github: FakeGitHub, announcer: GitHubAnnouncer, opened: Opened
 ) -> None:
@@ -446,7 +456,7 @@ def test_the_template_of_the_default_branch_is_used(
     announcer.announce(BUILDING)
     assert not [path for _, path in github.requests[asked:] if "contents" in path]  # it is kept for a while
     contents["main", TEMPLATE] = b"changed"
-    announcer._templates.clock = lambda: time.monotonic() + 61
+    announcer._templates.clock = lambda: time.monotonic() + 16
     announcer.announce(READY)
     (said,) = github.comments_on(REPOSITORY, 7)
     assert said.startswith("changed\n")

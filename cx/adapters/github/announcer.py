@@ -316,10 +316,9 @@ def _written_by(one: Mapping[str, Any], me: str) -> bool:
 
 
 def _described(report: Report) -> str:
-    """At most 140 characters."""
+    """At most 140 characters. Without its place in the queue: GitHub limits how much is made in a minute, and a long
+    queue moves often."""
     match report.phase:
-        case Phase.QUEUED:
-            said = f"Queued, position {report.position}" if report.position > 1 else "Queued"
         case Phase.READY:
             said = "Ready" + (f" in {report.took_s:.0f} s" if report.took_s is not None else "")
         case Phase.FAILED:

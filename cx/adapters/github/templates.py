@@ -19,7 +19,7 @@ from cx.settings.github import GitHub
 
 PATH = ".cx/comment.md.j2"
 SIZE_MAX = 64 * 1024  # bytes
-KEPT_S = 60.0
+KEPT_S = 15.0
 
 
 @dataclass

@@ -83,6 +83,26 @@ def test_who_waits_sees_his_place_and_moves_up(world):
     assert [world.serving(number) for number in (1, 2, 3)] == [sha(number, 1) for number in (1, 2, 3)]
 
 
+def test_who_is_asked_for_while_he_waits_keeps_his_place(world):
+    """A push, a label or a title would else put him behind all others, again and again."""
+    world.begin()
+    world.push(1, 1)
+    ask(world, 1)
+    until(lambda: len(world.gate.inside) == 1)
+    for number in (2, 3):
+        world.push(number, 1)
+        ask(world, number)
+        until(lambda number=number: position(world, number) == number - 1)
+    world.push(2, 2)
+    ask(world, 2)
+    until(lambda: world.hub.shown[pr(2)].head == sha(2, 2))
+    assert position(world, 2) == 1
+    until(lambda: position(world, 3) == 2)
+    world.gate.open.set()
+    until(lambda: all(world.phase(number) is Phase.READY for number in (1, 2, 3)))
+    assert world.workers._since == {}
+
+
 def test_a_close_waits_for_no_build(world):
     world.push(1, 1)
     world.gate.open.set()
