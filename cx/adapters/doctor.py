@@ -61,12 +61,12 @@ class Doctor:
             for look in (self._engine, self._live_restore, self._pools, self._disk, self._clock):
                 found += self._guarded(look, version, info)
             for part in (self._router, self._ports, self._postgres):
-                found += self._guarded(lambda _v, _i, part=part: part(), version, info)
+                found += self._guarded(part)
         return [*found, *self._domain(), *self._github()]
 
-    def _guarded(self, look: Callable[..., Iterator[Check]], version: Any, info: Any) -> list[Check]:
+    def _guarded(self, look: Callable[..., Iterator[Check]], *facts: dict[str, Any]) -> list[Check]:
         try:
-            return list(look(version, info))
+            return list(look(*facts))
         except CxError as exc:
             return [Check(getattr(look, "__name__", "check").strip("_"), "broken", exc.what, exc.remedy)]
 

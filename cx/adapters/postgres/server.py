@@ -131,7 +131,7 @@ def _connection_failure(message: str) -> CxError:
     if "authentication failed" in message or "no pg_hba.conf entry" in message:
         return ServerRefused(
             f"the database server refuses cx ({message})",
-            remedy="its password differs from the one that cx has: cx doctor",
+            remedy="its password is in the state folder with which `cx up` made it: set CX_STATE_DIR to that one",
         )
     return ServerUnavailable(f"the database server does not answer ({message})", remedy="cx up, or cx doctor")
 
