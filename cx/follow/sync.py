@@ -74,7 +74,8 @@ def _why(pull: Pull | None, known: Known | None, rules: Rules, unwell: set[Names
     try:
         verdict = judge(pull, rules, said, _unknown_paths)
     except _AskGitHub:
-        return "" if known and known.head == pull.head and known.namespace not in unwell else "its paths decide"
+        there = known and known.head == pull.head and not known.removed and known.namespace not in unwell
+        return "" if there else "its paths decide"
     if known is None:
         return "" if verdict.may is May.NOT else "it is new"
     if verdict.may is May.NOT:

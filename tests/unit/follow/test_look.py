@@ -417,6 +417,22 @@ def test_paths_that_need_none(tmp_path):
     assert world.serving(7) == sha(7, 2)
 
 
+def test_what_was_removed_is_wanted_again_though_its_paths_decide(tmp_path):
+    """Of an approved fork cx knows that somebody approved it, also while it is removed."""
+    world = World(tmp_path, Repository(ignore=["docs/**"]))
+    world.hub.paths[pr(7)] = ("app.py",)
+    world.push(7, 1, head_repository_id=OTHER)
+    world.look(7)
+    world.tell(7, Verb.APPROVE, sha(7, 1))
+    world.work()
+    world.change(7, labels=frozenset({"no-preview"}))
+    world.settle()
+    assert world.place(7) is None
+    world.change(7, labels=frozenset())
+    world.settle()
+    assert world.serving(7) == sha(7, 1)
+
+
 # --- a plan
 
 
