@@ -29,15 +29,16 @@ class Telling:
     quiet_s: float = QUIET_S
     clock: Callable[[], float] = time.monotonic
     _told_at: dict[PullId, float] = field(default_factory=dict, init=False)
-    _waiting: OrderedDict[PullId, Report] = field(default_factory=OrderedDict, init=False)
+    _waiting: OrderedDict[PullId, tuple[Report, dict[str, str]]] = field(default_factory=OrderedDict, init=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
     _busy: set[PullId] = field(default_factory=set, init=False)
     _stopped: bool = field(default=False, init=False)
 
     def soon(self, report: Report) -> None:
-        """Progress: a later report may take its place, and when GitHub does not take it, nothing is lost."""
+        """Progress: a later report may take its place, and when GitHub does not take it, nothing is lost. What is
+        logged about it carries what the caller's lines do."""
         with self._changed:
-            self._waiting[report.pull] = report
+            self._waiting[report.pull] = report, logs.context()
             self._changed.notify_all()
 
     def now(self, report: Report) -> None:
@@ -58,16 +59,20 @@ class Telling:
                     self._changed.wait(self._wait_s())
                 if self._stopped or pull is None:
                     return
-                report = self._waiting.pop(pull)
+                report, context = self._waiting.pop(pull)
                 self._busy.add(pull)
-            try:
-                self.announcer.announce(report)
-            except CxError as exc:
-                logs.info("progress not told", pull=pull, why=exc)
-            except Exception:  # noqa: BLE001 - a defect in telling does not stop the telling of others
-                logs.error("progress not told", pull=pull)
-            finally:
-                self._free(pull)
+            with logs.about(**{"pull": str(pull), **context}):
+                self._tell(report)
+
+    def _tell(self, report: Report) -> None:
+        try:
+            self.announcer.announce(report)
+        except CxError as exc:
+            logs.info("progress not told", why=exc)
+        except Exception:  # noqa: BLE001 - a defect in telling does not stop the telling of others
+            logs.error("progress not told")
+        finally:
+            self._free(report.pull)
 
     def stop(self) -> None:
         with self._changed:

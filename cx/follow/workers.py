@@ -121,7 +121,9 @@ class Workers:
         positions = {pull: number for number, pull in enumerate(self._waiting(), 1)}
         for pull, position in positions.items():
             if self._told.get(pull) != position:
-                self.follower.telling.soon(replace(self._parked[pull][1], position=position))
+                ticket, report = self._parked[pull]
+                with logs.about(pull=str(pull), delivery=ticket.delivery):
+                    self.follower.telling.soon(replace(report, position=position))
         self._told = positions
 
     def _work(self, ticket: Ticket, running: dict[PullId, Future[None]], may_deploy: bool) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from cx import logs
 from cx.errors import Retryable
 from cx.follow.telling import Telling
 from cx.model.pulls import Phase, PullId, Report
@@ -88,9 +89,16 @@ def test_one_that_waits_keeps_no_other_waiting(telling: Telling, board: Board) -
     assert board.of(SEVEN) == [Phase.BUILDING]
 
 
-def test_what_github_does_not_take_ends_nothing(telling: Telling, board: Board) -> None:
+def test_what_github_does_not_take_ends_nothing(
+    telling: Telling, board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
     board.fails = 1
-    telling.soon(SEVEN)
-    until(lambda: board.fails == 0)
-    telling.soon(EIGHT)
-    until(lambda: board.of(EIGHT) == [Phase.BUILDING])
+    with caplog.at_level("INFO", "cx"):
+        with logs.about(delivery="d-1"):
+            telling.soon(SEVEN)
+        until(lambda: board.fails == 0)
+        telling.soon(EIGHT)
+        until(lambda: board.of(EIGHT) == [Phase.BUILDING])
+    (line,) = caplog.records
+    facts = line.facts  # type: ignore[attr-defined]
+    assert (line.getMessage(), facts["delivery"], facts["pull"]) == ("progress not told", "d-1", "acme/shop#7")
