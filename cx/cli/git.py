@@ -203,7 +203,7 @@ def _rehearsal(host: Host) -> Iterator[tuple[Deliveries, Rehearsal]]:
     from cx.web.rehearsal import Rehearsal
     from cx.wiring.pulls import open_following
 
-    with tempfile.TemporaryDirectory(prefix="cx-rehearsal-") as folder, open_following(host, dry_run=True) as following:
+    with tempfile.TemporaryDirectory(prefix="cx-rehearsal-") as folder, open_following(host) as following:
         database = Database(Path(folder) / "cx.db")
         try:
             box = Deliveries(database)

@@ -97,10 +97,8 @@ class Following:
 
 
 @contextmanager
-def open_following(
-    host: Host, *, dry_run: bool = False, github: tuple[Forge, Announcer] | None = None
-) -> Iterator[Following]:
-    """`github` in place of the one of the host configuration. A dry run has nobody to tell anything."""
+def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None) -> Iterator[Following]:
+    """`github` in place of the one of the host configuration."""
     settings = host.settings.github
     forge, announcer = github or _github(host)
     stopping = threading.Event()
