@@ -45,7 +45,7 @@ class Templates:
             found = self._asked(repository)
             self._kept[repository] = self.clock(), found
         if isinstance(found, Invalid):
-            raise found
+            raise Invalid(found.where, found.key, found.problem)  # each time one of its own, with its own traceback
         return found
 
     def _asked(self, repository: str) -> Template | Invalid | None:
