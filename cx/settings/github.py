@@ -154,7 +154,9 @@ class GitHub(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Rule(is_namespace_template),
     ] = None
     base_url: Annotated[
-        str, Meta(description="The REST API; of GitHub Enterprise: `https://HOST/api/v3`."), Rule(is_api_url)
+        str,
+        Meta(description="The REST API; of GitHub Enterprise: `https://HOST/api/v3` or `https://api.NAME.ghe.com`."),
+        Rule(is_api_url),
     ] = "https://api.github.com"
     token: Annotated[
         Secret | None,

@@ -434,6 +434,7 @@ def test_the_token_is_shown_nowhere(url: str) -> None:
     [
         ("https://api.github.com", "https://github.com/acme/shop.git"),
         ("https://git.example.com/api/v3", "https://git.example.com/acme/shop.git"),
+        ("https://api.acme.ghe.com", "https://acme.ghe.com/acme/shop.git"),
     ],
 )
 def test_where_to_fetch_from(base_url: str, expected: str) -> None:

@@ -315,8 +315,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def web_url(base_url: str) -> str:
-    """Where people see what the API at `base_url` speaks of."""
+    """Where people see what the API at `base_url` speaks of: a server of one's own has both on one host."""
     parts = urlsplit(base_url)
-    if parts.hostname == "api.github.com":
-        return "https://github.com"
-    return f"{parts.scheme}://{parts.netloc}"
+    host = parts.netloc if parts.path.strip("/") else parts.netloc.removeprefix("api.")  # also of *.ghe.com
+    return f"{parts.scheme}://{host}"
