@@ -57,8 +57,7 @@ class SharedCopies:
     def compare(self, namespace: Namespace, source: str) -> Difference:
         clone = self._clone(namespace, source)
         with self.spares.borrowed(source, self.terms) as golden:
-            owner = self.names.golden_owner(source)
-            return self.comparing.compare(golden, owner, self.clones.connection(clone))
+            return self.comparing.compare(golden, self.clones.connection(clone))
 
     def dump(self, namespace: Namespace, source: str, write: output.Write) -> None:
         """As of pg_dump --format=custom."""

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import docker.errors
-import psycopg
 from psycopg import sql
 
 from cx.adapters.postgres.errors import ServerUnavailable
-from cx.adapters.postgres.server import Session, session, statement, translated
+from cx.adapters.postgres.server import Session, session, statement
 from cx.adapters.postgres.values import Connection, Server
 from cx.errors import Terminal
 
@@ -51,36 +50,23 @@ class Comparing:
     container: str
     server: Server
 
-    def compare(self, golden_copy: str, owner: str, clone: Connection) -> Difference:
-        """Reads both as roles that are nobody's superuser: what is in them came from elsewhere."""
-        old = self._schema("--username", self.server.user, "--role", owner, "--dbname", golden_copy)
-        new = self._schema("--username", clone.user, "--dbname", clone.database)
+    def compare(self, golden_copy: Connection, clone: Connection) -> Difference:
+        """Reads both as roles that are nobody's superuser: what is in them came from elsewhere, and may run."""
+        old, new = self._schema(golden_copy), self._schema(clone)
         schema = tuple(difflib.unified_diff(old, new, "golden", clone.database, lineterm="", n=2))
-        with session(self.server, golden_copy) as inside:
-            inside.execute(statement("SET ROLE {owner}", owner=sql.Identifier(owner)))
-            before = dict(_counts(inside))
-        with translated(), self._connected(clone) as app:
-            app.execute("SET statement_timeout = 0")
-            after = dict(_counts(app))
+        before, after = self._counts(golden_copy), self._counts(clone)
         tables = sorted({*before, *after})
         rows = (Rows(table, before.get(table), after.get(table)) for table in tables)
-        return Difference(golden_copy, schema, tuple(one for one in rows if one.golden != one.clone))
+        return Difference(golden_copy.database, schema, tuple(one for one in rows if one.golden != one.clone))
 
-    def _connected(self, to: Connection) -> Session:
-        return psycopg.connect(
-            host=to.host,
-            port=to.port,
-            dbname=to.database,
-            user=to.user,
-            password=to.password,
-            sslmode="disable",
-            gssencmode="disable",
-            options="-c search_path=pg_catalog",
-            autocommit=True,
-        )
+    def _counts(self, of: Connection) -> dict[str, int]:
+        with session(self.server, of.database, role=(of.user, of.password)) as connection:
+            connection.execute("SET search_path = pg_catalog; SET statement_timeout = 0")
+            return dict(_counts(connection))
 
-    def _schema(self, *which: str) -> list[str]:
-        argv = ["pg_dump", "--schema-only", "--no-owner", "--no-acl", "--no-comments", *which]
+    def _schema(self, of: Connection) -> list[str]:
+        argv = ["pg_dump", "--schema-only", "--no-owner", "--no-acl", "--no-comments"]
+        argv += ["--username", of.user, "--dbname", of.database]
         try:
             container = self.client.containers.get(self.container)
             done = container.exec_run(argv, demux=True, environment={"LC_ALL": "C.UTF-8"})

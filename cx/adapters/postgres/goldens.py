@@ -25,7 +25,7 @@ from cx.adapters.postgres.scratch import script_of
 from cx.adapters.postgres.server import Session, session, statement, tried_lock
 from cx.adapters.postgres.source import connection_parts
 from cx.adapters.postgres.tools import remove
-from cx.adapters.postgres.values import Checkpoint, Golden, Progress, Server, Source, nowhere
+from cx.adapters.postgres.values import Checkpoint, Connection, Golden, Progress, Server, Source, nowhere
 from cx.errors import CxError, Invalid
 from cx.model.names import Names
 
@@ -95,7 +95,7 @@ class PostgresGoldens:
         with self._busy(source) as connection:
             return Refresh(self._at, connection, source, None, progress).suspects()
 
-    def audit(self, source: Source, copy: str, *, progress: Progress = nowhere) -> Audit:
+    def audit(self, source: Source, copy: Connection, *, progress: Progress = nowhere) -> Audit:
         """Whether values of the source's masked columns are in its golden, of which `copy` is a copy.
 
         Raises Invalid (no rules), GoldenMissing.

@@ -12,8 +12,8 @@ from psycopg import sql
 
 from cx.adapters.postgres import marks, naming
 from cx.adapters.postgres.naming import lock_key
-from cx.adapters.postgres.server import Session, statement, verifier
-from cx.adapters.postgres.values import Terms
+from cx.adapters.postgres.server import Session, revoke_all, statement, verifier
+from cx.adapters.postgres.values import Connection, Terms
 from cx.model.names import Names, Namespace
 
 Statements = list[sql.Composable]
@@ -78,6 +78,29 @@ def role(names: Names, key: bytes, owner: tuple[Namespace, str], terms: Terms, *
         statement("COMMENT ON ROLE {role} IS {mark}", **parts),
         statement("GRANT {owner} TO {role}", **parts),
         statement("ALTER ROLE {role} SET role = {owner}", **parts),
+    ]
+
+
+def to_read(reader: Connection, owner: str) -> Statements:
+    """A new role reads what is `owner`'s in the one database that it may connect to.
+
+    BYPASSRLS, so that it counts all rows, and no policy runs for it.
+    """
+    parts = {
+        "role": sql.Identifier(reader.user),
+        "owner": sql.Identifier(owner),
+        "database": sql.Identifier(reader.database),
+        "password": verifier(reader.password),
+    }
+    return [
+        statement(
+            "CREATE ROLE {role} LOGIN INHERIT BYPASSRLS NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION"
+            " PASSWORD {password}",
+            **parts,
+        ),
+        statement("GRANT {owner} TO {role}", **parts),
+        revoke_all(reader.database),
+        statement("GRANT CONNECT ON DATABASE {database} TO {role}", **parts),
     ]
 
 

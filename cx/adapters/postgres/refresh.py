@@ -29,7 +29,7 @@ from cx.adapters.postgres.scratch import Scratch, create_database
 from cx.adapters.postgres.server import Session, script, session, statement, verifier
 from cx.adapters.postgres.source import LiveSource, Seen
 from cx.adapters.postgres.tools import WORK, Tools
-from cx.adapters.postgres.values import Checkpoint, Golden, Masks, Progress, Server, Source, nowhere
+from cx.adapters.postgres.values import Checkpoint, Connection, Golden, Masks, Progress, Server, Source, nowhere
 from cx.model.names import Names
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Refresh:
             reading.hold()
             return personal.suspects(reading, checked(self._source.name, masks, reading.catalog()))
 
-    def audit(self, masks: Masks, golden: Golden, copy: str) -> Audit:
+    def audit(self, masks: Masks, golden: Golden, copy: Connection) -> Audit:
         with ExitStack() as stack:
             server = leaks.server_container(self._at.client, self._server.host)
             tools = stack.enter_context(self._tools("host", read_of=server))
@@ -193,9 +193,8 @@ class Refresh:
             reading = Reading(origin)
             reading.hold()
             plan = checked(self._source.name, masks, reading.catalog())
-            inside = stack.enter_context(session(self._server, copy))
-            owner = self._names.golden_owner(self._source.name)
-            auditing = Auditing(tools, reading, plan, self._server, copy, owner, masks.key_hex)
+            inside = stack.enter_context(session(self._server, copy.database))
+            auditing = Auditing(tools, reading, plan, copy, masks.key_hex)
             same = golden.sanitised_by == self._sanitised_by()
             return auditing.run(self._connection, inside, golden, same_rules=same)
 

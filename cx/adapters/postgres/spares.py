@@ -6,6 +6,7 @@ when somebody died, and goes. Only the holder of the source's lock makes or drop
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,9 +18,9 @@ from cx.adapters.postgres.copying import copy
 from cx.adapters.postgres.dropping import allow, drop_database
 from cx.adapters.postgres.errors import GoldenMissing, NoSpace
 from cx.adapters.postgres.observing import Found
-from cx.adapters.postgres.server import Session, locked, revoke_all, script, session, statement, tried_lock
+from cx.adapters.postgres.server import Session, locked, script, session, statement, tried_lock
 from cx.adapters.postgres.strategy import room_needed
-from cx.adapters.postgres.values import Checkpoint, Golden, Server, Spare, Terms, nowhere
+from cx.adapters.postgres.values import Checkpoint, Connection, Golden, Server, Spare, Terms, nowhere
 from cx.model.names import Names
 
 
@@ -67,7 +68,7 @@ class PostgresSpares:
             while True:
                 surplus, missing, golden = self._surplus(self._look(connection, source), source, terms.spares)
                 for database in surplus:
-                    drop_database(self._server, connection, database)
+                    self._drop(connection, database)
                 if golden is None or missing <= 0 or not make:
                     return made
                 try:
@@ -77,8 +78,12 @@ class PostgresSpares:
                 made += 1
 
     @contextmanager
-    def borrowed(self, source: str, terms: Terms) -> Iterator[str]:
-        """A copy of the newest golden that the superuser can connect to, gone afterwards. Raises GoldenMissing."""
+    def borrowed(self, source: str, terms: Terms) -> Iterator[Connection]:
+        """A copy of the newest golden, and a role that reads all of it; both gone afterwards. Raises GoldenMissing.
+
+        The superuser can connect, too, but must touch no row: what is in it came from elsewhere, and a function of
+        it (of a policy, a cast, a view) is done with SET ROLE by saying RESET ROLE.
+        """
         with session(self._server) as connection:
             locked(connection, self._lock(source))  # without a mark, a refill would drop it
             found = observing.look(connection, self._names, self._names.golden_prefix(source))
@@ -88,14 +93,26 @@ class PostgresSpares:
             database = naming.spare(self._names, source)
             by = terms.strategy or golden.strategy
             owner = self._server.user
+            reader = Connection(self._server.host, self._server.port, database, database, secrets.token_urlsafe(32))
             try:
                 copy(connection, golden.database, database, by=by, filesystem=golden.filesystem, owner=owner)
-                connection.execute(script(revoke_all(database), allow(database)))
+                connection.execute(script(*opening.to_read(reader, self._names.golden_owner(source)), allow(database)))
                 self._checkpoint("borrow:copied")
-                yield database
+                yield reader
             finally:
                 if not connection.closed:
-                    drop_database(self._server, connection, database)
+                    self._drop(connection, database)
+
+    def _drop(self, connection: Session, database: str) -> None:
+        """The spare is gone, and the role of whoever had borrowed it. Safe to repeat."""
+        name = sql.Identifier(database)
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [database]).fetchone():
+            gone = [
+                statement("REVOKE ALL ON DATABASE {name} FROM {name}", name=name),
+                statement("DROP ROLE {name}", name=name),
+            ]
+            connection.execute(script(*gone))
+        drop_database(self._server, connection, database)
 
     def _make(self, connection: Session, golden: Golden, terms: Terms) -> None:
         by = terms.strategy or golden.strategy

@@ -22,6 +22,7 @@ from test_fidelity import checksums
 from cx.adapters.postgres import errors
 from cx.adapters.postgres import source as source_module
 from cx.adapters.postgres.clones import PostgresClones
+from cx.adapters.postgres.comparing import Comparing
 from cx.adapters.postgres.goldens import PostgresGoldens
 from cx.adapters.postgres.masking import reading
 from cx.adapters.postgres.server import prepare
@@ -323,6 +324,41 @@ def test_code_of_a_dump_never_runs_as_the_superuser(fresh: World, tmp_path: Path
         assert app.execute("SELECT count(*) FROM t WHERE f(id) > 50").fetchone() == (50,)
     fresh.clones.drop_all(ONE)
     fresh.goldens.drop("indexed")
+
+
+CLIMBS = """
+CREATE TABLE t (id int, shown text[]);
+INSERT INTO t SELECT g, array['a longer value ' || g] FROM generate_series(1, 10) AS g;
+CREATE FUNCTION climb() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+  EXECUTE 'SET ROLE cx';
+  EXECUTE $x$ COPY (SELECT 1) TO PROGRAM 'touch /tmp/climbed' $x$;
+  RETURN true;
+EXCEPTION WHEN insufficient_privilege THEN RETURN true; END $$;
+CREATE POLICY p ON t USING (climb());
+ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+ALTER TABLE t FORCE ROW LEVEL SECURITY;
+"""
+
+
+def test_code_of_a_dump_does_not_climb_to_the_superuser_when_a_golden_is_read(fresh: World, tmp_path: Path) -> None:
+    """Who is the superuser and has taken a lesser role is given back all rights by the first function that asks."""
+    path = tmp_path / "climbs.sql"
+    path.write_text(CLIMBS)
+    rules = {"t": {"id": Masked(do="keep"), "shown": Masked(do="hash")}}
+    source = Source("climbs", file=path, masks=Masks(rules, {}, KEY))
+    before = fresh.roles()
+    fresh.goldens.refresh(source)
+    clone = fresh.clones.clone(ONE, "climbs")
+    spares = PostgresSpares(fresh.server, fresh.names)
+    comparing = Comparing(fresh.client, fresh.machine.container.id, fresh.server)
+    with spares.borrowed("climbs", Terms()) as golden:
+        found = comparing.compare(golden, fresh.clones.connection(clone))
+        assert fresh.goldens.audit(source, golden).clean
+    assert fresh.machine.run("bash", "-c", "ls /tmp/climbed 2>/dev/null; true") == ""
+    assert found.rows == ()
+    fresh.clones.drop_all(ONE)
+    fresh.goldens.drop("climbs")
+    assert fresh.roles() == before
 
 
 # --- space, secrets

@@ -15,7 +15,7 @@ from cx.adapters.postgres.masking.leaks import Place, Watched
 from cx.adapters.postgres.masking.reading import Reading
 from cx.adapters.postgres.source import first_error
 from cx.adapters.postgres.tools import WORK, Tools
-from cx.adapters.postgres.values import Golden, Server
+from cx.adapters.postgres.values import Connection, Golden
 
 if TYPE_CHECKING:
     from cx.adapters.postgres.server import Session
@@ -51,14 +51,12 @@ class Audit:
 
 @dataclass(frozen=True)
 class Auditing:
-    """A golden beside its source; `copy` is a database with the golden's content that may be connected to."""
+    """A golden beside its source; `copy` is a database with the golden's content, as a role that only reads it."""
 
     tools: Tools
     reading: Reading
     plan: Plan
-    server: Server
-    copy: str
-    owner: str
+    copy: Connection
     key_hex: str
 
     def run(self, connection: Session, inside: Session, golden: Golden, *, same_rules: bool) -> Audit:
@@ -71,18 +69,19 @@ class Auditing:
         return Audit(golden.database, same_rules, count, in_files, in_rows, compared)
 
     def _service(self) -> Mapping[str, str]:
-        """The copy, as its objects' owner: what is in it came from elsewhere."""
+        """The copy, as a role that is nobody's superuser: what is in it came from elsewhere, and may run."""
+        copy = self.copy
         service = {
-            "host": self.server.host,
-            "port": str(self.server.port),
-            "user": self.server.user,
-            "dbname": self.copy,
+            "host": copy.host,
+            "port": str(copy.port),
+            "user": copy.user,
+            "dbname": copy.database,
             "sslmode": "disable",
-            "options": f"-c role={self.owner} -c {KEY_SETTING}={self.key_hex} -c default_transaction_read_only=on",
+            "options": f"-c {KEY_SETTING}={self.key_hex} -c default_transaction_read_only=on",
         }
         lines = ["[golden]", *(f"{key}={value}" for key, value in service.items())]
         self.tools.put(f"{WORK}/golden.conf", ("\n".join(lines) + "\n").encode())
-        self.tools.put(f"{WORK}/golden.pass", f"*:*:*:*:{self.server.password}\n".encode())
+        self.tools.put(f"{WORK}/golden.pass", f"*:*:*:*:{copy.password}\n".encode())
         encoding = self.reading.origin.encoding
         return {
             "PGSERVICEFILE": f"{WORK}/golden.conf",
