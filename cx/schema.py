@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 import types
 import typing
@@ -25,6 +26,9 @@ from cx.model.names import shown
 T = TypeVar("T")
 
 DEPTH_MAX = 16
+_PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
+# A key of so many parts takes tomllib minutes and gigabytes.
+_LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{4 * DEPTH_MAX}}}")
 REQUIRED = msgspec.NODEFAULT
 
 _KINDS = {
@@ -124,11 +128,14 @@ def read_toml(path: Path, *, where: str, size_max: int = 262_144) -> dict[str, A
 
 def parse_toml(content: bytes, *, where: str) -> dict[str, Any]:
     try:
-        document = tomllib.loads(content.decode())
+        text = content.decode()
+        if _LONG_KEY.search(text):
+            raise Invalid(where, "", f"is nested more than {DEPTH_MAX} deep")
+        document = tomllib.loads(text)
     except UnicodeDecodeError as exc:
         line = content[: exc.start].count(b"\n") + 1
         raise Invalid(f"{where}:{line}", "", "is not UTF-8 text") from exc
-    except tomllib.TOMLDecodeError as exc:
+    except ValueError as exc:  # TOMLDecodeError, or a number of more digits than Python reads
         raise Invalid(where, "", f"is not TOML: {shown(str(exc), 200)}") from exc
     except RecursionError as exc:
         raise Invalid(where, "", "is nested too deeply") from exc

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*([\\`])\s*$", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*[a-z]+\s*=", re.IGNORECASE)
 _HEREDOC = re.compile(r"<<(-?)([\"']?)([A-Za-z_][A-Za-z0-9_]*)\2")
-_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?:(:?[-+])([^}]*))?\}|([A-Za-z_]\w*))")
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w{0,254})(?:(:?[-+])([^}]{0,1024}))?\}|([A-Za-z_]\w*))")
+_FILLED_MAX = 1024  # characters that variables add to one text: no port and no stage is told by more
 _HEREDOC_INSTRUCTIONS = ("RUN", "COPY", "ADD")
 
 
@@ -47,11 +50,20 @@ def instructions(text: str) -> Iterator[tuple[str, str]]:
         yield name.upper(), rest.strip()
 
 
+@dataclass(frozen=True)
+class _Stage:
+    base: _Stage | None
+    ports: list[int] = field(default_factory=list)
+
+
 def exposed(text: str, *, target: str | None = None, args: dict[str, str] | None = None) -> list[int]:
-    """The TCP ports that the last stage (or `target`) exposes, its own and those of the stages it is from."""
+    """The TCP ports that the last stage (or `target`) exposes, its own and those of the stages it is from.
+
+    What variables hold is cut: each may be twice the one before it.
+    """
     given = args or {}
     defaults: dict[str, str] = {}
-    stages: dict[str, tuple[str, list[int]]] = {}
+    stages: dict[str, _Stage] = {}
     values: dict[str, str] = {}
     stage, number = "", -1
     for name, rest in instructions(text):
@@ -65,12 +77,12 @@ def exposed(text: str, *, target: str | None = None, args: dict[str, str] | None
                 break
             base = _filled(words[0], defaults).lower()
             stage = words[2].lower() if named else str(number)
-            stages[stage] = (base, list(stages[base][1]) if base in stages else [])
+            stages[stage] = _Stage(stages.get(base))
             values = {}
         elif name == "ARG":
             for word in rest.split():
                 key, _, default = word.partition("=")
-                chosen = given.get(key, _filled(default.strip("\"'"), {**defaults, **values}))
+                chosen = given.get(key, _filled(default.strip("\"'"), ChainMap(values, defaults)))
                 if number < 0:
                     defaults[key] = chosen
                 else:
@@ -82,25 +94,33 @@ def exposed(text: str, *, target: str | None = None, args: dict[str, str] | None
                 port, _, protocol = word.partition("/")
                 first = port.partition("-")[0]
                 if first.isascii() and first.isdigit() and 0 < int(first) < 65536 and protocol.lower() in ("", "tcp"):
-                    stages[stage][1].append(int(first))
-    chosen_stage = target.lower() if target is not None and target.lower() in stages else stage
-    return stages[chosen_stage][1] if chosen_stage in stages else []
+                    stages[stage].ports.append(int(first))
+    found: list[list[int]] = []
+    last = stages.get(target.lower() if target is not None and target.lower() in stages else stage)
+    while last:
+        found.insert(0, last.ports)
+        last = last.base
+    return [port for ports in found for port in ports]
 
 
 def _environment(rest: str, values: dict[str, str]) -> dict[str, str]:
     first = rest.split(maxsplit=1)
     if first and "=" not in first[0]:
         return {first[0]: _filled(first[1] if len(first) > 1 else "", values)}
-    pairs = re.findall(r"([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|\S*)", rest)
+    pairs = re.findall(r"(?<!\w)([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|\S*)", rest)
     return {key: _filled(value.strip("\"'"), values) for key, value in pairs}
 
 
-def _filled(text: str, values: dict[str, str]) -> str:
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    room = _FILLED_MAX
+
     def value(match: re.Match[str]) -> str:
+        nonlocal room
         name, operator, other = match[1] or match[4], match[2] or "", match[3] or ""
         found = values.get(name, "")
-        if operator.endswith("+"):
-            return other if found else ""
-        return found or other
+        chosen = (other if found else "") if operator.endswith("+") else found or other
+        chosen = chosen[:room]
+        room -= len(chosen)
+        return chosen
 
     return _VARIABLE.sub(value, text)

@@ -94,7 +94,7 @@ def words(value: str | Sequence[str]) -> list[str]:
     except ValueError as exc:
         raise ValueError(f"has a quote that is not closed: {shown(value)}") from exc
     if operators:
-        raise ValueError(f'has {operators[0]}, but no shell runs it: write ["sh", "-c", "..."]')
+        raise ValueError(f'has {shown(operators[0])}, but no shell runs it: write ["sh", "-c", "..."]')
     return split
 
 

@@ -28,6 +28,7 @@ TIMEOUT_S = 20.0
 OUTPUT_MAX_BYTES = 8 * 1024 * 1024
 MEMORY_MAX_BYTES = 1536 * 1024 * 1024
 DOTENV_MAX_BYTES = 64 * 1024
+_LINE_MAX = 2000  # characters of a message of Compose's that are looked into
 _PLUGINS = (
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
@@ -169,14 +170,14 @@ _SAID = (
 def _needed(text: str, folder: Path, variables: Mapping[str, str]) -> list[str]:
     """The variables that `${NAME:?}` in `text` asks for, and that nothing seems to set."""
     dotenv = (folder / "project.env").read_text(errors="replace")
-    given = {*variables, *re.findall(r"^\s*(?:export\s+)?(\w+)\s*[=:]", dotenv, re.MULTILINE)}
+    given = {*variables, *re.findall(r"^[ \t]*(?:export\s+)?(\w+)\s*[=:]", dotenv, re.MULTILINE)}
     asked = dict.fromkeys(re.findall(r"(?<!\$)\$\{([A-Za-z_]\w{0,254}):?\?", text))
     return [name for name in asked if name not in given]
 
 
 def _translated(errors: str, where: str, checkout: Path, needed: list[str]) -> Invalid:
     """What Compose said, as file, key and problem. The wording is that of Compose 2.30 to 5.6."""
-    lines = [line.strip() for line in errors.splitlines() if line.strip() and not line.startswith("time=")]
+    lines = [line.strip()[:_LINE_MAX] for line in errors.splitlines() if line.strip() and not line.startswith("time=")]
     for line in lines:
         for pattern, kind in _SAID:
             match = re.search(pattern, line)

@@ -59,6 +59,8 @@ BAD = [
     ("name = ''", "name", "characters"),
     ('name = "a\\n"', "name", "characters"),
     ("a." * 20 + "b = 1", "", "nested more than 16"),
+    ("a . 'b' . " * 20_000 + "b = 1", "", "nested more than 16"),
+    ("name = " + "1" * 5000, "", "not TOML"),
 ]
 
 

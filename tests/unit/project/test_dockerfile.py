@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,3 +58,27 @@ lines = st.sampled_from(["FROM x AS a", "FROM a", "EXPOSE 1 ${A}", "ARG A=2", "E
 @given(st.text() | st.lists(lines).map("\n".join))
 def test_no_dockerfile_breaks_it(text):
     assert all(0 < port < 65536 for port in exposed(text))
+
+
+BOMBS = {
+    "each twice the one before it": "ARG a0=xxxxxxxxxx\n"
+    + "".join(f"ARG a{n + 1}=$a{n}$a{n}\n" for n in range(24))
+    + "FROM x\nEXPOSE $a24 80",
+    "one long word": "FROM x\nENV a=b " + "a" * 200_000 + "\nEXPOSE 80",
+    "variables that do not end": "FROM x\nEXPOSE 80\nEXPOSE " + "${a:-" * 40_000,
+    "ports that many stages inherit": "FROM x\nEXPOSE 80\nEXPOSE "
+    + " ".join(map(str, range(1000, 21_000)))
+    + "".join(f"\nFROM {n}" for n in range(10_000)),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_does_not_go_off(bomb):
+    tracemalloc.start()
+    began_at_s = time.process_time()
+    try:
+        assert exposed(BOMBS[bomb])[0] == 80
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - began_at_s < 10

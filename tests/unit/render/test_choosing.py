@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cx.project.document import Document, Service
@@ -54,3 +56,9 @@ def test_where_a_profile_may_be_chosen_the_service_is_looked_at(dotenv):
 )
 def test_what_is_no_model_stays_for_others_to_judge(services):
     assert chosen({"services": services}, LEAVES_WORKER_OUT, "", {}) == ({"services": services}, {})
+
+
+def test_a_dotenv_of_empty_lines_does_not_hold_us_up():
+    began_at_s = time.process_time()
+    assert chosen(TOOLS, Document(), "\n" * 60_000, {})[1]
+    assert time.process_time() - began_at_s < 5
