@@ -30,6 +30,7 @@ class Build:
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""  # of all that goes in: names the image, so that an unchanged one is not built again
+    fetches: bool = False  # whether ADD may have the engine fetch what a URL names
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,13 @@ class Desired:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
     @property
+    def cache_scope(self) -> str:
+        """Whose builds share images and caches with this one's: those of one folder, or of one repository's own pull
+        requests. What comes from elsewhere shares with itself only."""
+        own = self.origin.startswith(("/", "github:"))
+        return self.origin if own else f"{self.origin} {self.namespace}"
+
+    @property
     def version(self) -> str:
         """The commit for people: 8 characters, `+` behind it where the folder had changes of its own."""
         return (self.commit or self.tree)[:8] + ("+" if self.dirty else "")

@@ -53,6 +53,7 @@ class BuildInput:
     dockerfile: str
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
+    fetches: bool = False
 
 
 def harmless(key: str, value: Any) -> bool:
@@ -94,7 +95,7 @@ def build(look: Look, key: str, value: Any) -> BuildInput | None:
     args = _args(look, at(key, "args"), value.get("args") or {})
     if len(look.reasons) > before or context is None or dockerfile is None:
         return None
-    return BuildInput(context, dockerfile, target or None, args)
+    return BuildInput(context, dockerfile, target or None, args, look.grants.allow("add_url"))
 
 
 def _path(look: Look, key: str, value: Any, base: str) -> str | None:

@@ -306,7 +306,7 @@ def image(look: Look, key: str, value: Any) -> str | None:
     if re.match(rf"{re.escape(look.instance)}[/:@]", name + ":"):
         look.refuse(key, f"images that begin with {look.instance}/ are cx's own, of other previews")
         return None
-    if re.fullmatch(r"(?:sha256:)?[0-9a-f]{4,64}", value):
+    if re.fullmatch(r"(?:sha256:)?[0-9a-f]{1,64}", value):  # the engine takes the beginning of an id, too
         look.refuse(key, f"looks like the id of an image on the host: {shown(value)}; write its registry before it")
         return None
     return value

@@ -37,11 +37,12 @@ def read_blueprint(
     values: Mapping[str, str],
     settings: Settings,
     tree_digest: Callable[[str], str],
+    cache_scope: str,
 ) -> Blueprint:
     """What the revision in `checkout` consists of. Reads the checkout and nothing else; runs no code of it.
 
     `values` are those of `--set`; `tree_digest` gives a digest of the content of a folder, by its path from the
-    checkout. Raises Invalid (which file, which key), Refused (everything that the policy found), Retryable.
+    checkout; `cache_scope` is as in Desired. Raises Invalid (which file, which key), Refused (everything that the policy found), Retryable.
     """
     check_values(values)
     read = read_project(checkout)
@@ -74,7 +75,7 @@ def read_blueprint(
         raise Invalid(where, "services", "has none that would run", remedy=remedy)
     notes = [f"{where}: the variable {shown(name)} is not set: it is taken as empty" for name in unset]
     notes = [*read.notes, *left_out(gone), *notes]
-    return _Assembly(checkout, document, namespace, environment, settings, tree_digest).blueprint(
+    return _Assembly(checkout, document, namespace, environment, settings, tree_digest, cache_scope).blueprint(
         dict(admission.services), [*notes, *admission.notes], read.kind, where
     )
 
@@ -100,6 +101,7 @@ class _Assembly:
         environment: str,
         settings: Settings,
         tree_digest: Callable[[str], str],
+        cache_scope: str,
     ) -> None:
         self.checkout = checkout
         self.document = document
@@ -107,6 +109,7 @@ class _Assembly:
         self.environment = environment
         self.settings = settings
         self.tree_digest = tree_digest
+        self.cache_scope = cache_scope
 
     def blueprint(self, admitted: dict[str, Admitted], notes: list[str], kind: str, where: str) -> Blueprint:
         found = clones.databases(
@@ -196,6 +199,8 @@ class _Assembly:
     def _build(self, name: str, wanted: BuildInput) -> Build:
         dockerfile = read_inside(self.checkout, wanted.dockerfile, size_max=256 * 1024)
         facts = [
+            self.cache_scope,
+            wanted.fetches,
             self.tree_digest(wanted.context),
             wanted.dockerfile,
             hashlib.sha256(dockerfile).hexdigest(),
@@ -203,7 +208,7 @@ class _Assembly:
             sorted(wanted.args.items()),
         ]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-        return Build(name, wanted.context, wanted.dockerfile, wanted.target, dict(wanted.args), digest)
+        return Build(name, wanted.context, wanted.dockerfile, wanted.target, dict(wanted.args), digest, wanted.fetches)
 
     def _release(self, kept: Mapping[str, Admitted]) -> Release | None:
         said = release_of(self.document, self.environment)

@@ -12,7 +12,7 @@ from cx.model.names import shown
 from cx.schema import Secret
 
 GRANTS = re.compile(
-    r"env_file|extra_hosts|cap_add:[A-Z_]+|(?:bind|device):/[A-Za-z0-9._/ -]+|sysctl:[a-z0-9._-]+"
+    r"env_file|extra_hosts|add_url|cap_add:[A-Z_]+|(?:bind|device):/[A-Za-z0-9._/ -]+|sysctl:[a-z0-9._-]+"
     r"|memory:[1-9][0-9]*[kmg]b?|cpus:[0-9]+(?:\.[0-9]+)?|(?:pids|replicas):[1-9][0-9]*"
 )
 _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"

@@ -106,6 +106,7 @@ class Adapters:
             Limits(limits.memory, limits.cpus, limits.pids, limits.log_size, limits.log_files),
             self.settings.pooler.image,
             limits.build_timeout_s,
+            self._secret("builds"),
             self.fault,
         )
 

@@ -81,6 +81,7 @@ class Host(Adapters):
                 values=wish.values,
                 settings=given,
                 tree_digest=lambda path: self.sources.digest(wish.project, wish.tree, path),
+                cache_scope=wish.cache_scope,
             )
         except Invalid as exc:
             name = exc.key.removeprefix("databases.")

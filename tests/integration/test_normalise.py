@@ -57,6 +57,7 @@ class Repository:
             values=values,
             settings=load(self.state / "host.toml", {}),
             tree_digest=lambda path: content(self.root / path),
+            cache_scope="/srv/shop",
         )
 
     def holding(self, files: dict[str, str]) -> Repository:

@@ -34,6 +34,7 @@ class Workloads:
     limits: Limits
     pooler_image: str
     build_timeout_s: float
+    build_key: str  # tells caches of builds apart; who knows it could name another's
     fault: Callable[[str], None] = lambda _: None  # called at named points inside steps; a test may end the process
 
     # --- facts
@@ -55,6 +56,7 @@ class Workloads:
             wish.namespace,
             build,
             checkout,
+            caches=images.caches(self.build_key, wish.cache_scope),
             timeout_s=self.build_timeout_s,
             line=told,
         )

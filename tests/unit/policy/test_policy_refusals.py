@@ -82,6 +82,8 @@ REFUSED = [
     ({"image": "cx/pgbouncer:1"}, "image"),
     ({"image": "sha256:" + "a" * 64}, "image"),
     ({"image": "0123456789ab"}, "image"),
+    ({"image": "abc"}, "image"),
+    ({"image": "sha256:0"}, "image"),
     ({"image": "--help"}, "image"),
     ({"image": "x y"}, "image"),
     ({"image": "$IMAGE"}, "image"),
