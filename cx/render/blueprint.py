@@ -42,7 +42,8 @@ def read_blueprint(
     """What the revision in `checkout` consists of. Reads the checkout and nothing else; runs no code of it.
 
     `values` are those of `--set`; `tree_digest` gives a digest of the content of a folder, by its path from the
-    checkout; `cache_scope` is as in Desired. Raises Invalid (which file, which key), Refused (everything that the policy found), Retryable.
+    checkout; `cache_scope` is as in Desired. Raises Invalid (which file, which key), Refused (everything that the
+    policy found), Retryable.
     """
     check_values(values)
     read = read_project(checkout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import socket
 import threading
@@ -36,11 +37,13 @@ def found_in_cache(cx: Cx, preview: Callable[[], str], project: Project, made_by
 def test_a_cache_mount_is_shared_by_the_builds_of_one_project_alone(
     cx: Cx, preview: Callable[[], str], hello: Project, tmp_path: Path
 ) -> None:
+    """Also where a layer that was made with a poisoned one would be found again: same Dockerfile, same files."""
     other = Project(tmp_path / "other", HERE / "projects" / "hello")
-    assert found_in_cache(cx, preview, hello, "first") == ""
-    assert found_in_cache(cx, preview, hello, "second") == "first"
-    assert found_in_cache(cx, preview, other, "poison") == ""
-    assert found_in_cache(cx, preview, hello, "third") == "second"
+    run = secrets.token_hex(4)
+    assert found_in_cache(cx, preview, hello, f"{run}-poison") == ""
+    assert found_in_cache(cx, preview, hello, f"{run}-victim") == f"{run}-poison"
+    assert found_in_cache(cx, preview, other, f"{run}-victim") == ""
+    assert found_in_cache(cx, preview, other, f"{run}-next") == f"{run}-victim"
 
 
 def test_a_build_is_told_no_name_of_caches_by_its_project(cx: Cx, preview: Callable[[], str], hello: Project) -> None:

@@ -56,15 +56,14 @@ def build(
     labels = names.labels(namespace, "image", service=wanted.service, build=wanted.digest)
     argv += [f"--label={key}={value}" for key, value in labels.items()]
     argv += [f"--build-arg={key}={value}" for key, value in sorted(wanted.args.items())]
-    argv += ["--build-arg=BUILDKIT_CACHE_MOUNT_NS"]  # from the environment: its value is in no list of processes
+    told = apart(caches, (folder / wanted.dockerfile).read_bytes())
+    argv += [f"--build-arg={name}" for name in told]  # from the environment: what they hold is in no list of processes
     argv += [f"--target={wanted.target}"] if wanted.target else []
     argv.append(str(folder / wanted.context))
     with tempfile.TemporaryDirectory(prefix="cx-") as aside:
         policy = Path(aside) / "policy.json"
         policy.write_text(json.dumps(source_policy(names.instance, fetches=wanted.fetches)))
-        env = environment(
-            BUILDX_GIT_INFO="false", BUILDKIT_CACHE_MOUNT_NS=caches, EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=str(policy)
-        )
+        env = environment(BUILDX_GIT_INFO="false", EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=str(policy), **told)
         try:
             run(argv, timeout_s=timeout_s, line=line, env=env)
         except CommandFailed as exc:
@@ -72,11 +71,22 @@ def build(
 
 
 def caches(key: str, scope: str) -> str:
-    """The name before those of all cache mounts of a scope's builds. Without the key nobody knows it, so that no
-    frontend of a project's own can name another scope's.
+    """Whose caches a scope's builds have. Without the key nobody knows it, so that no frontend of a project's own can
+    name another scope's."""
+    return hmac.new(key.encode(), f"caches of {scope}".encode(), hashlib.sha256).hexdigest()
+
+
+def apart(caches: str, dockerfile: bytes) -> dict[str, str]:
+    """The build arguments that keep its cache mounts, and the layers that are made with them, from other scopes.
+
+    BuildKit finds a layer again by all that went into it but the cache mounts: the host's name, which goes in, makes
+    it another. Without cache mounts a layer may be anybody's.
     https://docs.docker.com/reference/dockerfile/#buildkit-built-in-build-args
     """
-    return hmac.new(key.encode(), f"cache mounts of {scope}".encode(), hashlib.sha256).hexdigest()[:32]
+    told = {"BUILDKIT_CACHE_MOUNT_NS": caches[:32]}
+    if b"cache" in dockerfile.lower():
+        told["BUILDKIT_SANDBOX_HOSTNAME"] = f"build-{caches[32:]}"
+    return told
 
 
 def source_policy(instance: str, *, fetches: bool) -> dict[str, Any]:
@@ -85,7 +95,7 @@ def source_policy(instance: str, *, fetches: bool) -> dict[str, Any]:
     It fetches from the host's own network, where 127.0.0.1 is the host; what RUN fetches comes by the build's.
     https://docs.docker.com/build/building/variables/#experimental_buildkit_source_policy
     """
-    denied = [rf"^docker-image://(?:(?:index\.)?docker\.io/)?(?:library/)?{re.escape(instance)}(?:[/:@]|$)"]
+    denied = [rf"^docker-image://(?:(?:index\.)?docker\.io/)?(?:library/)?{re.escape(instance)}/"]
     denied += [] if fetches else ["^(?:https?|git)://"]
     return {
         "rules": [{"action": "DENY", "selector": {"identifier": pattern, "match_type": "REGEX"}} for pattern in denied]

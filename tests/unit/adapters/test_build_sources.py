@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cx.adapters.docker.build import caches, source_policy
+from cx.adapters.docker.build import apart, caches, source_policy
 from cx.model.names import Namespace
 from cx.model.state import Desired
 
@@ -28,14 +28,24 @@ def test_what_comes_from_elsewhere_shares_with_itself_only(origin):
 def test_nobody_without_the_key_can_name_a_scopes_caches():
     assert caches("key", "github:acme/shop") == caches("key", "github:acme/shop")
     assert len({caches("key", "a"), caches("key", "b"), caches("other", "a")}) == 3
-    assert re.fullmatch("[0-9a-f]{32}", caches("key", "a"))  # no slash: it ends the name of the caches
+
+
+def test_cache_mounts_and_what_is_made_with_them_are_told_apart():
+    mounts = b"FROM x\nRUN --mount=type=CACHE,target=/c true"
+    one, other = apart(caches("key", "a"), mounts), apart(caches("key", "b"), mounts)
+    assert set(one) == {"BUILDKIT_CACHE_MOUNT_NS", "BUILDKIT_SANDBOX_HOSTNAME"}
+    assert set(one.values()).isdisjoint(other.values())
+    assert "/" not in one["BUILDKIT_CACHE_MOUNT_NS"]  # it ends the name
+    assert re.fullmatch("[a-z0-9-]{1,63}", one["BUILDKIT_SANDBOX_HOSTNAME"])
+    assert one["BUILDKIT_CACHE_MOUNT_NS"] not in one["BUILDKIT_SANDBOX_HOSTNAME"]  # which builds may print
+    assert set(apart(caches("key", "a"), b"FROM x\nRUN true")) == {"BUILDKIT_CACHE_MOUNT_NS"}
 
 
 DENIED = {
     "docker-image://docker.io/cx/preview-2/app:0123": True,
     "docker-image://cx/preview-2/app:0123": True,
-    "docker-image://docker.io/library/cx:1": True,
-    "docker-image://docker.io/library/cxx:1": False,
+    "docker-image://docker.io/library/cx/app:1": True,
+    "docker-image://docker.io/library/cx:1": False,
     "docker-image://ghcr.io/cx/app:1": False,
     "docker-image://docker.io/library/python:3.13-slim": False,
     "docker-image://docker.io/docker/dockerfile:1": False,
