@@ -28,6 +28,17 @@ def own_activity_only(inside: Session) -> None:
     )
 
 
+def own_settings_only(inside: Session) -> None:
+    """What is set on other databases, and what is said of them, is not for PUBLIC to read. Safe to repeat.
+
+    These catalogs are the server's, but who may read them is each database's own. A source's settings may hold
+    secrets (`ALTER DATABASE ... SET app.jwt_secret`), and are in a golden's mark.
+    """
+    catalogs = ("pg_db_role_setting", "pg_shdescription")
+    names = sql.SQL(", ").join(sql.Identifier("pg_catalog", name) for name in catalogs)
+    inside.execute(statement("REVOKE ALL ON {catalogs} FROM PUBLIC", catalogs=names))
+
+
 def _trusted(text: str) -> sql.Composable:
     """A view's definition as the server gave it: only a superuser can have changed a view of pg_catalog."""
     return sql.SQL(text)

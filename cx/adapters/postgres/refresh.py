@@ -20,7 +20,7 @@ from cx.adapters.postgres import marks, naming, observing, strategy
 from cx.adapters.postgres import volume as volumes
 from cx.adapters.postgres.archive import Locale
 from cx.adapters.postgres.dump import Dump, examined, from_file
-from cx.adapters.postgres.isolating import own_activity_only
+from cx.adapters.postgres.isolating import own_activity_only, own_settings_only
 from cx.adapters.postgres.masking import foreign, leaks, personal, refreshing
 from cx.adapters.postgres.masking.auditing import Audit, Auditing
 from cx.adapters.postgres.masking.reading import Origin, Reading
@@ -303,6 +303,7 @@ class Refresh:
             )
             inside.execute(statement("DROP ROLE {loader}", **parts))
             own_activity_only(inside)
+            own_settings_only(inside)
             catalog = inside.execute(
                 "SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace"
                 " AND relkind = 'r' AND NOT relisshared ORDER BY relname"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 import psycopg
+import psycopg.sql
 import pytest
 from pgworld import KEY, ONE, TWO, World
 
@@ -127,6 +130,23 @@ def test_nobody_ends_or_sees_a_siblings_session(fresh: World, siblings: tuple[Cl
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             mine.execute("SELECT pg_terminate_backend(%s)", [theirs.info.backend_pid])
         assert theirs.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("catalog", ["pg_db_role_setting", "pg_shdescription"])
+def test_what_is_set_on_other_databases_is_not_read(
+    fresh: World, siblings: tuple[Clone, Clone], catalog: LiteralString
+) -> None:
+    one, two = siblings
+    with fresh.machine.connect() as superuser:
+        for database in (one.database, two.database):
+            setting = psycopg.sql.SQL("ALTER DATABASE {} SET app.secret = 'hush'")
+            superuser.execute(setting.format(psycopg.sql.Identifier(database)))
+    with fresh.as_preview(one) as mine:
+        assert mine.execute("SHOW app.secret").fetchone() == ("hush",)
+        for role in ("DEFAULT", "NONE"):
+            mine.execute("RESET ROLE" if role == "DEFAULT" else "SET ROLE NONE")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                mine.execute(f"SELECT * FROM {catalog}")
 
 
 @pytest.mark.parametrize("revenge", ["DROP OWNED BY {owner} CASCADE", "REASSIGN OWNED BY {owner} TO {own}"])
