@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from jinja2.filters import FILTERS
 
 from cx.errors import Invalid
+from cx.render import template
 from cx.render.document import read_yaml
 from cx.render.template import render_theirs
 
@@ -68,3 +70,42 @@ def test_nothing_of_ours_is_in_reach(monkeypatch):
     monkeypatch.setenv("CX_POSTGRES_PASSWORD", "hunter2")
     text = rendered("{{ self._TemplateReference__context | default('none') if false else 'x' }}{{ literal }}")
     assert "hunter2" not in text
+
+
+ESCAPED = """
+import os, runpy, socket, sys
+sys.path[:0] = sys.argv[2:]
+module = runpy.run_path(sys.argv[1])
+
+def render(source, name, values, kind):
+    tried = []
+    for what in (lambda: open("/etc/passwd"), lambda: socket.socket(socket.AF_UNIX), lambda: os.pipe()):
+        try:
+            what()
+            tried.append("opened")
+        except OSError as exc:
+            tried.append(exc.strerror)
+    return ", ".join(tried)
+
+module["main"].__globals__["render"] = render
+module["main"]()
+"""
+
+
+def test_who_gets_out_of_the_sandbox_can_open_nothing(monkeypatch):
+    """As if a template had found a way to run Python of its own."""
+    monkeypatch.setattr(template, "_START", ESCAPED)
+    assert rendered("") == ", ".join(["Too many open files"] * 3)
+
+
+@pytest.mark.parametrize("name", sorted(FILTERS))
+def test_no_filter_needs_a_file(name):
+    """Whether it likes what it is given does not matter here."""
+    arguments = {"attr": "('x')", "batch": "(2)", "format": "(1)", "groupby": "('x')", "replace": "('a', 'b')"}
+    said = ""
+    try:
+        rendered(f"{{{{ v | {name}{arguments.get(name, '')} | string }}}}", v="a b https://example.com <i>é</i>")
+    except Invalid as exc:
+        said = exc.problem
+    assert "No module" not in said
+    assert "open files" not in said
