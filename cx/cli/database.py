@@ -61,7 +61,7 @@ def refresh(
             try:
                 _refresh(host, name)
             except CxError as exc:  # the others are due all the same
-                print(f"{name}: {exc}", file=sys.stderr)
+                _aside(f"{name}: {exc}")
                 failed.append(name)
         if failed:
             raise Terminal(f"not refreshed: {', '.join(failed)}; the old goldens serve", remedy="`cx db list`")
@@ -81,16 +81,16 @@ def due(host: Host) -> list[str]:
 
 def _refresh(host: Host, database: str) -> None:
     if spec := host.specs.get(database):
-        made = host.engine_goldens.refresh(spec, progress=lambda text: print(text, flush=True))
+        made = host.engine_goldens.refresh(spec, progress=_said)
         if note := made.facts.get("notes"):
-            print(f"note: {note}")
+            _said(f"note: {note}")
         if not made.sanitised_by:
             print(f"note: nothing of cx's sanitised {database}: previews see the data as it is in the source")
         print(f"{database}: golden {made.name} with {size(made.size_bytes)} is ready")
         return
-    golden = host.goldens.refresh(host.source(database), progress=lambda text: print(text, flush=True))
+    golden = host.goldens.refresh(host.source(database), progress=_said)
     for note in golden.notes:
-        print(f"note: {note}")
+        _said(f"note: {note}")
     if not golden.sanitised_by:
         print(f"note: databases.{database}.sanitise is not set: previews see the data as it is in the source")
     print(f"{database}: golden {golden.database} with {size(golden.size_bytes)} is ready")
@@ -149,8 +149,13 @@ def audit(database: SourceArgument, json: JsonOption = False) -> None:
         raise Terminal(f"golden {found.golden} is not clean: {'; '.join(said)}", remedy=f"cx db refresh {database}")
 
 
+def _said(text: str) -> None:
+    """A line that may hold names of a dump's, which are whatever its author likes."""
+    print(printable(text), flush=True)
+
+
 def _aside(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def _is_postgres(host: Host, database: str) -> None:

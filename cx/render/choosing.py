@@ -15,7 +15,7 @@ from cx.project.document import Document
 from cx.project.reading import FILE
 
 PROFILES = "COMPOSE_PROFILES"
-_CHOOSES = re.compile(rf"^[ \t]*(?:export\s+)?{PROFILES}\b", re.MULTILINE)  # Compose judges what
+_CHOOSES = re.compile(rf"^[^\S\n]*(?:export\s+)?{PROFILES}\b", re.MULTILINE)  # Compose judges what
 
 
 def chosen(

@@ -170,7 +170,7 @@ _SAID = (
 def _needed(text: str, folder: Path, variables: Mapping[str, str]) -> list[str]:
     """The variables that `${NAME:?}` in `text` asks for, and that nothing seems to set."""
     dotenv = (folder / "project.env").read_text(errors="replace")
-    given = {*variables, *re.findall(r"^[ \t]*(?:export\s+)?(\w+)\s*[=:]", dotenv, re.MULTILINE)}
+    given = {*variables, *re.findall(r"^[^\S\n]*(?:export\s+)?(\w+)\s*[=:]", dotenv, re.MULTILINE)}
     asked = dict.fromkeys(re.findall(r"(?<!\$)\$\{([A-Za-z_]\w{0,254}):?\?", text))
     return [name for name in asked if name not in given]
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer.main
@@ -20,6 +21,7 @@ import cx.adapters.router
 from cx.adapters.locks import held
 from cx.adapters.sqlite import Database, Store
 from cx.cli import main as command_line
+from cx.cli.database import _refresh
 from cx.cli.output import confirm, printable, table
 from cx.cli.progress import Live
 from cx.errors import BuildFailed, Busy, CxError, Invalid, Refused
@@ -366,3 +368,17 @@ def test_completion_is_silent_when_nothing_works(host: Path, capsys: pytest.Capt
     store.database.close()
     assert complete() == ["preview-1"]
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_refresh_prints_no_control_characters_of_a_dumps_names(capsys: pytest.CaptureFixture[str]) -> None:
+    def refreshed(_source: object, *, progress: Callable[[str], None]) -> SimpleNamespace:
+        progress(f"app: building index {ESCAPES}")
+        notes = (f"left out: event trigger {ESCAPES}\nmade up",)
+        return SimpleNamespace(notes=notes, sanitised_by="x", database="golden", size_bytes=1)
+
+    goldens = SimpleNamespace(refresh=refreshed)
+    host = SimpleNamespace(specs={}, goldens=goldens, source=str, refill_later=lambda: None)
+    _refresh(host, "app")  # type: ignore[arg-type]
+    said = capsys.readouterr().out
+    assert is_plain(said)
+    assert len(said.splitlines()) == 3
