@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -200,28 +200,47 @@ class Sources:
         return self._git(self.mirror(source.project), *tree, environment=identity).strip()
 
     def _links(self, mirror: Path, namespace: Namespace, tree: str) -> list[str]:
-        """The symbolic links of the tree. Raises Terminal when it is too big."""
-        entries = list(self._entries(mirror, tree))
-        size = sum(entry.size for entry in entries)
-        if len(entries) > MAX_FILES or size > MAX_BYTES:
-            raise Terminal(
-                f"{namespace}: {len(entries)} files with {size >> 20} MiB are more than cx takes",
-                remedy=f"the limits are {MAX_FILES} files and {MAX_BYTES >> 20} MiB; ignore what git should not hold",
-            )
-        return [entry.path for entry in entries if entry.mode == "120000"]
+        """The symbolic links of the tree. Raises Terminal when it is too big.
+
+        It is counted as it is listed: a tree can hold the same folder a million times.
+        """
+        links, files, size = [], 0, 0
+        with closing(self._entries(mirror, tree)) as entries:
+            for entry in entries:
+                files, size = files + 1, size + entry.size
+                if files > MAX_FILES or size > MAX_BYTES:
+                    raise Terminal(
+                        f"{namespace}: more than {MAX_FILES} files and folders, or {MAX_BYTES >> 20} MiB, are more than"
+                        " cx takes",
+                        remedy="ignore what git should not hold",
+                    )
+                if entry.mode == "120000":
+                    links.append(entry.path)
+        return links
 
     def _entries(self, mirror: Path, tree: str) -> Iterator[Entry]:
+        argv = ["git", *SAFE, "--git-dir", str(mirror), "ls-tree", "-r", "-t", "-l", "-z", tree]
+        base = {"PATH": os.environ.get("PATH", os.defpath)} | ENVIRONMENT
+        process = subprocess.Popen(
+            argv, env=base, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert process.stdout  # noqa: S101 - it is a pipe
+        rest = b""
         try:
-            listed = self._git(mirror, "ls-tree", "-r", "-l", "-z", tree)
-        except Terminal as exc:
-            raise Retryable(
-                f"tree {tree} is not in cx's mirror of the project", remedy="deploy from the folder again"
-            ) from exc
-        for line in listed.split("\0"):
-            if line:
-                head, _, path = line.partition("\t")
-                mode, kind, sha, size = head.split()
-                yield Entry(mode, kind, sha, int(size) if size.isdigit() else 0, path)
+            while piece := os.read(process.stdout.fileno(), 1 << 16):
+                *lines, rest = (rest + piece).split(b"\0")
+                for line in lines:
+                    head, _, path = line.decode(errors="surrogateescape").partition("\t")
+                    mode, kind, sha, size = head.split()
+                    yield Entry(mode, kind, sha, int(size) if size.isdigit() else 0, path)
+            if process.wait():
+                raise Retryable(
+                    f"tree {tree} is not in cx's mirror of the project", remedy="deploy from the folder again"
+                )
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
 
     def _try(self, argv: list[str]) -> str | None:
         done = _run(["git", *SAFE, *argv], {}, None)

@@ -341,6 +341,24 @@ def test_a_folder_that_is_too_big(sources: Sources, folder: Path, monkeypatch: p
         pass
 
 
+def test_a_commit_that_holds_one_folder_a_billion_times(sources: Sources, repo: Path) -> None:
+    """Some twenty objects; listed as a whole it would take the memory of the host."""
+
+    def made(*argv: str, text: str) -> str:
+        done = subprocess.run(["git", "-C", str(repo), *argv], input=text, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    one = made("hash-object", "-w", "--stdin", text="x")
+    tree = made("mktree", text="".join(f"100644 blob {one}\tf{n}\n" for n in range(10)))
+    for _ in range(9):
+        tree = made("mktree", text="".join(f"040000 tree {tree}\td{n}\n" for n in range(10)))
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    commit = made(*identity, "commit-tree", tree, text="a bomb")
+    source = sources.read(repo, commit)
+    with pytest.raises(Terminal, match="more than cx takes"), sources.checkout(PR, source.project, source.tree):
+        pass
+
+
 # --- the mirror
 def test_the_digest_of_a_path_changes_with_its_content_only(sources: Sources, folder: Path) -> None:
     for name in ("web", "api"):
