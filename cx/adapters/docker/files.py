@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from docker.errors import APIError
 
@@ -28,25 +31,29 @@ def fill(engine: Engine, volume: str, image: str, labels: dict[str, str], checko
             host_config=engine.api.create_host_config(binds={volume: {"bind": INSIDE, "mode": "rw"}}),
         )["Id"]
         try:
-            if not engine.api.put_archive(carrier, INSIDE, archive(checkout, {path: path for path in paths})):
-                raise APIError("the engine took only a part of the archive")
+            with archive(checkout, {path: path for path in paths}) as packed:
+                if not engine.api.put_archive(carrier, INSIDE, packed):
+                    raise APIError("the engine took only a part of the archive")
         finally:
             engine.api.remove_container(carrier, force=True)
 
 
 def place(engine: Engine, container: str, checkout: Path, placed: Mapping[str, str]) -> None:
     """The container has the files of the checkout at the given absolute paths."""
-    with translated(f"put files into container {container[:12]}"):
-        engine.api.put_archive(container, "/", archive(checkout, placed))
+    with translated(f"put files into container {container[:12]}"), archive(checkout, placed) as packed:
+        engine.api.put_archive(container, "/", packed)
 
 
-def archive(checkout: Path, paths: Mapping[str, str]) -> bytes:
-    """A tar of what is at `paths` in the checkout, under the names that they are mapped to."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, name in sorted(paths.items()):
-            tar.add(checkout / path, arcname=name.lstrip("/"), filter=_ours)
-    return buffer.getvalue()
+@contextmanager
+def archive(checkout: Path, paths: Mapping[str, str]) -> Iterator[BinaryIO]:
+    """A tar of what is at `paths` in the checkout, under the names that they are mapped to: on the disk, for two
+    gigabytes of zeros are a small commit."""
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            for path, name in sorted(paths.items()):
+                tar.add(checkout / path, arcname=name.lstrip("/"), filter=_ours)
+        file.seek(0)
+        yield file
 
 
 def tarred(files: Mapping[str, bytes], *, mode: int = 0o444) -> bytes:

@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -218,7 +218,7 @@ class Sources:
                     links.append(entry.path)
         return links
 
-    def _entries(self, mirror: Path, tree: str) -> Iterator[Entry]:
+    def _entries(self, mirror: Path, tree: str) -> Generator[Entry, None, None]:
         argv = ["git", *SAFE, "--git-dir", str(mirror), "ls-tree", "-r", "-t", "-l", "-z", tree]
         base = {"PATH": os.environ.get("PATH", os.defpath)} | ENVIRONMENT
         process = subprocess.Popen(
