@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ from cx.adapters.docker.engine import Engine, translated
 from cx.model.state import Container
 
 AHEAD = 1000  # lines that are read before somebody takes them
+LINE_MAX_BYTES = 64 * 1024  # a longer one comes in parts: an app may print one that never ends
 
 
 def log_lines(
@@ -63,10 +64,13 @@ def _open(engine: Engine, one: Container, *, follow: bool, tail: int) -> Any:
         return engine.api.logs(one.id, stream=True, follow=follow, tail=tail)
 
 
-def _lines(stream: Any) -> Iterator[str]:
+def _lines(stream: Iterable[bytes]) -> Iterator[str]:
     rest = b""
     for chunk in stream:
         *lines, rest = (rest + chunk).split(b"\n")
         yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
+        if len(rest) > LINE_MAX_BYTES:
+            yield rest.decode(errors="replace")
+            rest = b""
     if rest:
         yield rest.decode(errors="replace")
