@@ -41,7 +41,7 @@ class Workers:
     _looks: dict[PullId, Future[None]] = field(default_factory=dict, init=False)
     _deploys: dict[PullId, Future[None]] = field(default_factory=dict, init=False)
     _parked: dict[PullId, tuple[Ticket, Report]] = field(default_factory=dict, init=False)
-    _since: dict[PullId, int] = field(default_factory=dict, init=False)  # in which order they came
+    _since: dict[PullId, int] = field(default_factory=dict, init=False)  # in which order they came, until done
     _coming: Iterator[int] = field(default_factory=count, init=False)
     _told: dict[PullId, int] = field(default_factory=dict, init=False)
     _failures: dict[PullId, int] = field(default_factory=dict, init=False)
@@ -105,7 +105,6 @@ class Workers:
             while self._parked and len(self._deploys) < self.at_once:
                 pull = self._waiting()[0]
                 ticket, _ = self._parked.pop(pull)
-                self._since.pop(pull, None)
                 self._deploys[pull] = deployers.submit(self._work, ticket, self._deploys, True)
             while len(self._looks) < LOOKERS and (taken := queue.take(self.clock())):
                 self._since.setdefault(taken.pull, next(self._coming))
@@ -114,7 +113,7 @@ class Workers:
             return bool(self._looks or self._deploys or self._parked)
 
     def _waiting(self) -> list[PullId]:
-        """For a place to deploy. Who is asked for again meanwhile stays where he is."""
+        """For a place to deploy. Who is asked for again stays where he is; whose build was ended comes next."""
         return sorted(self._parked, key=self._since.__getitem__)
 
     def _tell_positions(self) -> None:

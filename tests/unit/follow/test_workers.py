@@ -41,6 +41,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     world.stop = threading.Event()
     world.gate = Gate(world)
+    world.telling.quiet_s = 0.02
     world.workers = Workers(world.follower, 1, [SHOP], 3600, lambda: world.now)
     world.follower.stopped = world.stop.is_set
     thread = threading.Thread(target=world.workers.run, args=(world.stop,))
@@ -100,7 +101,22 @@ def test_who_is_asked_for_while_he_waits_keeps_his_place(world):
     until(lambda: position(world, 3) == 2)
     world.gate.open.set()
     until(lambda: all(world.phase(number) is Phase.READY for number in (1, 2, 3)))
-    assert world.workers._since == {}
+    until(lambda: world.workers._since == {})
+
+
+def test_who_pushes_during_his_build_is_next(world):
+    world.begin()
+    for number in (1, 2, 3):
+        world.push(number, 1)
+        ask(world, number)
+        until(lambda number=number: position(world, number) == number - 1 if number > 1 else bool(world.gate.inside))
+    world.push(1, 2)
+    ask(world, 1)
+    until(lambda: world.gate.inside == ["preview-2"])
+    until(lambda: (position(world, 1), position(world, 3)) == (1, 2))
+    world.gate.open.set()
+    until(lambda: all(world.phase(number) is Phase.READY for number in (1, 2, 3)))
+    assert world.serving(1) == sha(1, 2)
 
 
 def test_a_close_waits_for_no_build(world):
