@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from psycopg import errors, sql
 
-from cx.adapters.postgres.server import Session, session, statement
+from cx.adapters.postgres.server import Session, script, session, statement
 from cx.adapters.postgres.values import Checkpoint, Server, nowhere
 
-_TERMINATE = (
-    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-    " WHERE datname = %s AND backend_type = 'client backend'"
-)
-_PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = %s"
+# pg_terminate_backend waits by itself as well, but looks ten times a second only.
+_TERMINATE = """
+DECLARE until timestamptz := clock_timestamp() + interval '5 s';
+BEGIN
+  PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AND backend_type = 'client backend';
+  LOOP
+    PERFORM pg_stat_clear_snapshot();
+    EXIT WHEN clock_timestamp() > until OR NOT EXISTS (
+      SELECT FROM pg_stat_activity WHERE datname = {name} AND backend_type = 'client backend');
+    PERFORM pg_sleep(0.001);
+  END LOOP;
+END"""
+_PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = {name}"
 
 
 def cut(server: Server, connection: Session, database: str, checkpoint: Checkpoint = nowhere) -> None:
@@ -19,11 +27,19 @@ def cut(server: Server, connection: Session, database: str, checkpoint: Checkpoi
     refuse = statement("ALTER DATABASE {name} ALLOW_CONNECTIONS false", name=sql.Identifier(database))
     connection.execute(refuse)
     checkpoint("reset:cut")
-    connection.execute(_TERMINATE, [database])
-    if connection.execute(_PREPARED, [database]).fetchone():  # one of them would hold up the rename
+    if _terminated(connection, database):  # one of them would hold up the rename
         _release(server, connection, database)
         connection.execute(refuse)
-        connection.execute(_TERMINATE, [database])
+        _terminated(connection, database)
+
+
+def _terminated(connection: Session, database: str) -> bool:
+    """Nobody's session in `database` lives; gives whether a prepared transaction does."""
+    name = sql.Literal(database)
+    end = sql.SQL("DO {}").format(sql.Literal(sql.SQL(_TERMINATE).format(name=name).as_string()))
+    cursor = connection.execute(script(end, statement(_PREPARED, name=name)))
+    cursor.nextset()
+    return cursor.fetchone() is not None
 
 
 def allow(database: str) -> sql.Composed:

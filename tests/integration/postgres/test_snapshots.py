@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import psycopg
 import pytest
 from pgworld import ONE, TWO, World
 from test_crash import dies, only_the_golden_is_left, rows
 
 from cx.adapters.postgres.comparing import Comparing
+from cx.adapters.postgres.dropping import allow, cut
 from cx.adapters.postgres.errors import GoldenMissing, SnapshotMissing
+from cx.adapters.postgres.server import session
 from cx.adapters.postgres.spares import PostgresSpares
 from cx.adapters.postgres.values import Source, Terms
 from cx.errors import Invalid
@@ -41,6 +45,24 @@ def test_a_snapshot_is_taken_while_the_app_is_connected(fresh: World) -> None:
         fresh.clones.snapshot(ONE, "shop", "while")
         with pytest.raises(psycopg.OperationalError):
             app.execute("COMMIT")
+    assert rows(fresh) == 2000
+
+
+def test_an_app_is_cut_off_at_once(fresh: World) -> None:
+    """The server's own wait for a session's end looks every 0.1 s, which would be most of what a reset takes."""
+    clone = fresh.clones.clone(ONE, "shop")
+    took = []
+    for _ in range(5):
+        with session(fresh.server) as connection:
+            with fresh.as_preview(clone) as app:
+                app.execute("BEGIN; DELETE FROM customer")
+                began = time.monotonic()
+                cut(fresh.server, connection, clone.database)
+                took.append(time.monotonic() - began)
+                with pytest.raises(psycopg.OperationalError):
+                    app.execute("COMMIT")
+            connection.execute(allow(clone.database))
+    assert min(took) < 0.1, took
     assert rows(fresh) == 2000
 
 
