@@ -26,6 +26,13 @@ if "btrfs" not in Path("/proc/filesystems").read_text():
     pytest.skip("the kernel has no btrfs", allow_module_level=True)
 
 
+# How many copies are being made at this moment, and how many wait for a lock before it.
+_AT_WORK = """
+SELECT count(*) FILTER (WHERE state = 'active' AND query LIKE 'CREATE DATABASE%'),
+       count(*) FILTER (WHERE state = 'active' AND wait_event_type = 'Lock' AND wait_event = 'advisory')
+FROM pg_stat_activity"""
+
+
 @pytest.fixture(scope="module")
 def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("btrfs")
@@ -51,6 +58,7 @@ def there(world: World, start: Callable[..., Machine], mounted: Path) -> Iterato
     goldens = PostgresGoldens(server, names, world.client, IMAGE)
     yield World(names, machine, server, PostgresClones(server, names, KEY), goldens, world.client)
     machine.container.remove(v=True, force=True)
+    shutil.rmtree(data)
 
 
 def test_clones_share_their_blocks(there: World, mounted: Path, production: Machine) -> None:
@@ -61,7 +69,7 @@ def test_clones_share_their_blocks(there: World, mounted: Path, production: Mach
     assert (golden.strategy, golden.filesystem) == ("reflink", "btrfs")
     before = used(there, mounted)
     many = [Namespace(f"preview-{number}") for number in range(4)]
-    with ThreadPoolExecutor(4) as pool:  # they take turns: side by side they are slower there
+    with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda one: there.clones.clone(one, "large", Terms(connection_limit=5)), many))
     assert {one.made for one in made} == {"reflink"}
     took = used(there, mounted) - before
@@ -74,6 +82,23 @@ def test_clones_share_their_blocks(there: World, mounted: Path, production: Mach
         assert app.execute("SELECT count(*) FROM pgbench_accounts").fetchone() == (300_000,)
     with production.connect() as connection:
         connection.execute("DROP DATABASE large")
+
+
+def test_copies_take_turns(there: World, shop: Source) -> None:
+    """Four at once: there is never more than one being made, as side by side they are slower there."""
+    assert there.goldens.refresh(shop).filesystem == "btrfs"
+    terms = Terms(connection_limit=5, strategy="reflink")
+    many = [Namespace(f"preview-{number}") for number in range(4)]
+    seen: set[tuple[int, int]] = set()
+    with there.machine.connect() as watching, ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(there.clones.clone, one, "shop", terms) for one in many]
+        while not all(one.done() for one in made):
+            row = watching.execute(_AT_WORK).fetchone()
+            assert row
+            seen.add((row[0], row[1]))
+    assert {one.result().made for one in made} == {"reflink"}
+    assert max(copying for copying, _ in seen) == 1
+    assert max(waiting for _, waiting in seen) == 3
 
 
 def used(world: World, mounted: Path) -> int:
