@@ -1,4 +1,4 @@
-"""One database becomes a copy of another, by the strategy that is fastest."""
+"""One database becomes a copy of another, by the strategy that is fastest, and quick to connect to."""
 
 from __future__ import annotations
 
@@ -7,10 +7,23 @@ from psycopg import sql
 from cx.adapters.postgres import observing, room, strategy
 from cx.adapters.postgres.errors import NoSpace
 from cx.adapters.postgres.naming import lock_key
-from cx.adapters.postgres.server import Session, locked, statement
+from cx.adapters.postgres.server import Session, locked, script, session, statement
+from cx.adapters.postgres.values import Server
 
 _CLONE_SINCE = 180000  # file_copy_method
 _SERIAL = "copies on btrfs"
+_READ_FIRST = (  # by whoever connects and asks something
+    "pg_class",
+    "pg_attribute",
+    "pg_index",
+    "pg_type",
+    "pg_proc",
+    "pg_operator",
+    "pg_opclass",
+    "pg_amop",
+    "pg_amproc",
+    "pg_statistic",
+)
 
 
 def copy(connection: Session, template: str, database: str, *, by: str, filesystem: str, owner: str) -> str:
@@ -45,6 +58,18 @@ def copy(connection: Session, template: str, database: str, *, by: str, filesyst
         if filesystem == "btrfs" and by != strategy.WAL_LOG and not connection.closed:
             connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(_SERIAL)])
     return by
+
+
+def opened_once(server: Server, database: str) -> None:
+    """Sessions in `database`, and the first ones in copies of its files, begin sooner than they would. Safe to repeat.
+
+    A database's first session builds what the server keeps of the catalogs, and writes it to `pg_internal.init` in
+    its folder; FILE_COPY copies that file too, which the server expects (load_relcache_init_file in relcache.c). A
+    change of the catalogs removes it, and so does a start of the server.
+    """
+    with session(server, database) as inside:
+        read = [statement("SELECT count(*) FROM {name}", name=sql.Identifier("pg_catalog", n)) for n in _READ_FIRST]
+        inside.execute(script(*read))
 
 
 def _check_room(connection: Session, template: str, by: str) -> None:

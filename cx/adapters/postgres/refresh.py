@@ -19,6 +19,7 @@ from cx.adapters.masking.searching import refuse
 from cx.adapters.postgres import marks, naming, observing, strategy
 from cx.adapters.postgres import volume as volumes
 from cx.adapters.postgres.archive import Locale
+from cx.adapters.postgres.copying import opened_once
 from cx.adapters.postgres.dump import Dump, examined, from_file
 from cx.adapters.postgres.isolating import own_activity_only, own_settings_only
 from cx.adapters.postgres.masking import foreign, leaks, personal, refreshing
@@ -322,6 +323,7 @@ class Refresh:
     def _swap_in(self, dump: Dump) -> Golden:
         """The new golden is complete, and thereby THE golden: its mark is written last."""
         connection = self._connection
+        opened_once(self._server, self._database)  # all that changes its catalogs was before this
         size_bytes = observing.size_bytes(connection, self._database)
         where, files = volumes.look(connection), volumes.files(connection, self._database)
         golden = Golden(

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from psycopg import errors, sql
 
 from cx.adapters.postgres import marks, naming, observing, opening, volume
-from cx.adapters.postgres.copying import copy
-from cx.adapters.postgres.dropping import allow, drop_database
+from cx.adapters.postgres.copying import copy, opened_once
+from cx.adapters.postgres.dropping import allow, cut, drop_database
 from cx.adapters.postgres.errors import GoldenMissing, NoSpace
 from cx.adapters.postgres.observing import Found
 from cx.adapters.postgres.server import Session, locked, script, session, statement, tried_lock
@@ -132,6 +132,10 @@ class PostgresSpares:
             owner=self._server.user,
         )
         self._checkpoint("spare:copied")
+        connection.execute(script(revoke_all(database), allow(database)))
+        opened_once(self._server, database)
+        cut(self._server, connection, database)
+        self._checkpoint("spare:opened")
         mark = marks.written(
             self._names,
             marks.SPARE,

@@ -52,6 +52,29 @@ def test_nobody_can_connect_to_a_spare(fresh: World, spares: PostgresSpares) -> 
             fresh.as_preview(clone, dbname=spare.database).__enter__()
 
 
+def test_first_sessions_find_the_catalogs_read(fresh: World, spares: PostgresSpares, shop_golden: str) -> None:
+    """A golden, what is copied from its files and a spare have the file that a first session would have to make."""
+    clone = fresh.clones.clone(ONE, "shop", Terms(strategy="file_copy"))
+    spares.refill("shop", Terms(spares=1, strategy="wal_log"))
+    (spare,) = spares.list()
+    for database in (shop_golden, clone.database, spare.database):
+        assert "pg_internal.init" in files(fresh, database), database
+    taken = fresh.clones.clone(TWO, "shop")
+    assert taken.made == "spare"
+    for each in (clone, taken):
+        with fresh.as_preview(each) as app:
+            app.execute("CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t SELECT id FROM customer; ANALYZE t")
+            assert app.execute("SELECT count(*) FROM t JOIN customer ON a = id").fetchone() == (2000,)
+
+
+def files(world: World, database: str) -> list[str]:
+    with world.machine.connect() as connection:
+        found = connection.execute(
+            "SELECT pg_ls_dir('base/' || oid) FROM pg_database WHERE datname = %s", [database]
+        ).fetchall()
+    return [name for (name,) in found]
+
+
 def test_a_reset_takes_a_spare(fresh: World, spares: PostgresSpares) -> None:
     old = fresh.clones.clone(ONE, "shop")
     spares.refill("shop", TERMS)
@@ -91,7 +114,7 @@ def test_no_spare_where_the_disk_is_short(
     assert spares.list() == ()
 
 
-@pytest.mark.parametrize("point", ["spare:copied", "spare:marked"])
+@pytest.mark.parametrize("point", ["spare:copied", "spare:opened", "spare:marked"])
 def test_a_killed_refill_leaves_nothing_half_made(fresh: World, spares: PostgresSpares, point: str) -> None:
     dies(fresh, "spares", point)
     left = len(spares.list())
