@@ -66,7 +66,7 @@ class Stack:
         Its network goes with them, unless poolers of namespaces that still run are members of it.
         """
         self._compose(["down", "--timeout", "60", *(["--volumes"] if volumes else [])], say)
-        self._leave_place(volumes=volumes)
+        self._leave_place(say, volumes=volumes)
         if not self.networks.members(self.names.data_network()):
             self.networks.remove(self.names.data_network())
 
@@ -178,7 +178,9 @@ class Stack:
                     remedy="`cx down --volumes` gives it up; then `cx up`, `cx db refresh`, and deploy again",
                 )
 
-    def _leave_place(self, *, volumes: bool) -> None:
+    def _leave_place(self, say: Callable[[str], None], *, volumes: bool) -> None:
+        if self._volume_bytes:
+            self._image(self.settings.postgres.volume_image, "volume", say)  # an update may have brought another
         with translated("remove the database server's data"):
             if volumes:
                 with suppress(NotFound):  # also that of settings of before

@@ -109,7 +109,7 @@ class Postgres(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     volume_image: Annotated[
         Image, Meta(description="Image that mounts that file; built by `cx up` where it is not there.")
-    ] = "cx/volume:2"
+    ] = "cx/volume:3"
     connection_limit: Annotated[
         int, Meta(ge=1, le=1000, description="Connections that one namespace's clone takes at most.")
     ] = 20

@@ -138,11 +138,12 @@ def test_clones_that_are_volumes_share_their_blocks_there_too(reflinked: Cx, hos
             connection.execute(denied)
     (name,) = (one.database for one in host.engine_clones.observe(Namespace("copy-1")))
     engine = docker.from_env()
-    image = "debian:trixie-slim"
+    image, other = "debian:trixie-slim", f"{reflinked.instance}/volume:other"
     mounted = {name: {"bind": "/uploads", "mode": "rw"}}
     user = engine.containers.run(image, ["sleep", "600"], volumes=mounted, network_mode="none", detach=True)
     try:
-        reflinked("down", "--force")
+        # By another release, whose image is not there yet.
+        reflinked("down", "--force", CX_POSTGRES_VOLUME_IMAGE=other)
         assert user.exec_run(["sh", "-c", "echo on > /uploads/serves"]).exit_code == 0
         reflinked("up")
         assert user.exec_run(["cat", "/uploads/serves"]).output == b"on\n"
@@ -150,6 +151,8 @@ def test_clones_that_are_volumes_share_their_blocks_there_too(reflinked: Cx, hos
         assert again == b"on\n"
     finally:
         user.remove(force=True)
+        if engine.images.list(other):
+            engine.images.remove(other)
         engine.close()
 
 
