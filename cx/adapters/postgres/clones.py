@@ -17,7 +17,7 @@ import psycopg
 from psycopg import errors, sql
 
 from cx.adapters.postgres import marks, naming, observing, opening
-from cx.adapters.postgres.copying import copy
+from cx.adapters.postgres.copying import check_room, copy
 from cx.adapters.postgres.dropping import allow, cut, drop_database
 from cx.adapters.postgres.errors import BudgetSpent, GoldenMissing, GoldenTooOld, SnapshotMissing
 from cx.adapters.postgres.observing import Found
@@ -176,6 +176,7 @@ class PostgresClones:
             template = self._template(held, held.namespace)
             older = [one.database for one in self._snapshots(held) if one.name == name]
             database = naming.snapshot(self._names, namespace, source, name, taken=held.found.databases)
+            check_room(held.connection, template.database, template.strategy)
             self._copied(held, template, database, closing=True)
             snapshot = Snapshot(namespace, source, name, database, datetime.now(UTC))
             facts = {"settings": dict(template.settings), "golden": template.origin, "name": name}
@@ -228,6 +229,7 @@ class PostgresClones:
             self._sweep(held)
             with self._held(of, source) as other:
                 template = self._template(held, of, other)
+                check_room(held.connection, template.database, template.strategy)
                 self._run(held.connection, *self._role(held, terms))
                 staging = naming.staging(held.database)
                 self._copied(other, template, staging, closing=True, disown=True)
@@ -312,8 +314,10 @@ class PostgresClones:
             try:
                 if spare:
                     return self._put(held, template, spare.database, terms, made="spare")
+                check_room(held.connection, template.database, template.strategy)
                 self._run(
                     held.connection,
+                    statement("SET LOCAL synchronous_commit = off"),  # the copy's WAL comes after it, and is flushed
                     *self._role(held, terms),
                     opening.budget(self._names, held.database, terms, apply=False),
                 )
@@ -437,6 +441,7 @@ class PostgresClones:
         return clone
 
     def _replaced_by(self, held: _Held, template: _Template, terms: Terms) -> Clone:
+        check_room(held.connection, template.database, template.strategy)
         self._run(held.connection, *self._role(held, terms))
         staging = naming.staging(held.database)
         by = self._copied(held, template, staging)

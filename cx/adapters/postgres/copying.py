@@ -29,18 +29,13 @@ _READ_FIRST = (  # by whoever connects and asks something
 def copy(connection: Session, template: str, database: str, *, by: str, filesystem: str, owner: str) -> str:
     """`database` is a copy of `template` that nobody can connect to. Gives the strategy that was taken.
 
-    `by` is one of STRATEGIES; "" takes what shares blocks where that can be. Raises NoSpace before a full copy
-    fills the disk, and psycopg's errors.
+    `by` is one of STRATEGIES; "" takes what shares blocks where that can be. Whoever asks has checked the room.
+    Raises psycopg's errors.
     """
-    by = by or strategy.REFLINK
-    cloning = connection.info.server_version >= _CLONE_SINCE
-    if cloning:
+    by = _possible(connection, by)
+    if connection.info.server_version >= _CLONE_SINCE:
         method = sql.SQL("clone" if by == strategy.REFLINK else "copy")
         connection.execute(statement("SET file_copy_method = {method}", method=method))
-    elif by == strategy.REFLINK:
-        by = strategy.FILE_COPY
-    if by != strategy.REFLINK:
-        _check_room(connection, template, by)
     if filesystem == "btrfs" and by != strategy.WAL_LOG:  # four at once took 4.8 s there, one after another 0.9 s
         locked(connection, _SERIAL)
     how = sql.SQL("wal_log" if by == strategy.WAL_LOG else "file_copy")
@@ -60,6 +55,28 @@ def copy(connection: Session, template: str, database: str, *, by: str, filesyst
     return by
 
 
+def check_room(connection: Session, template: str, by: str) -> None:
+    """A copy of `template` leaves the server what it needs of the disk. Raises NoSpace.
+
+    Also where blocks are shared, which takes next to none: the server does not outlive that its own files find no room.
+    """
+    times = {strategy.REFLINK: 0, strategy.WAL_LOG: 2}.get(_possible(connection, by), 1)
+    need = times * observing.size_bytes(connection, template) if times else 0
+    there = room.look(connection)
+    if there.spare < max(need, 1):
+        raise NoSpace(
+            f"the database server has no space left: a copy needs {need / 1e6:.0f} MB, {there.free / 1e6:.0f} MB are"
+            f" free, and {(there.free - there.spare) / 1e6:.0f} MB are kept for the server itself",
+            remedy="remove previews (cx list, cx delete) or give its volume more disk",
+        )
+
+
+def _possible(connection: Session, by: str) -> str:
+    by = by or strategy.REFLINK
+    old = connection.info.server_version < _CLONE_SINCE
+    return strategy.FILE_COPY if old and by == strategy.REFLINK else by
+
+
 def opened_once(server: Server, database: str) -> None:
     """Sessions in `database`, and the first ones in copies of its files, begin sooner than they would. Safe to repeat.
 
@@ -70,13 +87,3 @@ def opened_once(server: Server, database: str) -> None:
     with session(server, database) as inside:
         read = [statement("SELECT count(*) FROM {name}", name=sql.Identifier("pg_catalog", n)) for n in _READ_FIRST]
         inside.execute(script(*read))
-
-
-def _check_room(connection: Session, template: str, by: str) -> None:
-    need = observing.size_bytes(connection, template) * (2 if by == strategy.WAL_LOG else 1)
-    there = room.look(connection)
-    if there.spare < need:
-        raise NoSpace(
-            f"the database server has no space left: a copy needs {need / 1e6:.0f} MB of {there.spare / 1e6:.0f}",
-            remedy="remove previews (cx list, cx delete) or give its volume more disk",
-        )

@@ -29,6 +29,7 @@ _IDLE_MAX = 4
 _idle: list[tuple[Server, Session]] = []
 
 _UNAVAILABLE = ("08", "57P", "53300", "53200")
+_UNWRITTEN = "checkpoint request failed"  # all that a session is told: the cause is in the server's log
 _BUSY = ("55P03", "55006", "40001", "40P01")
 
 
@@ -115,6 +116,12 @@ def translation(exc: psycopg.Error) -> CxError:
         return NoSpace(
             f"the database server has no space left ({message})",
             remedy="remove previews (cx list, cx delete) or give its volume more disk",
+        )
+    if message == _UNWRITTEN:
+        return ServerUnavailable(
+            f"the database server cannot write to its disk ({message})",
+            remedy="it is full: remove previews, first those that wrote most (cx list, cx delete), or give its volume"
+            " more disk; if it is not, the server's log says what is wrong",
         )
     if state.startswith(_UNAVAILABLE):
         return ServerUnavailable(f"the database server is unavailable ({message})", remedy="cx doctor")

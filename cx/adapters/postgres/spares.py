@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from psycopg import errors, sql
 
 from cx.adapters.postgres import marks, naming, observing, opening, volume
-from cx.adapters.postgres.copying import copy, opened_once
+from cx.adapters.postgres.copying import check_room, copy, opened_once
 from cx.adapters.postgres.dropping import allow, cut, drop_database
 from cx.adapters.postgres.errors import GoldenMissing, NoSpace
 from cx.adapters.postgres.observing import Found
@@ -94,6 +94,7 @@ class PostgresSpares:
             by = terms.strategy or golden.strategy
             owner = self._server.user
             reader = Connection(self._server.host, self._server.port, database, database, secrets.token_urlsafe(32))
+            check_room(connection, golden.database, by)
             try:
                 copy(connection, golden.database, database, by=by, filesystem=golden.filesystem, owner=owner)
                 connection.execute(script(*opening.to_read(reader, self._names.golden_owner(source)), allow(database)))

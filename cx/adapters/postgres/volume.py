@@ -22,7 +22,7 @@ stat -f -c %T .
 df -Pk . | tail -n 1 | awk '{ print $4 }'
 """
 
-_FREE = "df -Pk base | tail -n 1 | awk '{ print $4, $2 }'"
+_FREE = "stat -f -c '%a %b %S' base"  # blocks that are free, all of them, and a block's bytes
 
 # What a file takes for itself when a part of it that it shares is written to: XFS's default of 128 KB made 885 MB
 # of scattered updates that take 61 MB with 8 KB. New databases inherit it from their folder. ioctl_xfs_fsgetxattr(2).
@@ -60,9 +60,10 @@ def free(connection: Session) -> tuple[int | None, int | None]:
         words = " ".join(_said(connection, _FREE)).split()
     except errors.ExternalRoutineException:
         return None, None
-    if len(words) != 2 or not all(map(str.isdigit, words)):
+    if len(words) != 3 or not all(map(str.isdigit, words)):
         return None, None
-    return int(words[0]) << 10, int(words[1]) << 10
+    available, blocks, block = map(int, words)
+    return available * block, blocks * block
 
 
 def tune(connection: Session) -> Volume:
