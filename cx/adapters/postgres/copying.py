@@ -82,8 +82,9 @@ def opened_once(server: Server, database: str) -> None:
 
     A database's first session builds what the server keeps of the catalogs, and writes it to `pg_internal.init` in
     its folder; FILE_COPY copies that file too, which the server expects (load_relcache_init_file in relcache.c). A
-    change of the catalogs removes it, and so does a start of the server.
+    change of the catalogs removes it, and so does a start of the server. Autovacuum comes where the statistics tell of
+    changes, and would change the catalogs: they are reset.
     """
     with session(server, database) as inside:
         read = [statement("SELECT count(*) FROM {name}", name=sql.Identifier("pg_catalog", n)) for n in _READ_FIRST]
-        inside.execute(script(*read))
+        inside.execute(script(*read, sql.SQL("SELECT pg_stat_reset()")))

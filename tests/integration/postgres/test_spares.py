@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from pgworld import ONE, TWO, World, until
+from pgworld import IMAGE, ONE, TWO, Machine, World, until
 from test_crash import dies, only_the_golden_is_left
 
 from cx.adapters.postgres import spares as module
 from cx.adapters.postgres.errors import BudgetSpent, GoldenTooOld, NoSpace
+from cx.adapters.postgres.goldens import PostgresGoldens
+from cx.adapters.postgres.server import prepare
 from cx.adapters.postgres.spares import PostgresSpares
-from cx.adapters.postgres.values import Source, Terms
+from cx.adapters.postgres.values import Server, Source, Terms
 from cx.adapters.postgres.volume import Volume
-from cx.model.names import Namespace
+from cx.model.names import Names, Namespace
 
 TERMS = Terms(spares=2)
 
@@ -65,6 +67,26 @@ def test_first_sessions_find_the_catalogs_read(fresh: World, spares: PostgresSpa
         with fresh.as_preview(each) as app:
             app.execute("CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t SELECT id FROM customer; ANALYZE t")
             assert app.execute("SELECT count(*) FROM t JOIN customer ON a = id").fetchone() == (2000,)
+
+
+def test_autovacuum_leaves_a_golden_alone(world: World, start: Callable[..., Machine], shop: Source) -> None:
+    """It would change the catalogs, if only to note that it was there, and so take the file away."""
+    machine = start(IMAGE, "-c", "autovacuum_naptime=1s")
+    server, names = Server(machine.host, 5432, world.server.password), Names(world.names.instance)
+    prepare(server)
+    golden = PostgresGoldens(server, names, world.client, IMAGE).refresh(shop).database
+    there = dataclasses.replace(world, machine=machine)
+
+    def visits() -> int:
+        with machine.connect() as connection:
+            row = connection.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = %s", [golden]).fetchone()
+        assert row
+        return int(row[0])
+
+    before = visits()
+    until(lambda: visits() > before + 3)
+    assert "pg_internal.init" in files(there, golden)
+    machine.container.remove(v=True, force=True)
 
 
 def files(world: World, database: str) -> list[str]:
