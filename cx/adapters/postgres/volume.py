@@ -83,12 +83,15 @@ def files(connection: Session, database: str) -> int:
 
 
 def _said(connection: Session, program: str) -> list[str]:
-    with connection.transaction():
-        connection.execute(
-            script(
-                sql.SQL("SET LOCAL synchronous_commit = off"),  # it waits for nobody's WAL
-                sql.SQL("CREATE TEMPORARY TABLE cx_said (line text) ON COMMIT DROP"),
-                sql.SQL("COPY cx_said FROM PROGRAM {}").format(sql.Literal(program)),
-            )
+    """What `program` prints on the server, line by line: one round trip, and one transaction."""
+    cursor = connection.execute(
+        script(
+            sql.SQL("SET LOCAL synchronous_commit = off"),  # it waits for nobody's WAL
+            sql.SQL("CREATE TEMPORARY TABLE cx_said (line text) ON COMMIT DROP"),
+            sql.SQL("COPY cx_said FROM PROGRAM {}").format(sql.Literal(program)),
+            sql.SQL("SELECT line FROM cx_said"),
         )
-        return [line for (line,) in connection.execute("SELECT line FROM cx_said").fetchall()]
+    )
+    while cursor.nextset():
+        pass
+    return [line for (line,) in cursor.fetchall()]
