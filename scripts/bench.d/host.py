@@ -88,6 +88,7 @@ class Bench:
     pool: str = POOL
     postgres: str = ""  # more lines of the host configuration's [postgres]
     sizes: Sequence[str] = ()  # goldens of the group `data`
+    places: Sequence[str] = ()  # where it runs; everywhere where there are none
 
     # --- from nothing to a host, and back
     def up(self) -> None:

@@ -35,6 +35,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--size", action="append", choices=list(SCALES), help="goldens of `data`; default: 1gb and 4gb, quick: 1gb"
     )
+    parser.add_argument("--place", action="append", choices=["own", "xfs"], help="where `data` runs; default: both")
     given = parser.parse_args(argv)
     if unknown := [name for name in given.name if name not in GROUPS]:
         parser.error(f"there is no {unknown[0]}; choose of {', '.join(GROUPS)}")
@@ -81,6 +82,7 @@ def main() -> int:
     free_gb = shutil.disk_usage("/").free / 1e9
     bench = Bench(folder, sources(names, quick=given.quick, free_gb=free_gb), free_port(), say)
     bench.sizes = given.size or (["1gb"] if given.quick else ["1gb", "4gb"])
+    bench.places = given.place or []
     if "clone" in names and "4gb" not in bench.sources:
         report.skipped["clone of 4GB"] = "--quick" if given.quick else f"{free_gb:.0f} GB of disk are free, not 25"
     status = 0
