@@ -18,7 +18,7 @@ from cx.adapters.postgres.copying import check_room, copy, opened_once
 from cx.adapters.postgres.dropping import allow, cut, drop_database
 from cx.adapters.postgres.errors import GoldenMissing, NoSpace
 from cx.adapters.postgres.observing import Found
-from cx.adapters.postgres.server import Session, locked, script, session, statement, tried_lock
+from cx.adapters.postgres.server import Session, locked, revoke_all, script, session, statement, tried_lock
 from cx.adapters.postgres.strategy import room_needed
 from cx.adapters.postgres.values import Checkpoint, Connection, Golden, Server, Spare, Terms, nowhere
 from cx.model.names import Names
