@@ -214,14 +214,16 @@ class _Pass:
                 begun: list[tuple[Step, Future[None]]] = []
                 for step in stage:
                     needed = [future for other, future in begun if other.do in step.needs]
-                    begun.append((step, pool.submit(self._after, needed, step)))
+                    beside = [future for other, future in begun if other.do in step.while_at]
+                    begun.append((step, pool.submit(self._in_turn, step, needed, beside)))
                 for _, done in begun:
                     done.result()
 
-    def _after(self, needed: Sequence[Future[None]], step: Step) -> None:
+    def _in_turn(self, step: Step, needed: Sequence[Future[None]], beside: Sequence[Future[None]]) -> None:
         for one in needed:
             one.result()
-        self._step(step)
+        if not beside or not all(one.done() for one in beside):
+            self._step(step)
 
     def abandon(self, why: CxError) -> None:
         """What serves goes on to serve; what this pass started of another revision is taken away."""

@@ -190,6 +190,11 @@ class Step:
         """What it waits for of the steps that stand before it in its stage."""
         return (Do.CLONE, Do.RESET, Do.LAY) if self.do is Do.POOL else ()
 
+    @property
+    def while_at(self) -> tuple[Do, ...]:
+        """What it is done beside, of its stage: when that is over, a later step does it as well or better."""
+        return (Do.BUILD,) if self.do is Do.POOL else ()
+
 
 Stage = tuple[Step, ...]
 """Steps that may run side by side."""

@@ -57,6 +57,8 @@ def of_its_own(guestbook: Project, point: str) -> None:
     """Another tree, so that its image is built for it, and goes with it."""
     guestbook.write("point.txt", point)
     guestbook.replace("Dockerfile", "migrate.py ./", "migrate.py point.txt ./")
+    if "poolers" in point:  # which start while something is built
+        guestbook.write("Dockerfile", (guestbook.folder / "Dockerfile").read_text() + "RUN sleep 2\n")
 
 
 def died(cx: Cx, point: str, *argv: object) -> None:
