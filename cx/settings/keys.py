@@ -291,6 +291,13 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["warn", "refuse"],
         Meta(description="What an older golden means: `warn` in `cx db list`; `refuse` new clones."),
     ] = "warn"
+    projects: Annotated[
+        list[Annotated[str, Rule(is_project)]],
+        Meta(
+            description="Which of `[projects]` get clones of it. Default: whatever is deployed here and asks for it. "
+            "Where projects have authors of their own, say it."
+        ),
+    ] = []
     env: Annotated[
         dict[
             Annotated[str, Rule(is_variable)],
@@ -385,6 +392,9 @@ class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         router, tls = self.router, self.tls
+        for name, database in self.databases.items():
+            if unknown := [one for one in database.projects if one not in self.projects]:
+                raise Wrong(f"databases.{name}.projects", f"names {unknown[0]}, which is not in [projects]")
         if tls == "acme" and not router.acme_email:
             raise Wrong(
                 "router.acme_email",

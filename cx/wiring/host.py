@@ -88,6 +88,9 @@ class Host(Adapters):
             if name in self.settings.databases and name not in given.databases:
                 problem = "is not for forks: this host gives them no data"
                 remedy = "the host's owner decides, with fork_data"
+                if given.databases or self._gets_data(wish.origin):
+                    problem = "is not for this project"
+                    remedy = f"the host's owner decides, with databases.{name}.projects"
                 raise Invalid(exc.where, exc.key, problem, remedy=remedy) from exc
             raise
         return self._blueprints[key]
@@ -105,12 +108,21 @@ class Host(Adapters):
         return ""
 
     def _settings_for(self, origin: str) -> Settings:
-        """The settings that hold for what comes from `origin`: a fork gets no data, unless the owner says so."""
+        """The settings that hold for what comes from `origin`: the databases are those that it may have clones of."""
+        kind, _, repository = origin.partition(":")
+        project = self._granted(f"github:{repository}" if kind == "fork-of" else origin)
+        found = {
+            name: given
+            for name, given in self.settings.databases.items()
+            if self._gets_data(origin) and (not given.projects or project in given.projects)
+        }
+        return msgspec.structs.replace(self.settings, databases=found)
+
+    def _gets_data(self, origin: str) -> bool:
+        """A fork gets none, unless the owner says so."""
         kind, _, repository = origin.partition(":")
         rules = self.settings.github.rules.get(repository)
-        if kind != "fork-of" or (rules and rules.fork_data):
-            return self.settings
-        return msgspec.structs.replace(self.settings, databases={})
+        return kind != "fork-of" or bool(rules and rules.fork_data)
 
     # --- what the command line and the listener do
     def make_ready(self) -> None:

@@ -18,14 +18,24 @@ source = "postgresql://reader:pro-duc-tion@db/app"
 """
 
 
-def test_a_fork_that_asks_for_data_is_told_why_it_gets_none(tmp_path):
+OF_ANOTHER = TEXT.replace("[github", 'projects = ["other"]\n[projects.other]\n[github')
+
+
+@pytest.mark.parametrize(
+    ("text", "origin", "why"),
+    [
+        (TEXT, "fork-of:acme/shop", "is not for forks: this host gives them no data"),
+        (OF_ANOTHER, "github:acme/shop", "is not for this project"),
+    ],
+)
+def test_who_asks_for_data_and_gets_none_is_told_why(tmp_path, text, origin, why):
     project = tmp_path / "shop"
     project.mkdir()
     (project / "Dockerfile").write_text("FROM scratch\nEXPOSE 80\n")
     (project / "cx.toml").write_text('[databases.app]\nmode = "clone"\n')
-    (tmp_path / "host.toml").write_text(f'state_dir = "{tmp_path / "state"}"\n' + TEXT)
+    (tmp_path / "host.toml").write_text(f'state_dir = "{tmp_path / "state"}"\n' + text)
     given = Host(load(tmp_path / "host.toml", {}))
-    source = replace(given.read_source(project), origin="fork-of:acme/shop")
-    with pytest.raises(Invalid, match="is not for forks: this host gives them no data"):
+    source = replace(given.read_source(project), origin=origin)
+    with pytest.raises(Invalid, match=why):
         given.want(Namespace("preview-1"), source, environment="preview", values={}, reset_data=False)
     assert given.store.desired(Namespace("preview-1")) is None

@@ -52,6 +52,28 @@ def test_what_a_fork_is_given(tmp_path, origin, fork_data, databases, granted):
     assert given._granted(origin) == granted
 
 
+@pytest.mark.parametrize(
+    ("origin", "fork_data", "databases"),
+    [
+        ("github:acme/shop", False, ["app", "shared"]),
+        ("github:acme/other", False, ["shared"]),
+        ("/srv/shop", False, ["shared"]),
+        ("remote:preview-1", False, ["shared"]),
+        ("fork-of:acme/shop", False, []),
+        ("fork-of:acme/shop", True, ["app", "shared"]),
+    ],
+)
+def test_a_database_of_one_project_is_not_anothers(tmp_path, origin, fork_data, databases):
+    text = TEXT.replace("[projects.shop]", 'projects = ["shop"]\n[databases.shared]\nfile = "x"\n[projects.shop]')
+    given = host(tmp_path, text + f"fork_data = {str(fork_data).lower()}\n")
+    assert list(given._settings_for(origin).databases) == databases
+
+
+def test_a_database_is_for_projects_that_there_are(tmp_path):
+    with pytest.raises(Invalid, match=r"databases\.app\.projects: names shap, which is not in \[projects\]"):
+        host(tmp_path, TEXT.replace("[projects.shop]", 'projects = ["shap"]\n[projects.shop]'))
+
+
 def test_previews_of_a_repository_that_is_not_followed_any_more(tmp_path):
     given = host(tmp_path)
     for number, origin in enumerate(("github:acme/shop", "github:acme/gone", "fork-of:acme/gone", "/srv/gone"), 1):
