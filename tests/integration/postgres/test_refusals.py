@@ -361,6 +361,53 @@ def test_code_of_a_dump_does_not_climb_to_the_superuser_when_a_golden_is_read(fr
     assert fresh.roles() == before
 
 
+ITS_OWN_CODE = """
+CREATE FUNCTION climb(anyelement) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+  IF current_setting('transaction_read_only') = 'on' THEN
+    EXECUTE $x$ COPY (SELECT 1) TO PROGRAM 'touch /tmp/climbed' $x$;
+  END IF;
+  RETURN true;
+END $$;
+CREATE DOMAIN mail AS varchar(80) CHECK (climb(VALUE));
+CREATE DOMAIN mails AS mail[];
+CREATE TABLE t (id int, one mail, few mail[], all_of mails, at date);
+INSERT INTO t SELECT g, 'x' || g || '@acme.io', ARRAY['y' || g || '@acme.io'], ARRAY['z' || g || '@acme.io'], now()
+  FROM generate_series(1, 50) AS g;
+"""
+CAST = """
+CREATE TYPE mood AS ENUM ('calm');
+CREATE FUNCTION words(mood) RETURNS text LANGUAGE sql AS $$ SELECT climb(1)::text $$;
+CREATE CAST (mood AS text) WITH FUNCTION words(mood);
+"""
+
+
+def test_code_of_a_source_does_not_run_while_its_rows_are_masked(fresh: World, production: Machine) -> None:
+    """Whoever made the tables would else become there whom cx reads them as."""
+    with production.connect() as superuser:
+        superuser.execute("CREATE DATABASE climbs")
+    email = {name: Masked(fake="email") for name in ("one", "few", "all_of")}
+    rules = {"t": {"id": Masked(do="keep"), "at": Masked(shift_days=3), **email}}
+    source = Source("climbs", url=production.url("climbs"), masks=Masks(rules, {}, KEY))
+    try:
+        with production.connect("climbs") as superuser:
+            superuser.execute(ITS_OWN_CODE)
+        fresh.goldens.refresh(source)
+        with fresh.as_preview(fresh.clones.clone(ONE, "climbs")) as app:
+            row = app.execute("SELECT one, few[1], all_of[1], pg_typeof(one)::text FROM t WHERE id = 1").fetchone()
+        assert row
+        assert all(str(one).endswith("@example.com") for one in row[:3])
+        assert row[3] == "mail"
+        with production.connect("climbs") as superuser:
+            superuser.execute(CAST)
+        refused(fresh, source, errors.SourceRefused, "casts public.mood to text by a function of its own")
+    finally:
+        fresh.clones.drop_all(ONE)
+        fresh.goldens.drop("climbs")
+        with production.connect() as superuser:
+            superuser.execute("DROP DATABASE climbs WITH (FORCE)")
+    assert production.run("bash", "-c", "ls /tmp/climbed 2>/dev/null; true") == ""
+
+
 # --- space, secrets
 
 

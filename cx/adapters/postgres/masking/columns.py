@@ -34,6 +34,7 @@ SELECT jsonb_build_object(
     WHERE attnum > 0 AND NOT attisdropped),
   'types', (SELECT jsonb_object_agg(oid::bigint, jsonb_build_object(
       'name', typname, 'kind', typtype, 'base', typbasetype::bigint, 'category', typcategory,
+      'over', CASE WHEN typtype = 'd' THEN format_type(typbasetype, typtypmod) END,
       'element', CASE WHEN typcategory = 'A' THEN typelem::bigint ELSE 0 END)) FROM pg_type
     WHERE typtype IN ('b', 'd', 'e')),
   'keys', (SELECT jsonb_agg(jsonb_build_object(
@@ -47,6 +48,13 @@ SELECT jsonb_build_object(
     WHERE contype = 'f' AND coalesce((to_jsonb(pg_constraint) ->> 'conparentid')::bigint, 0) = 0),
   'large_objects', (SELECT count(*) FROM pg_largeobject_metadata))
 """
+
+# Casts to text that are the source's own code. Values of any type are made text, and rows, by those who read them.
+CASTS = """
+SELECT format('%s', format_type(castsource, NULL)) FROM pg_cast AS c JOIN pg_proc AS p ON p.oid = castfunc
+WHERE casttarget = 'text'::regtype AND pronamespace <> 'pg_catalog'::regnamespace
+  AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+                  AND d.deptype = 'e') ORDER BY 1"""
 
 
 def read(facts: Mapping[str, Any]) -> Catalog:
@@ -104,7 +112,7 @@ def _column(one: Mapping[str, Any], types: Mapping[int, Mapping[str, Any]]) -> C
     return Column(
         one["number"],
         one["name"],
-        one["type"],
+        _written(one["type_oid"], one["type"], types),
         kind["name"],
         kind["category"],
         one["not_null"],
@@ -112,6 +120,16 @@ def _column(one: Mapping[str, Any], types: Mapping[int, Mapping[str, Any]]) -> C
         one["modifier"] - 4 if limited else 0,
         element["name"] if element else "",
     )
+
+
+def _written(oid: int, text: str, types: Mapping[int, Mapping[str, Any]]) -> str:
+    """The type as SQL, without domains: a cast to one runs its checks, which are the source's own code."""
+    kind = types.get(oid, _OTHER)
+    if kind["kind"] == "d":
+        return _written(kind["base"], kind["over"], types)
+    if kind["element"] and types.get(kind["element"], _OTHER)["kind"] == "d":
+        return f"{_written(kind['element'], '', types)}[]"
+    return text
 
 
 _OTHER: Mapping[str, Any] = {"name": "", "kind": "", "base": 0, "category": "U", "element": 0}

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cx.adapters.masking.catalog import Catalog
+from cx.adapters.postgres.errors import SourceRefused
 from cx.adapters.postgres.masking import columns
 from cx.adapters.postgres.masking.columns import literal
 from cx.adapters.postgres.tools import WORK, Ran, Tools
 from cx.errors import CxError
+from cx.model.names import shown
 
 MIN_VERSION = 110000  # sha256() is built in
 
@@ -106,6 +108,12 @@ class Reading:
         return ran.output.splitlines()
 
     def catalog(self) -> Catalog:
+        """Raises SourceRefused where to read rows would run code of the source's, as whoever reads them."""
+        if casts := self.lines([columns.CASTS]):
+            raise SourceRefused(
+                f"the source casts {shown(casts[0])} to text by a function of its own, which rules would run there",
+                remedy="drop the cast, or sanitise by a script",
+            )
         facts: Any = json.loads("".join(self.lines([columns.QUERY])))
         return columns.read(facts)
 
