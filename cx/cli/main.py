@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cx import __version__
-from cx.cli import database, git, namespaces, stack
+from cx.cli import database, git, namespaces, pruning, stack
 from cx.cli.output import printable
 from cx.errors import CxError
 
@@ -39,6 +39,7 @@ def options(
 
 
 namespaces.register(app)
+pruning.register(app)
 stack.register(app)
 database.register(app)
 git.register(app)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,10 +32,10 @@ from cx.settings import Settings
 from cx.wiring.adapters import Adapters
 
 if TYPE_CHECKING:
-    from cx.adapters.git.upkeep import Tidied
-    from cx.adapters.postgres.values import Golden, ObservedClone, Snapshot
+    from cx.adapters.postgres.values import ObservedClone, Snapshot
     from cx.adapters.postgres.values import Source as PostgresSource
     from cx.adapters.router import Routes
+    from cx.wiring.upkeep import Upkeep
 
 WAIT_S = 600  # for somebody else's pass over the same namespace
 
@@ -124,6 +123,13 @@ class Host(Adapters):
         rules = self.settings.github.rules.get(repository)
         return kind != "fork-of" or bool(rules and rules.fork_data)
 
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """What is there for nobody, and how it goes."""
+        from cx.wiring.upkeep import Upkeep
+
+        return Upkeep(self)
+
     # --- what the command line and the listener do
     def make_ready(self) -> None:
         """The libraries of engine and database server are loaded while git and Compose are at work."""
@@ -150,46 +156,6 @@ class Host(Adapters):
             want(self.sources.path(project))
 
         return self.lock(f"project-{project}", why, wait_s=wait_s, waiting=waiting)
-
-    def tidy_mirrors(self, cancelled: Callable[[], bool] = lambda: False) -> list[Tidied]:
-        """Mirrors are packed where it is time, have no refs of pull requests that are over, and those of repositories
-        that are no longer configured are gone, unless a namespace is of them. What was done, by mirror.
-
-        It takes as long as one fetch may, leaves out what is in use, and may be ended at any moment.
-        """
-        from cx.adapters.git.fetching import project_of
-        from cx.adapters.git.upkeep import Tidied, remove, sweep_all, tidy
-        from cx.adapters.sqlite.pulls import PullsTable
-
-        folder, until = self.sources.folder / "git", time.monotonic() + self.settings.github.fetch_timeout_s
-        repositories = {project_of(name): name for name in self.settings.github.rules}
-        found: list[Tidied] = []
-
-        def tidied(mirror: Path) -> Tidied | None:
-            project = mirror.name.removesuffix(".git")
-            followed = repositories.get(project)
-            if project.startswith("gh-") and not followed and remove(mirror, lambda: self._is_used(project)):
-                return Tidied(mirror.name, removed=True)
-
-            def known() -> set[int]:
-                return {one.pull.number for one in PullsTable(self.database).all_known(followed or "")}
-
-            with self.lock(f"project-{project}", "clean up", wait_s=0):
-                return tidy(mirror, known if followed else None, until=until, cancelled=cancelled)
-
-        with suppress(Busy), self.lock("mirrors", "clean up mirrors", wait_s=0):
-            sweep_all(folder)
-            for mirror in sorted(folder.glob("*.git")):
-                if cancelled() or time.monotonic() > until:
-                    break
-                with suppress(Busy):
-                    done = tidied(mirror)
-                    if done and (done.removed or done.refs or done.packed or done.why not in ("", "in use")):
-                        found.append(done)
-        return found
-
-    def _is_used(self, project: str) -> bool:
-        return any(wish.project == project for wish in self.store.all_desired())
 
     def want(
         self,
@@ -250,23 +216,6 @@ class Host(Adapters):
         at = None if lasting_s is None else max(before or 0.0, now + lasting_s)
         self.store.expire(namespace, at)
         return at
-
-    def expired(self, now: float) -> list[Namespace]:
-        """Those that are wanted, and whose end has come: for prune, and for whoever has a timer."""
-        wishes = [one for one in self.store.all_desired() if one.present]
-        return [one.namespace for one in wishes if one.expires_at is not None and one.expires_at <= now]
-
-    def unfollowed(self) -> list[Namespace]:
-        """Those wanted for pull requests of repositories that the host configuration does not name (any more).
-
-        Nobody watches those pull requests. They stay until somebody says so: a slip in a file deletes nothing.
-        """
-        found = []
-        for wish in self.store.all_desired():
-            kind, _, repository = wish.origin.partition(":")
-            if wish.present and kind in ("github", "fork-of") and repository not in self.settings.github.rules:
-                found.append(wish.namespace)
-        return found
 
     def settings_digest(self) -> str:
         """Changes when the same project would run otherwise under the settings as they are now."""
@@ -367,58 +316,6 @@ class Host(Adapters):
             before = seen.get(name, Observed())
             seen[name] = replace(before, route=routes.revision, candidate=bool(routes.candidate), asleep=routes.asleep)
         return seen, routed.result()
-
-    def orphans(self) -> dict[str, list[str]]:
-        """What is there of namespaces that nobody wants (any more), in words."""
-        wanted = {wish.namespace.name for wish in self.store.all_desired() if wish.present}
-        seen = self.observe_all()
-        unfinished = {wish.namespace.name for wish in self.store.all_desired()} - wanted
-        left = {name: one.leftovers() for name, one in seen.items() if name not in wanted}
-        return {name: left.get(name, ["its row"]) for name in sorted({*left, *unfinished})}
-
-    def stray_databases(self) -> dict[str, str]:
-        """What is on the database server for nobody, and why: of dead refreshes, unwanted spares, goldens of sources
-        that are no longer configured and that no clone is of."""
-        left = {name: f"half-made golden of {source}" for source, name in self.goldens.leftovers()}
-        left |= dict.fromkeys(self.spares.leftovers(self.terms), "spare that nobody will take")
-        return left | {one.database: f"golden of {one.source}, which is not configured" for one in self._unused()}
-
-    def remove_stray_databases(self) -> None:
-        """None of them is there any more. Raises ServerBusy where a refresh has begun meanwhile."""
-        from cx.adapters.postgres.values import Terms
-
-        for source in sorted({source for source, _ in self.goldens.leftovers()}):
-            self.goldens.tidy(source)
-        for golden in self._unused():
-            self.goldens.drop(golden.source)
-        for source in sorted(self.spares.sources()):
-            self.spares.refill(source, self.terms.get(source, Terms()), make=False)
-
-    def _unused(self) -> list[Golden]:
-        used = {one.source for one in self.clones.observe_all()}
-        return [one for one in self.goldens.list() if one.source not in {*self.settings.databases, *used}]
-
-    def litter(self) -> list[Path]:
-        """Mirrors of projects that no namespace is of, and checkouts of none."""
-        wishes = self.store.all_desired()
-        projects = {f"{wish.project}.git" for wish in wishes}
-        names = {wish.namespace.name for wish in wishes}
-        mirrors = [one for one in (self.state_dir / "git").glob("*.git") if one.name not in projects]
-        return mirrors + [one for one in (self.state_dir / "checkouts").glob("*") if one.name not in names]
-
-    def remove_litter(self, path: Path) -> bool:
-        """One of `litter` is gone; False: somebody uses it by now."""
-        from cx.adapters.git.upkeep import remove
-
-        if path.suffix != ".git":
-            shutil.rmtree(path, ignore_errors=True)
-            return True
-        project = path.name.removesuffix(".git")
-        try:
-            with self.lock(f"project-{project}", "remove a mirror", wait_s=0):
-                return remove(path, lambda: self._is_used(project))
-        except Busy:
-            return False
 
     def all_clones(self, namespace: Namespace | None = None, *, sizes: bool = False) -> tuple[ObservedClone, ...]:
         """The clones of every engine, of one namespace or of all."""

@@ -203,7 +203,7 @@ class PullFetcher:
         return ["git is not allowed to fetch a repository"] if self._fetching.refused else []
 
     def tidy(self, cancelled: Callable[[], bool]) -> None:
-        for one in self.host.tidy_mirrors(cancelled):
+        for one in self.host.upkeep.tidy_mirrors(cancelled):
             logs.info("mirror tidied", **asdict(one))
 
     @cached_property
@@ -283,7 +283,7 @@ class HostPreviews:
 
     def over(self, namespace: Namespace, commit: str) -> bool:
         wish = self.host.store.desired(namespace)
-        return bool(wish and wish.commit == commit and namespace in self.host.expired(time.time()))
+        return bool(wish and wish.commit == commit and namespace in self.host.upkeep.expired(time.time()))
 
     def extend(self, namespace: Namespace, lasting_s: float) -> str:
         at = self.host.extend(namespace, lasting_s)

@@ -79,7 +79,7 @@ def test_previews_of_a_repository_that_is_not_followed_any_more(tmp_path):
     for number, origin in enumerate(("github:acme/shop", "github:acme/gone", "fork-of:acme/gone", "/srv/gone"), 1):
         given.store.want(Desired(Namespace(f"preview-{number}"), True, origin=origin), 1.0)
     given.store.want_absent(Namespace("preview-3"), 2.0)
-    assert [one.name for one in given.unfollowed()] == ["preview-2"]
+    assert [one.name for one in given.upkeep.unfollowed()] == ["preview-2"]
 
 
 def test_a_jobs_environment_holds_no_secret():

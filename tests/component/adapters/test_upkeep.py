@@ -237,10 +237,10 @@ def test_the_mirror_of_a_repository_that_is_not_followed_any_more_goes(fetching,
     for one in (remote, other):
         fetching.fetch(one, 7, origin.push(7, {"app.py": "x\n"}))
     both = host(tmp_path, origin, "acme/shop", "acme/site")
-    both.tidy_mirrors()
+    both.upkeep.tidy_mirrors()
     assert fetching.sources.path(other.project).exists()
     one = host(tmp_path, origin, "acme/shop")
-    found = {done.mirror: done.removed for done in one.tidy_mirrors()}
+    found = {done.mirror: done.removed for done in one.upkeep.tidy_mirrors()}
     assert found[f"{other.project}.git"]
     assert fetching.sources.path(remote.project).exists()
     assert not fetching.sources.path(other.project).exists()
@@ -255,12 +255,12 @@ def test_not_while_a_namespace_is_of_it(fetching, remote, origin, tmp_path):
         Namespace("preview-7"), True, remote.project, "github:acme/shop", "", "t", False, "preview", {}, "h", False
     )
     there.store.want(wish, time.time())
-    there.tidy_mirrors()
+    there.upkeep.tidy_mirrors()
     assert refs(fetching.sources.path(remote.project)) == ["refs/cx/pulls/7"]
     there.store.want_absent(wish.namespace, time.time())
-    there.tidy_mirrors()
+    there.upkeep.tidy_mirrors()
     assert fetching.sources.path(remote.project).exists()
-    assert not there.remove_litter(fetching.sources.path(remote.project))
+    assert not there.upkeep.remove_litter(fetching.sources.path(remote.project))
 
 
 def test_refs_of_pull_requests_that_are_over_go(fetching, remote, origin, tmp_path):
@@ -271,7 +271,7 @@ def test_refs_of_pull_requests_that_are_over_go(fetching, remote, origin, tmp_pa
         fetching.fetch(remote, number, origin.push(number, {"app.py": str(number)}))
     there = host(tmp_path, origin, "Acme/Shop")
     PullsTable(there.database).keep(Known(PullId("acme/shop", 8), Namespace("preview-8")))
-    there.tidy_mirrors()
+    there.upkeep.tidy_mirrors()
     assert refs(fetching.sources.path(remote.project)) == ["refs/cx/pulls/8"]
 
 
