@@ -6,7 +6,7 @@ How a copy is made and run is in `cx/adapters/engines/`, a file for each.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Kind = Literal["url", "host", "port", "user", "password", "database"]
@@ -66,7 +66,7 @@ POSTGRES = EngineFacts(
 )
 MARIADB = EngineFacts(
     "mariadb",
-    frozenset({"mariadb", "mysql", "mysql-server", "percona", "percona-server", "mariadb-galera"}),
+    frozenset({"mariadb", "mariadb-galera"}),
     3306,
     "mariadb:11",
     "mysql://{user}:{password}@{host}:{port}/{database}",
@@ -85,6 +85,13 @@ MARIADB = EngineFacts(
     live_source=("mysql", "mariadb"),
     env_of_root={"MARIADB_ROOT_PASSWORD": "root", "MYSQL_ROOT_PASSWORD": "root"},
 )
+MYSQL = replace(
+    MARIADB,
+    name="mysql",
+    words=frozenset({"mysql", "mysql-server", "percona", "percona-server"}),
+    image="mysql:9",
+    memory="768m",
+)
 REDIS = EngineFacts(
     "redis",
     frozenset({"redis", "redis-stack-server", "valkey", "keydb"}),
@@ -98,13 +105,14 @@ REDIS = EngineFacts(
     memory="128m",
     open_without_password=True,
 )
+VALKEY = replace(REDIS, image="valkey/valkey:8")
 VOLUME = EngineFacts("volume", frozenset(), 1, "debian:trixie-slim", "", {})
 
 ENGINES: Mapping[str, EngineFacts] = {
     "postgres": POSTGRES,
     "mariadb": MARIADB,
-    "mysql": MARIADB,
+    "mysql": MYSQL,
     "redis": REDIS,
-    "valkey": REDIS,
+    "valkey": VALKEY,
     "volume": VOLUME,
 }

@@ -6,13 +6,16 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cx.model.engines import MARIADB, POSTGRES, REDIS, VOLUME
+from cx.model.engines import MARIADB, MYSQL, POSTGRES, REDIS, VALKEY, VOLUME
 from cx.model.names import shown
 from cx.schema import Wrong
 from cx.settings.masking import Rows
 
 if TYPE_CHECKING:
     from cx.settings.keys import Database
+
+
+_SQL = {POSTGRES.name: "PostgreSQL", MARIADB.name: "MariaDB", MYSQL.name: "MySQL"}
 
 
 def is_identifier(text: str) -> None:
@@ -39,15 +42,22 @@ def check_database_keys(given: Database) -> None:
         for key in ("volume", "fill"):
             if getattr(given, key):
                 raise Wrong(key, 'is for strategy = "volume"')
+    for mine, other in ((MARIADB, MYSQL), (MYSQL, MARIADB)):
+        if facts is mine and given.image and _word(given.image) in other.words:
+            raise Wrong("image", f"runs {_SQL[other.name]}", f'engine = "{other.name}"')
     _check_masking(given)
-    if facts in (REDIS, VOLUME) and given.sanitise:
+    if facts.name not in _SQL and given.sanitise:
         raise Wrong("sanitise", f"cannot be run on {facts.name}", "give a file, or a command, that is sanitised")
+
+
+def _word(image: str) -> str:
+    return image.rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
 def _check_masking(given: Database) -> None:
     for key in ("mask", "rows"):
-        if getattr(given, key) and given.facts not in (POSTGRES, MARIADB):
-            raise Wrong(key, "is for PostgreSQL and MariaDB")
+        if getattr(given, key) and given.facts.name not in _SQL:
+            raise Wrong(key, "is for PostgreSQL, MariaDB and MySQL")
     for table, one in given.rows.items():
         if given.facts is MARIADB and isinstance(one, Rows) and one.newest:
             raise Wrong(f"rows.{shown(table)}.newest", "is for PostgreSQL", "give where, with a condition in SQL")
@@ -66,7 +76,7 @@ def _check_masking(given: Database) -> None:
 
 def _check_origin(given: Database) -> None:
     facts = given.facts
-    if facts is REDIS:
+    if facts in (REDIS, VALKEY):
         if given.source:
             raise Wrong("source", "is not for Redis", "give file with an RDB file, or nothing for an empty one")
         return
@@ -81,5 +91,4 @@ def _check_origin(given: Database) -> None:
     if given.source and not given.source.variable:
         scheme = urlsplit(given.source.reveal()).scheme
         if scheme not in facts.live_source:
-            name = "MariaDB" if facts is MARIADB else "PostgreSQL"
-            raise Wrong("source", f"should be {facts.live_source[0]}://... for {name} (not shown here)")
+            raise Wrong("source", f"should be {facts.live_source[0]}://... for {_SQL[facts.name]} (not shown here)")

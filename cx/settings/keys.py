@@ -181,7 +181,7 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     engine: Annotated[
         Literal["postgres", "mariadb", "mysql", "redis", "valkey"],
-        Meta(description="The engine. `mysql` is served by MariaDB, `valkey` as `redis`, unless `image` says another."),
+        Meta(description="The engine; `image` says which version of it."),
     ] = "postgres"
     isolation: Annotated[
         Literal["database", "server"],
@@ -196,12 +196,12 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     memory: Annotated[
         str | None,
-        Meta(description="Limit of a preview's own server. Default: `512m`, Redis `128m`."),
+        Meta(description="Limit of a preview's own server. Default: `512m`, MySQL `768m`, Redis `128m`."),
         Rule(is_memory),
     ] = None
     database: Annotated[
         str | None,
-        Meta(description="MariaDB: the clone's database, where the project names none. Default: the source's."),
+        Meta(description="MariaDB and MySQL: the clone's database, where the project names none. Default: the source's."),
         Rule(is_identifier),
     ] = None
     preload: Annotated[
@@ -237,15 +237,16 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     file: Annotated[
         Path | None,
         Meta(
-            description="Instead: a dump of `pg_dump` (custom, directory or plain) or `mariadb-dump`; an RDB "
-            "file for Redis; a file or folder to fill a volume with."
+            description="Instead: a dump of `pg_dump` (custom, directory or plain), `mariadb-dump` or `mysqldump`; "
+            "an RDB file for Redis; a file or folder to fill a volume with."
         ),
     ] = None
     sanitise: Annotated[Path | None, Meta(description="SQL script that takes out what previews must not see.")] = None
     mask: Annotated[
         Mask,
         Meta(
-            description="PostgreSQL, MariaDB: table -> column -> what becomes of its values: see [data](data.md#rules)."
+            description="PostgreSQL, MariaDB, MySQL: table -> column -> what becomes of its values: see "
+            "[data](data.md#rules)."
         ),
     ] = {}
     rows: Annotated[

@@ -439,6 +439,8 @@ def test_a_label_makes_the_hostname(repository):
 POSTGRES = {"image": "postgres:16", "environment": {"POSTGRES_PASSWORD": "pw", "POSTGRES_USER": "me"}}
 WEB = {"image": "x", "ports": [80], "depends_on": ["db"]}
 TWO = HOST + "[databases.stats]\nfile = 'x'\n"
+MARIADB = "[databases.shop]\nengine = 'mariadb'\nfile = 'x'\n"
+MYSQL = "[databases.app]\nengine = 'mysql'\nfile = 'x'\n"
 
 
 @pytest.mark.parametrize(
@@ -453,6 +455,9 @@ TWO = HOST + "[databases.stats]\nfile = 'x'\n"
             {"app": "db"},
         ),
         ({"db": POSTGRES | {"image": "mysql:8"}}, "", HOST, {}),
+        ({"db": {"image": "mysql:8"}}, "", MYSQL, {"app": "db"}),
+        ({"db": {"image": "mysql:8"}}, "", MARIADB, {}),
+        ({"a": {"image": "mysql:8"}, "b": {"image": "mariadb"}}, "", MARIADB + MYSQL, {"app": "a", "shop": "b"}),
         ({"db": POSTGRES}, "", "", {}),
         ({"db": POSTGRES}, "", TWO, {}),
         ({"db": POSTGRES, "stats": POSTGRES}, "", TWO, {"stats": "stats"}),

@@ -29,6 +29,7 @@ def written(tmp_path, text):
     return path
 
 
+MYSQL = "[databases.app]\nengine = 'mysql'\nsource = 'mysql://u:p@h/d'\n"
 BAD = [
     ("router.http_port = 'x'", {}, "router.http_port", "should be an integer, is a string"),
     ("router.http_port = 0", {}, "router.http_port", "at least 1"),
@@ -71,6 +72,10 @@ BAD = [
     (SOURCE + "env = { 'A-B' = 'url' }", {}, "databases.app.env.A-B", "environment variable"),
     (SOURCE + "env = { A = 'colour' }", {}, "databases.app.env.A", '"url"'),
     ("[databases.app]\nsource = 'mysql://h/db'", {}, "databases.app.source", "postgresql://"),
+    (MYSQL + "image = 'docker.io/library/mariadb:11'", {}, "databases.app.image", "runs MariaDB"),
+    ("[databases.app]\nengine = 'mariadb'\nimage = 'mysql:8'\nfile = 'x'", {}, "databases.app.image", "runs MySQL"),
+    ("[databases.app]\nengine = 'mysql'\nsource = 'postgres://h/d'", {}, "databases.app.source", "for MySQL"),
+    ("[databases.app]\nengine = 'valkey'\nsource = 'mysql://h/d'", {}, "databases.app.source", "is not for Redis"),
     ("[databases.app]\nsource = 'env:A B'", {}, "databases.app.source", "name of an environment variable"),
     ("[databases.\"a-b\"]\nfile = 'x'", {}, "databases.a-b", "must be 1 to 30"),
     ("[projects.shop]\nallow = ['everything']", {}, "projects.shop.allow[0]", "not something that can be allowed"),

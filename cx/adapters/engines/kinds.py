@@ -21,8 +21,11 @@ class EngineKind(Protocol):
 
     user: str
     without_golden: bool
-    client: tuple[str, ...]
-    alive: tuple[str, ...]
+
+    @property
+    def client(self) -> tuple[str, ...]: ...
+    @property
+    def alive(self) -> tuple[str, ...]: ...
 
     def fill(self, making: Making) -> Mapping[str, str]:
         """The golden has its data, sanitised, and nothing runs on it. Gives what `serve` needs to know of it."""
@@ -43,7 +46,8 @@ class EngineKind(Protocol):
 
 KINDS: Mapping[str, EngineKind] = {
     "postgres": postgres.Postgres(),
-    "mariadb": mariadb.MariaDB(),
+    "mariadb": mariadb.MariaDB(mariadb.MARIADB),
+    "mysql": mariadb.MariaDB(mariadb.MYSQL),
     "redis": redis.Redis(),
     "volume": plain.Plain(),
 }

@@ -33,23 +33,29 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     mariadb = DockerContainer("mariadb:11").with_exposed_ports(3306)
     mariadb.with_tmpfs_mount("/var/lib/mysql")  # its first start waits for the disk some hundred times
     mariadb.with_env("MARIADB_ROOT_PASSWORD", "raw").with_env("MARIADB_DATABASE", "shop")
+    mysql = DockerContainer("mysql:9").with_exposed_ports(3306).with_tmpfs_mount("/var/lib/mysql")
+    mysql.with_env("MYSQL_ROOT_PASSWORD", "raw").with_env("MYSQL_DATABASE", "shop")
     postgres = PostgresContainer("postgres:17", username="postgres", password="raw", dbname="shop")
-    redis = DockerContainer("redis:8")
-    with mariadb, postgres, redis:
+    redis, valkey = DockerContainer("redis:8"), DockerContainer("valkey/valkey:8")
+    with mariadb, mysql, postgres, redis, valkey:
         until = time.monotonic() + 60
-        while not _pipe(mariadb, "SELECT 1", "mariadb", "-h127.0.0.1", "-praw", "shop", check=False):
-            assert time.monotonic() < until
-            time.sleep(0.2)
-        _pipe(mariadb, MARIADB, "mariadb", "-praw", "shop", "--delimiter=;")
+        for server, client in ((mariadb, "mariadb"), (mysql, "mysql")):
+            while not _pipe(server, "SELECT 1", client, "-h127.0.0.1", "-praw", "shop", check=False):
+                assert time.monotonic() < until
+                time.sleep(0.2)
+            _pipe(server, MARIADB, client, "-praw", "shop", "--delimiter=;")
         _pipe(postgres, PEOPLE, "psql", "-qU", "postgres", "shop")
-        _pipe(redis, "set greeting hello\nsave\n", "redis-cli")
-        found = redis.get_wrapped_container().id
-        subprocess.run(["docker", "cp", f"{found}:/data/dump.rdb", str(folder / "dump.rdb")], check=True)
+        for server, name in ((redis, "redis"), (valkey, "valkey")):
+            _pipe(server, "set greeting hello\nsave\n", f"{name}-cli")
+            found = server.get_wrapped_container().id
+            subprocess.run(["docker", "cp", f"{found}:/data/dump.rdb", str(folder / f"{name}.rdb")], check=True)
         (folder / "mask.sql").write_text("UPDATE people SET email = concat(id, '@masked');")
         yield {
             "mariadb": f"mysql://root:raw@127.0.0.1:{mariadb.get_exposed_port(3306)}/shop",
+            "mysql": f"mysql://root:raw@127.0.0.1:{mysql.get_exposed_port(3306)}/shop",
             "postgres": f"postgresql://postgres:raw@127.0.0.1:{postgres.get_exposed_port(5432)}/shop",
-            "redis": str(folder / "dump.rdb"),
+            "redis": str(folder / "redis.rdb"),
+            "valkey": str(folder / "valkey.rdb"),
             "mask": str(folder / "mask.sql"),
         }
 
@@ -91,6 +97,13 @@ preload = ["pg_stat_statements"]
 engine = "mariadb"
 source = "{sources["mariadb"]}"
 sanitise = "{sources["mask"]}"
+[databases.mysql]
+engine = "mysql"
+source = "{sources["mysql"]}"
+sanitise = "{sources["mask"]}"
+[databases.valkey]
+engine = "valkey"
+file = "{sources["valkey"]}"
 [databases.cache]
 engine = "redis"
 file = "{sources["redis"]}"
@@ -105,7 +118,7 @@ fill = ["sh", "-c", "echo from the golden > /golden/a.txt"]
     cx = Cx(config, port, instance)
     try:
         cx("up")
-        for name in ("shared", "alone", "shop", "cache", "files"):
+        for name in ("shared", "alone", "shop", "mysql", "cache", "valkey", "files"):
             cx("db", "refresh", name)
         yield cx
     finally:

@@ -41,8 +41,10 @@ class Case:
 
 
 PSQL = 'psql -XAtq "$URL" -c'
-MYSQL = 'MYSQL_PWD="$PASSWORD" mariadb -h "$HOST" -P "$PORT" -u "$USERNAME" --skip-ssl -N -B "$DATABASE" -e'
+MARIADB = 'MYSQL_PWD="$PASSWORD" mariadb -h "$HOST" -P "$PORT" -u "$USERNAME" --skip-ssl -N -B "$DATABASE" -e'
+MYSQL = 'MYSQL_PWD="$PASSWORD" mysql -h "$HOST" -P "$PORT" -u "$USERNAME" -N -B "$DATABASE" -e'
 PEOPLE = "SELECT count(*), min(email) FROM people"
+JOINED = "SELECT concat(count(*), '|', min(email)) FROM people"
 ADD = "INSERT INTO people VALUES (9, 'zoe@masked')"
 CASES = [
     Case(
@@ -71,7 +73,18 @@ CASES = [
         "mariadb",
         DatabaseUse("shop", "mysql", 3307, "shop", "root", 'it\'s $a \\ "password"', "mariadb", "server"),
         "mariadb:11",
-        f"{MYSQL} '{PEOPLE}' | tr '\\t' '|'",
+        f'{MARIADB} "{JOINED}"',
+        f'{MARIADB} "{ADD}"',
+        "2|1@masked",
+        "3|1@masked",
+        b"zoe@masked",
+        compared=True,
+    ),
+    Case(
+        "mysql",
+        DatabaseUse("mysql", "db", 3306, "shop", "shop", 'it\'s $a \\ "password"', "mysql", "server"),
+        "mysql:9",
+        f'{MYSQL} "{JOINED}"',
         f'{MYSQL} "{ADD}"',
         "2|1@masked",
         "3|1@masked",
@@ -84,6 +97,16 @@ CASES = [
         "redis:8",
         'redis-cli -u "$URL" get greeting; redis-cli -u "$URL" dbsize',
         'redis-cli -u "$URL" set more 1',
+        "hello\n1",
+        "hello\n2",
+        b"hello",
+    ),
+    Case(
+        "valkey",
+        DatabaseUse("valkey", "redis", 6379, "app", "app", None, "redis", "server"),
+        "valkey/valkey:8",
+        'valkey-cli -u "$URL" get greeting; valkey-cli -u "$URL" dbsize',
+        'valkey-cli -u "$URL" set more 1',
         "hello\n1",
         "hello\n2",
         b"hello",

@@ -14,14 +14,14 @@ services:
   app:
     build: .
     ports: ["8000"]
-    depends_on: [mysql, redis]
+    depends_on: [mysql, cache]
     environment: {DB_HOST: mysql, DB_USER: shop, DB_PASSWORD: from the file}
     volumes: ["uploads:/uploads"]
   mysql:
     image: mariadb:10.6
     environment: {MARIADB_DATABASE: shop, MARIADB_USER: shop, MARIADB_PASSWORD: from the file, MARIADB_ROOT_PASSWORD: r}
     volumes: ["db:/var/lib/mysql"]
-  redis:
+  cache:
     image: redis:7
 volumes: {db: {}, uploads: {}}
 """
@@ -39,7 +39,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 cursor.execute("DELETE FROM people WHERE id = 9")
             cursor.execute("SELECT count(*), min(email) FROM people")
             people = cursor.fetchone()
-        with socket.create_connection(("redis", 6379)) as redis:
+        with socket.create_connection(("cache", 6379)) as redis:
             redis.sendall(b"INCR hits\\r\\nGET greeting\\r\\n")
             said = redis.recv(100).split()
         text = f"{people} {said} {os.environ['DATABASE_URL']} {pathlib.Path('/uploads/a.txt').read_text()}".encode()

@@ -61,6 +61,29 @@ def test_a_schema_is_read() -> None:
     assert login.primary == ()
 
 
+def test_what_mysql_says_in_other_words() -> None:
+    """A type of its own for JSON; a default that is an expression; a key of an expression, which names no column."""
+    said: list[dict[str, object]] = [
+        {"is": "table", "table": "t", "rows": 1, "bytes": 1, "next": None},
+        {"is": "key", "table": "t", "name": "PRIMARY", "column": "id"},
+        {"is": "key", "table": "t", "name": "lower_mail", "column": None},
+    ]
+    names = ("name", "kind", "type", "length", "nullable", "extra")
+    for number, one in enumerate(
+        [
+            ("id", "bigint", "bigint unsigned", None, "NO", "auto_increment"),
+            ("about", "json", "json", None, "YES", ""),
+            ("made", "timestamp", "timestamp", None, "NO", "DEFAULT_GENERATED"),
+            ("upper", "text", "text", 65535, "YES", "STORED GENERATED"),
+        ]
+    ):
+        said.append({"is": "column", "table": "t", "number": number, **dict(zip(names, one, strict=True))})
+    (table,) = read(json.dumps(one) for one in said).catalog.tables.values()
+    assert table.unique == (("id",),)
+    assert table.columns["about"].is_json
+    assert [one.name for one in table.columns.values() if one.generated] == ["upper"]
+
+
 @pytest.mark.parametrize(
     ("columns", "row_rules", "key", "problem"),
     [

@@ -11,15 +11,14 @@ from typing import Any
 from cx.adapters.masking.catalog import Catalog, Column, Reference, Table
 
 _MINE = "TABLE_SCHEMA = DATABASE()"
-# One JSON object in each line; a constraint that says json_valid(`c`) is what makes a column JSON.
+# One JSON object in each line. What makes a column JSON in MariaDB is a constraint that says json_valid(`c`), which
+# the dialect asks for; in MySQL its type.
 QUERY = f"""
 SELECT JSON_OBJECT('is', 'table', 'table', TABLE_NAME, 'rows', TABLE_ROWS, 'bytes', DATA_LENGTH, 'next', AUTO_INCREMENT)
 FROM information_schema.TABLES WHERE {_MINE} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY TABLE_NAME;
 SELECT JSON_OBJECT('is', 'column', 'table', TABLE_NAME, 'name', COLUMN_NAME, 'number', ORDINAL_POSITION,
   'kind', DATA_TYPE, 'type', COLUMN_TYPE, 'length', CHARACTER_MAXIMUM_LENGTH, 'nullable', IS_NULLABLE, 'extra', EXTRA)
 FROM information_schema.COLUMNS WHERE {_MINE} ORDER BY TABLE_NAME, ORDINAL_POSITION;
-SELECT JSON_OBJECT('is', 'check', 'table', TABLE_NAME, 'clause', CHECK_CLAUSE)
-FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = DATABASE();
 SELECT JSON_OBJECT('is', 'key', 'table', TABLE_NAME, 'name', INDEX_NAME, 'column', COLUMN_NAME)
 FROM information_schema.STATISTICS WHERE {_MINE} AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX;
 SELECT JSON_OBJECT('is', 'reference', 'table', TABLE_NAME, 'name', CONSTRAINT_NAME, 'column', COLUMN_NAME,
@@ -39,6 +38,7 @@ _TYPES: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("inet4", "inet6"), ("inet", "I")),
     **dict.fromkeys(("enum", "set"), ("enum", "E")),
     "bigint": ("int8", "N"),
+    "json": ("json", "U"),
     "bit": ("bit", "V"),
     "date": ("date", "D"),
     "datetime": ("timestamp", "D"),
@@ -73,7 +73,10 @@ def read(lines: Iterable[str]) -> Schema:
         is_json = (one["table"], one["name"]) in valid
         columns.setdefault(one["table"], {})[one["name"]] = _column(one, is_json=is_json)
     keys: dict[str, dict[str, list[str]]] = {}
+    of_expressions = {(one["table"], one["name"]) for one in said.get("key", ()) if one["column"] is None}
     for one in said.get("key", ()):
+        if (one["table"], one["name"]) in of_expressions:
+            continue
         keys.setdefault(one["table"], {}).setdefault(one["name"], []).append(one["column"])
     tables = {}
     for oid, one in enumerate(said.get("table", ()), 1):
@@ -118,7 +121,7 @@ def _column(one: Mapping[str, Any], *, is_json: bool) -> Column:
         base,
         category,
         one["nullable"] == "NO",
-        "GENERATED" in one["extra"].upper(),
+        bool(re.search(r"(VIRTUAL|STORED|PERSISTENT) GENERATED", one["extra"].upper())),
         int(one["length"] or 0) if limited else 0,
     )
 

@@ -1,4 +1,4 @@
-"""MariaDB: goldens by its own dump tools, through a scratch server where there is something to sanitise.
+"""MariaDB and MySQL: goldens by their own dump tools, through a scratch server where there is something to sanitise.
 
 https://mariadb.com/kb/en/mariadb-dump/ and https://mariadb.com/kb/en/server-system-variables/#init_file
 """
@@ -9,12 +9,15 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from cx.adapters.engines.making import Making
+from cx.adapters.engines.mariadb.dialect import Dialect
 from cx.adapters.engines.mariadb.leaks import scan
 from cx.adapters.engines.mariadb.masking import Masking
-from cx.adapters.engines.values import DATA, GOLDEN, Compared, Serving, Spec, Volume
+from cx.adapters.engines.mariadb.script import script
+from cx.adapters.engines.values import DATA, Compared, Serving, Spec, Volume
 from cx.adapters.masking.personal import Suspect
 from cx.adapters.masking.searching import refuse
 from cx.adapters.postgres.tools import WORK, Tools
@@ -22,105 +25,10 @@ from cx.adapters.postgres.values import Masks
 from cx.errors import Invalid, Terminal
 from cx.model.blueprint import DatabaseUse
 
-_SOCKET = "/tmp/cx.sock"  # noqa: S108 - in a container of its own
-_COMMON = (
-    "--skip-log-bin --skip-name-resolve --innodb-log-file-size=16M --local-infile=OFF --event-scheduler=OFF"
-    f" --socket={_SOCKET} --pid-file=/tmp/cx.pid --secure-file-priv=/tmp"
-)
-
-# The loader has rights in the one database only, whatever a dump holds; who logs in as the system's own user has all.
-_RIGHTS = (
-    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, LOCK TABLES,"
-    " CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, EXECUTE, TRIGGER"
-)
-
-# $1: what to do; the rest: its arguments. One server at a time, on the socket, without a network.
-_MAKE = rf"""
-set -euo pipefail
-me=(--no-defaults --socket={_SOCKET} --default-character-set=utf8mb4)
-
-begin() {{ # FOLDER DATABASE
-  # In memory: it waits for the disk some hundred times.
-  [ -d /dev/shm/new ] || mariadb-install-db --no-defaults --datadir=/dev/shm/new --skip-test-db \
-    --auth-root-authentication-method=socket --auth-root-socket-user=mysql --innodb-log-file-size=16M > /dev/null
-  mkdir -p "$1"
-  cp -a /dev/shm/new/. "$1/"
-  mariadbd --no-defaults {_COMMON} --skip-networking --datadir="$1" ${{3:-}} > /tmp/cx.log 2>&1 < /dev/null & server=$!
-  until mariadb-admin "${{me[@]}}" ping > /dev/null 2>&1; do
-    kill -0 $server 2> /dev/null || {{ grep ERROR /tmp/cx.log >&2 || tail -n 5 /tmp/cx.log >&2; exit 1; }}
-    sleep 0.05
-  done
-  mariadb "${{me[@]}}" -e "CREATE DATABASE \`$2\` CHARACTER SET utf8mb4; CREATE USER cx_loader@localhost;
-    GRANT {_RIGHTS} ON \`$2\`.* TO cx_loader@localhost"
-}}
-
-end() {{
-  mariadb-admin "${{me[@]}}" shutdown
-  while [ -e /tmp/cx.pid ]; do sleep 0.05; done
-}}
-
-# What others own becomes the loader's; which database it goes to is not for the dump to say.
-load() {{ # FILE DATABASE
-  LC_ALL=C sed -E -e '/^(INSERT INTO|\()/!s/DEFINER=(`[^`]*`|[A-Za-z0-9_]+)@(`[^`]*`|[A-Za-z0-9_.%]+)//g' \
-    -e '/^(CREATE DATABASE|USE )/d' "$1" |
-    mariadb "${{me[@]}}" --user=cx_loader --sandbox --max-allowed-packet=1G "$2"
-}}
-
-dump() {{ # FILE DATABASE [OPTIONS]
-  local file=$1 database=$2
-  shift 2
-  mariadb-dump "$@" --single-transaction --quick --skip-lock-tables --no-tablespaces --routines --triggers --hex-blob \
-    --default-character-set=utf8mb4 --max-allowed-packet=1G "$database" > "$file"
-  whole "$file"
-}}
-
-whole() {{
-  tail -c 200 "$1" | grep -q '^-- Dump completed' && return
-  echo "ERROR: the dump is cut: its last line is missing" >&2
-  exit 1
-}}
-
-case $1 in
-  dump) dump {WORK}/raw.sql "$2" --defaults-extra-file={WORK}/source.cnf ;;
-  file) whole {WORK}/raw.sql ;;
-  scratch)
-    begin {WORK}/scratch "$2" "--innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF"
-    load {WORK}/raw.sql "$2"
-    rm {WORK}/raw.sql
-    ;;
-  ask) # DATABASE USER [FILE]: what is there prints; into the file, with what is special in values escaped
-    ask=(mariadb "${{me[@]}}" --user="$3" --sandbox --skip-column-names --batch)
-    if [ $# = 4 ]; then exec > "$4"; else ask+=(--raw); fi
-    cat {WORK}/key.sql {WORK}/ask.sql | "${{ask[@]}}" "$2"
-    ;;
-  triggers)
-    mariadb-dump "${{me[@]}}" --no-data --no-create-info --skip-routines --triggers "$2" > {WORK}/triggers.sql
-    whole {WORK}/triggers.sql
-    ;;
-  triggers-back) load {WORK}/triggers.sql "$2" ;;
-  script) mariadb "${{me[@]}}" --user=cx_loader --sandbox "$2" < {WORK}/sanitise.sql ;;
-  clean)
-    dump {WORK}/clean.sql "$2" "${{me[@]}}"
-    kill -KILL "$(cat /tmp/cx.pid)" # nothing of it is kept
-    rm -rf {WORK}/scratch {_SOCKET} /tmp/cx.pid
-    ;;
-  golden)
-    begin {GOLDEN}/data "$3" "--innodb-flush-log-at-trx-commit=0"
-    load {WORK}/"$2" "$3"
-    mariadb "${{me[@]}}" -e "ALTER USER cx_loader@localhost ACCOUNT LOCK"
-    mariadb-check "${{me[@]}}" --analyze --silent "$3"
-    end
-    ;;
-esac
-"""
-
-_ME = f"--no-defaults --socket={_SOCKET} --default-character-set=utf8mb4"
-_DUMP = f"exec mariadb-dump {_ME} --no-tablespaces --routines --triggers --events --hex-blob"
 _DATA = "--single-transaction --quick --skip-lock-tables --max-allowed-packet=1G"
 _SCHEMA = "--no-data --skip-lock-tables --skip-comments"
 # $1: the database. One query makes the other: the names in it come from elsewhere.
-_COUNTS = rf"""
-ask() {{ mariadb {_ME} --sandbox --skip-column-names --batch "$@"; }}
+_COUNTS = r"""
 ask --raw "$1" <<'QUERY' | ask "$1"
 SELECT CONCAT('SELECT ', QUOTE(TABLE_NAME), ', COUNT(*) FROM `', REPLACE(TABLE_NAME, '`', '``'), '`;')
 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE';
@@ -129,18 +37,28 @@ QUERY
 _NOISE = re.compile(r"^(?:/\*M?!\d+ SET .*|/\*M?!999999.*|SET .*|--.*|\s*)$| AUTO_INCREMENT=\d+")
 
 
+@dataclass(frozen=True)
 class MariaDB:
+    """MariaDB, or MySQL, as `dialect` says."""
+
+    dialect: Dialect
     user = "mysql"
     without_golden = False
-    client: tuple[str, ...] = ("mariadb", "--no-defaults", f"--socket={_SOCKET}")
-    alive: tuple[str, ...] = ("mariadb-admin", "--no-defaults", f"--socket={_SOCKET}", "ping")
+
+    @property
+    def client(self) -> tuple[str, ...]:
+        return (self.dialect.client, *self.dialect.me.split())
+
+    @property
+    def alive(self) -> tuple[str, ...]:
+        return (self.dialect.admin, *self.dialect.me.split(), "ping")
 
     @contextmanager
     def _read(self, making: Making) -> Iterator[tuple[Tools, str]]:
         """A container whose volume has the source's dump, and what the database is to be called."""
         spec = making.spec
         with making.tools(self.user, "host") as outside:
-            outside.put(f"{WORK}/make.sh", _MAKE.encode())
+            outside.put(f"{WORK}/make.sh", script(self.dialect))
             if spec.file:
                 making.progress(f"{spec.name}: reading {spec.file}")
                 _readable(spec)
@@ -151,21 +69,21 @@ class MariaDB:
                 url = _url(spec)
                 database = spec.database or url.path[1:]
                 making.progress(f"{spec.name}: dumping")
-                outside.put(f"{WORK}/source.cnf", _options(url))
+                outside.put(f"{WORK}/source.cnf", _options(url, self.dialect))
                 making.must(outside.run(["bash", f"{WORK}/make.sh", "dump", unquote(url.path[1:])]), "dump")
             making.checkpoint("refresh:dumped")
             yield outside, database
 
     def fill(self, making: Making) -> Mapping[str, str]:
         spec = making.spec
-        script, digest = making.script()
+        more, digest = making.script()
         with (
             self._read(making) as (outside, database),
             making.tools(self.user, "none", volume_of=outside, golden=True) as inside,
         ):
             clean, notes = "raw.sql", ""
-            if script or spec.masks:
-                clean, notes = "clean.sql", self._sanitised(making, inside, database, script)
+            if more or spec.masks:
+                clean, notes = "clean.sql", self._sanitised(making, inside, database, more)
             making.progress(f"{spec.name}: filling the golden")
             making.must(inside.run(["bash", f"{WORK}/make.sh", "golden", clean, database]), "load the dump")
             if spec.masks:
@@ -180,23 +98,23 @@ class MariaDB:
         with self._read(making) as (outside, database), making.tools(self.user, "none", volume_of=outside) as inside:
             self._scratch(making, inside, database)
             masks = making.spec.masks or Masks({}, {}, b"")
-            return Masking(making, inside, database, masks).suspects()
+            return Masking(making, inside, database, masks, self.dialect).suspects()
 
     def _scratch(self, making: Making, inside: Tools, database: str) -> None:
         making.must(inside.run(["bash", f"{WORK}/make.sh", "scratch", database]), "load the dump")
 
-    def _sanitised(self, making: Making, inside: Tools, database: str, script: bytes) -> str:
+    def _sanitised(self, making: Making, inside: Tools, database: str, more: bytes) -> str:
         """The clean dump is there, by the rules and then the script. Gives what to tell of it."""
         spec, notes = making.spec, []
         self._scratch(making, inside, database)
         if spec.masks:
-            masking = Masking(making, inside, database, spec.masks)
+            masking = Masking(making, inside, database, spec.masks, self.dialect)
             masking.run()
             notes = masking.notes
             making.checkpoint("refresh:masked")
-        if script:
+        if more:
             making.progress(f"{spec.name}: running {spec.sanitise}")
-            inside.put(f"{WORK}/sanitise.sql", script)
+            inside.put(f"{WORK}/sanitise.sql", more)
             ran = inside.run(["bash", f"{WORK}/make.sh", "script", database])
             making.must(ran, f"sanitise with {spec.sanitise}")
         making.must(inside.run(["bash", f"{WORK}/make.sh", "clean", database]), "dump what is sanitised")
@@ -219,25 +137,31 @@ class MariaDB:
         ]
         limits = f"--max-connections={spec.connection_limit + 5} --innodb-buffer-pool-size=64M"
         if spec.statement_timeout_s:
-            limits += f" --max-statement-time={spec.statement_timeout_s}"
-        options = f"{_COMMON} --datadir={DATA} --port={use.port} --init-file=/cx/init.sql {limits}"
+            limits += f" {self.dialect.statement_limit}={spec.statement_timeout_s * self.dialect.limit_unit}"
+        options = f"{self.dialect.serving} --datadir={DATA} --port={use.port} --init-file=/cx/init.sql {limits}"
         return Serving(
-            f"exec mariadbd --no-defaults {options}\n",
+            f"exec {self.dialect.server} {options}\n",
             self.alive,
             {"/cx/init.sql": ("\n".join(init) + "\n").encode()},
         )
 
     def dump(self, copy: Volume) -> tuple[str, ...]:
-        return ("sh", "-c", f'{_DUMP} {_DATA} "$1"', "sh", copy.facts.get("database", ""))
+        return ("sh", "-c", f'{self._dumping} {_DATA} "$1"', "sh", copy.facts.get("database", ""))
 
     def compared(self, spec: Spec, copy: Volume) -> Compared:
-        database = copy.facts.get("database", "")
+        dialect, database = self.dialect, copy.facts.get("database", "")
+        asking = f"{dialect.client} {dialect.me} {dialect.careful} --skip-column-names --batch"
         return Compared(
-            f"exec mariadbd --no-defaults {_COMMON} --skip-networking --datadir={DATA}\n",
-            ("sh", "-c", f'{_DUMP} {_SCHEMA} "$1"', "sh", database),
-            ("bash", "-o", "pipefail", "-c", _COUNTS, "bash", database),
+            f"exec {dialect.server} {dialect.serving} --skip-networking --datadir={DATA}\n",
+            ("sh", "-c", f'{self._dumping} {_SCHEMA} "$1"', "sh", database),
+            ("bash", "-o", "pipefail", "-c", f'ask() {{ {asking} "$@"; }}{_COUNTS}', "bash", database),
             _NOISE,
         )
+
+    @property
+    def _dumping(self) -> str:
+        options = f"{self.dialect.me} {self.dialect.dumping} --no-tablespaces --routines --triggers --events --hex-blob"
+        return f"exec {self.dialect.dump} {options}"
 
 
 def _url(spec: Spec) -> SplitResult:
@@ -257,7 +181,7 @@ def _readable(spec: Spec) -> None:
         raise Invalid("host configuration", f"databases.{spec.name}.file", f"{spec.file}: is not there, or no file")
 
 
-def _options(url: SplitResult) -> bytes:
+def _options(url: SplitResult, dialect: Dialect) -> bytes:
     """https://mariadb.com/kb/en/configuring-mariadb-with-option-files/#option-file-syntax"""
 
     def value(text: str | None) -> str:
@@ -274,6 +198,7 @@ def _options(url: SplitResult) -> bytes:
         f"password={value(url.password)}",
         "loose-connect-timeout=10",
         "loose-skip-ssl-verify-server-cert",  # as libpq's sslmode=prefer: encrypted where the source can
+        *dialect.reading,
     ]
     return ("\n".join(lines) + "\n").encode()
 

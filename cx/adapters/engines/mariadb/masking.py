@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cx.adapters.engines.mariadb import leaks
 from cx.adapters.engines.mariadb.catalog import QUERY, Schema, quoted, read
+from cx.adapters.engines.mariadb.dialect import Dialect
 from cx.adapters.engines.mariadb.expressions import FUNCTIONS, KEY, Row, changed, fill, vocabulary
 from cx.adapters.engines.mariadb.personal import suspects
 from cx.adapters.masking.catalog import Reference, Table
@@ -34,6 +35,7 @@ class Masking:
     tools: Tools
     database: str
     masks: Masks
+    dialect: Dialect
     notes: list[str] = field(default_factory=list)
 
     def suspects(self) -> tuple[Suspect, ...]:
@@ -61,7 +63,7 @@ class Masking:
             rules = plan.rules[table.oid]
             if changed(rules):
                 self._mask(schema, plan, table)
-        self._ask([f"DROP DATABASE {quoted(FUNCTIONS)}"], user="mysql")
+        self._ask([f"DROP DATABASE {quoted(FUNCTIONS)}"], user=self.dialect.root)
         self._make("triggers-back")
 
     def _begin(self) -> tuple[Schema, Plan]:
@@ -69,8 +71,8 @@ class Masking:
         rights = "CREATE ROUTINE, ALTER ROUTINE, EXECUTE"
         own = [f"CREATE DATABASE {quoted(FUNCTIONS)} CHARACTER SET utf8mb4"]
         own += [f"GRANT {rights} ON {quoted(FUNCTIONS)}.* TO cx_loader@localhost"]
-        self._ask(own, user="mysql")
-        schema = read(self._ask([QUERY.strip().rstrip(";")]))
+        self._ask(own, user=self.dialect.root)
+        schema = read(self._ask([f"{QUERY}{self.dialect.checks}".strip().rstrip(";")]))
         return schema, checked(self.making.spec.name, self.masks, schema.catalog)
 
     # --- rows
@@ -141,8 +143,9 @@ class Masking:
     ) -> list[str]:
         """What the statements print, a line for each row; into the container's file `to` if there is one."""
         script = "".join(f"{one};\n" for one in statements)
-        self.tools.put(f"{WORK}/ask.sql", (_PROLOGUE + script).encode())
-        ran = self._make("ask", self.database, user or "cx_loader", *([to] if to else []), doing=doing)
+        self.tools.put(f"{WORK}/ask.sql", (_PROLOGUE + self.dialect.session + script).encode())
+        how = ("ask-into", self.database, user or "cx_loader", to) if to else ("ask", self.database, user or "cx_loader")
+        ran = self._make(*how, doing=doing)
         return ran.output.splitlines()
 
     def _make(self, *argv: str, doing: str = "mask") -> Ran:
@@ -167,7 +170,7 @@ _VALUE = re.compile(r"((?:entry|value:?) )'.*'", re.IGNORECASE | re.DOTALL)
 
 
 def _without_values(ran: Ran) -> Ran:
-    """MariaDB quotes the value that it does not like, and its client says the whole statement first: both go."""
-    errors = [line for line in ran.errors if line.startswith(("ERROR", "mariadb", "/cx/"))] or ran.errors[-1:]
+    """The server quotes the value that it does not like, and its client says the whole statement first: both go."""
+    errors = [line for line in ran.errors if line.startswith(("ERROR", "mariadb", "mysql", "/cx/"))] or ran.errors[-1:]
     lines = (_VALUE.sub(r"\1(not shown)", line) for line in errors)
     return Ran(ran.exit_code, ran.output if ran.ok else "", tuple(lines))
