@@ -125,22 +125,26 @@ def classify(database: SourceArgument, json: JsonOption = False) -> None:
 
 @db.command()
 def audit(database: SourceArgument, json: JsonOption = False) -> None:
-    """Prove on a golden, its files, rows, statistics and WAL that no value of the masked columns is in it."""
+    """Prove on a golden, its files, rows, statistics and logs that no value of the masked columns is in it."""
     from cx import wiring
+    from cx.model.engines import POSTGRES
 
     with wiring.open_host() as host:
-        _is_postgres(host, database)
-        if database in host.specs:
+        spec = host.specs.get(database)
+        if spec and spec.facts is POSTGRES:
             raise Invalid(database, "", "has no golden on the previews' server: each refresh scans its own")
-        source = host.source(database)
-        with host.spares.borrowed(database, host.terms[database]) as copy:
-            found = host.goldens.audit(source, copy, progress=_aside)
+        if spec:
+            found = host.engine_goldens.audit(spec, progress=_aside)
+        else:
+            source = host.source(database)
+            with host.spares.borrowed(database, host.terms[database]) as copy:
+                found = host.goldens.audit(source, copy, progress=_aside)
     if json:
         as_json({"clean": found.clean, **asdict(found)})
     else:
         rows = [[printable(one.column), str(one.values), str(one.found)] for one in found.compared]
         table(["column", "values in source", "of them in golden"], rows, "no masked column holds text")
-        print(f"canaries looked for in files, statistics, WAL and rows: {found.canaries}")
+        print(f"canaries looked for in files, statistics, logs and rows: {found.canaries}")
         if not found.same_rules:
             print("note: the rules have changed since this golden was made")
     if not found.clean:
@@ -156,14 +160,6 @@ def _said(text: str) -> None:
 
 def _aside(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)
-
-
-def _is_postgres(host: Host, database: str) -> None:
-    from cx.model.engines import POSTGRES
-
-    given = host.settings.databases.get(database)
-    if given and given.facts is not POSTGRES:
-        raise Invalid(database, "", "is not PostgreSQL, where alone this can be done")
 
 
 @db.command("list")
@@ -394,7 +390,7 @@ def dump(
 ) -> None:
     """Write a dump of a namespace's database by its engine's own tool.
 
-    As of pg_dump --format=custom, or mariadb-dump; Redis's is an RDB file; a volume's is a tar.
+    As of pg_dump --format=custom, mariadb-dump or mysqldump; Redis's is an RDB file; a volume's is a tar.
     """
     from cx import wiring
 

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from cx.model.engines import MARIADB, MYSQL, POSTGRES, REDIS, VALKEY, VOLUME
 from cx.model.names import shown
 from cx.schema import Wrong
-from cx.settings.masking import Rows
 
 if TYPE_CHECKING:
     from cx.settings.keys import Database
@@ -58,12 +57,10 @@ def _check_masking(given: Database) -> None:
     for key in ("mask", "rows"):
         if getattr(given, key) and given.facts.name not in _SQL:
             raise Wrong(key, "is for PostgreSQL, MariaDB and MySQL")
-    for table, one in given.rows.items():
-        if given.facts is MARIADB and isinstance(one, Rows) and one.newest:
-            raise Wrong(f"rows.{shown(table)}.newest", "is for PostgreSQL", "give where, with a condition in SQL")
-    for key in ("command", "large_objects"):
-        if getattr(given, key) and given.facts is not POSTGRES:
-            raise Wrong(key, "is for PostgreSQL")
+    if given.large_objects and given.facts is not POSTGRES:
+        raise Wrong("large_objects", "is for PostgreSQL: other engines have none")
+    if given.command and given.facts.name not in _SQL:
+        raise Wrong("command", "is for PostgreSQL, MariaDB and MySQL")
     if given.large_objects and not (given.mask or given.rows):
         raise Wrong("large_objects", "goes with mask or rows")
     if given.command and not (given.source and given.command_image):

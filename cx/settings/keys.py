@@ -201,7 +201,9 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     database: Annotated[
         str | None,
-        Meta(description="MariaDB and MySQL: the clone's database, where the project names none. Default: the source's."),
+        Meta(
+            description="MariaDB and MySQL: the clone's database, where the project names none. Default: the source's."
+        ),
         Rule(is_identifier),
     ] = None
     preload: Annotated[
@@ -252,18 +254,18 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rows: Annotated[
         TableRows,
         Meta(
-            description="PostgreSQL and MariaDB: table -> which rows come along: `all`, `none`, `left out`, or a table "
-            "with `where`, or, PostgreSQL's, `newest` and `by`."
+            description="PostgreSQL, MariaDB, MySQL: table -> which rows come along: `all`, `none`, `left out`, or a "
+            "table with `where`, or `newest` and `by`."
         ),
     ] = {}
     large_objects: Annotated[
-        bool, Meta(description="With `mask` or `rows`: large objects come along, as they are.")
+        bool, Meta(description="PostgreSQL, with `mask` or `rows`: large objects come along, as they are.")
     ] = False
     command: Annotated[
         list[str],
         Meta(
-            description="Instead of pg_dump: a command in a container of `command_image` that writes a dump of the "
-            "source, sanitised, to `$DUMP_FILE`; see [data](data.md#another-tool)."
+            description="Instead of the engine's dump tool: a command in a container of `command_image` that writes a "
+            "dump of the source, sanitised, to `$DUMP_FILE`; see [data](data.md#another-tool)."
         ),
     ] = []
     command_image: Annotated[Image | None, Meta(description="Image that `command` runs in.")] = None

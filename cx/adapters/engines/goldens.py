@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from builtins import list as list_
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
 from cx.adapters.engines.kinds import KINDS
@@ -13,7 +13,9 @@ from cx.adapters.engines.mariadb import MariaDB
 from cx.adapters.engines.postgres import SERVER as GOLDEN_SERVER
 from cx.adapters.engines.values import Said, Spec, Volume, nobody
 from cx.adapters.engines.volumes import ANY_IMAGE, Volumes, check, mount
+from cx.adapters.masking.auditing import Audit
 from cx.adapters.masking.personal import Suspect
+from cx.adapters.postgres.errors import GoldenMissing
 from cx.errors import CxError, Invalid
 from cx.model.names import Names
 
@@ -77,13 +79,29 @@ class EngineGoldens:
 
     def classify(self, spec: Spec, *, progress: Said = nobody) -> tuple[Suspect, ...]:
         """The source's columns that look personal and have no rule. Nothing is changed. Raises Invalid, Busy."""
-        kind = KINDS[spec.facts.name]
-        if not isinstance(kind, MariaDB):
-            raise Invalid(spec.name, "", "is not PostgreSQL or MariaDB, where alone this can be done")
+        kind = _with_rules(spec)
+        with self._working(spec):
+            return kind.classify(Making(self.volumes, spec, Volume("", spec.name, "golden", spec.way), progress))
+
+    def audit(self, spec: Spec, *, progress: Said = nobody) -> Audit:
+        """Whether values of the source's masked columns are in its golden. Nothing is changed.
+
+        Raises Invalid (no rules), GoldenMissing, Busy.
+        """
+        kind = _with_rules(spec)
+        with self._working(spec):
+            golden = next((one for one in self.list() if one.source == spec.name), None)
+            if golden is None:
+                raise GoldenMissing(spec.name)
+            return kind.audit(Making(self.volumes, spec, golden, progress))
+
+    @contextmanager
+    def _working(self, spec: Spec) -> Iterator[None]:
+        """The source is not refreshed meanwhile, and nobody works for it afterwards."""
         with self.lock(spec.name):
             self.volumes.pull(spec.image)
             try:
-                return kind.classify(Making(self.volumes, spec, Volume("", spec.name, "golden", spec.way), progress))
+                yield
             finally:
                 self.volumes.remove_workers(spec.name, None, WORKER)
 
@@ -100,3 +118,10 @@ class EngineGoldens:
         for one in self.volumes.look():
             if one.role == "golden" and one.source == spec.name and one.name != kept:
                 self.volumes.remove(one, spec.image, force=False)
+
+
+def _with_rules(spec: Spec) -> MariaDB:
+    kind = KINDS[spec.facts.name]
+    if not isinstance(kind, MariaDB):
+        raise Invalid(spec.name, "", "is not PostgreSQL, MariaDB or MySQL, where alone there are rules")
+    return kind

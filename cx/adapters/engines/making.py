@@ -27,9 +27,12 @@ class Making:
     def labels(self, role: str = WORKER) -> dict[str, str]:
         return self.volumes.names.labels(None, role, database=self.spec.name)
 
-    def tools(self, user: str, network: str, *, volume_of: Tools | None = None, golden: bool = False) -> Tools:
+    def tools(
+        self, user: str, network: str, *, volume_of: Tools | None = None, golden: bool = False, read_only: bool = False
+    ) -> Tools:
         """A container of the server's image that ends with this process."""
-        mounts: Sequence[Mapping[str, object]] = [mount(self.golden.name, GOLDEN)] if golden else ()
+        here = mount(self.golden.name, GOLDEN, read_only=read_only)
+        mounts: Sequence[Mapping[str, object]] = [here] if golden else ()
         return Tools(
             self.volumes.engine.client,
             self.spec.image,

@@ -19,6 +19,7 @@ MAX_LENGTH = 120
 SHM = "/dev/shm"  # noqa: S108 - memory of a container of our own
 CANARIES = f"{SHM}/canaries"
 _FILES = f"{WORK}/files"
+_COMMON = "export LC_ALL=C; comm -12 <(sort -u {a}) <(sort -u {b}) | wc -l; sort -u {a} | wc -l"
 
 # The files that hold a canary, then those canaries; a grep that says anything but that a file is gone has failed.
 _IN_FILES = """xargs -0 -r grep -aFlf {canaries}.only -- < {files} > {canaries}.in 2> {canaries}.err
@@ -90,3 +91,12 @@ def refuse(leak: Leak | None) -> None:
             f"the new golden is not used: {leak}",
             remedy="give those places a rule too, or the column canary = false where its values may be known",
         )
+
+
+def in_both(tools: Tools, a: str, b: str) -> tuple[int, int]:
+    """How many lines two files of the container have in common, and how many the first has; none twice."""
+    ran = tools.run(["bash", "-c", _COMMON.format(a=a, b=b)])
+    if not ran.ok:
+        raise Terminal(f"two lists could not be compared ({' '.join(ran.errors[-1:])})")
+    common, all_ = (int(line) for line in ran.output.split())
+    return common, all_

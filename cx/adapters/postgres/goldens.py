@@ -13,12 +13,12 @@ import docker.errors
 import psycopg
 from psycopg import errors, sql
 
+from cx.adapters.masking.auditing import Audit
 from cx.adapters.masking.personal import Suspect
 from cx.adapters.postgres import marks, naming, observing
 from cx.adapters.postgres.dropping import drop_database
 from cx.adapters.postgres.dump import dump_kind
 from cx.adapters.postgres.errors import GoldenMissing, ServerBusy
-from cx.adapters.postgres.masking.auditing import Audit
 from cx.adapters.postgres.refresh import ROLE, Refresh, Workplace
 from cx.adapters.postgres.room import watched
 from cx.adapters.postgres.scratch import script_of

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import errors, sql
 
+from cx.adapters.masking import foreign
+from cx.adapters.masking.auditing import Audit
 from cx.adapters.masking.checking import Plan, checked
 from cx.adapters.masking.personal import Suspect
 from cx.adapters.masking.searching import refuse
@@ -22,13 +24,13 @@ from cx.adapters.postgres.archive import Locale
 from cx.adapters.postgres.copying import opened_once
 from cx.adapters.postgres.dump import Dump, examined, from_file
 from cx.adapters.postgres.isolating import own_activity_only, own_settings_only
-from cx.adapters.postgres.masking import foreign, leaks, personal, refreshing
-from cx.adapters.postgres.masking.auditing import Audit, Auditing
+from cx.adapters.postgres.masking import leaks, personal, refreshing
+from cx.adapters.postgres.masking.auditing import Auditing
 from cx.adapters.postgres.masking.reading import Origin, Reading
 from cx.adapters.postgres.restore import Query, Restore, Target
 from cx.adapters.postgres.scratch import Scratch, create_database
 from cx.adapters.postgres.server import Session, script, session, statement, verifier
-from cx.adapters.postgres.source import LiveSource, Seen
+from cx.adapters.postgres.source import LiveSource, Seen, commanded
 from cx.adapters.postgres.tools import WORK, Tools
 from cx.adapters.postgres.values import Checkpoint, Connection, Golden, Masks, Progress, Server, Source, nowhere
 from cx.model.names import Names
@@ -206,8 +208,9 @@ class Refresh:
         name = self._source.name
         self._progress(f"{name}: running {self._source.command[0]} in {self._source.command_image}")
         labels = self._names.labels(None, ROLE, service=name)
-        path = foreign.run(self._at.client, tools, labels, self._source, self._progress)
-        return examined(tools, path, f"what databases.{name}.command wrote", parallel=False)
+        tool = commanded(self._source)
+        foreign.run(self._at.client, tools, labels, tool, self._progress)
+        return examined(tools, tool.path, f"what databases.{name}.command wrote", parallel=False)
 
     def _tell(self, seen: Seen) -> None:
         self._progress(

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from cx.adapters.masking.foreign import Foreign
 from cx.adapters.postgres.archive import Locale
 from cx.adapters.postgres.errors import SourceRefused, SourceUnavailable
 from cx.adapters.postgres.masking.expressions import KEY_SETTING
@@ -26,6 +27,7 @@ _PASSED = re.compile(
 )
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _CONNECT_TIMEOUT_S = "15"
+_VARIABLES = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
 
 # One read-only look. What differs between versions is read by to_jsonb, which takes the columns there are.
 # Extensions' own tables (deptype e) are not dumped.
@@ -120,6 +122,17 @@ def connection_parts(source: Source) -> dict[str, str]:
     read_only = "-c default_transaction_read_only=on"
     parts["options"] = f"{parts['options']} {read_only}" if "options" in parts else read_only
     return parts
+
+
+def commanded(source: Source) -> Foreign:
+    """What makes the dump where the source has a command. Raises Invalid."""
+    parts = connection_parts(source)
+    environment = {name: parts[key] for key, name in _VARIABLES.items() if key in parts}
+    hint = "pg_dump --format=custom --file=$DUMP_FILE, or a folder"
+    path, password = f"{WORK}/command.dump", parts.get("password", "")
+    return Foreign(
+        source.name, source.command, source.command_image, path, hint, source.url or "", password, environment
+    )
 
 
 class LiveSource:

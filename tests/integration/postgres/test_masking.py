@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from pgworld import HERE, ONE, TWO, Machine, World, put, until
 
+from cx.adapters.masking.auditing import Audit
 from cx.adapters.masking.personal import proposal
 from cx.adapters.postgres import errors
-from cx.adapters.postgres.masking.auditing import Audit
 from cx.adapters.postgres.spares import PostgresSpares
 from cx.adapters.postgres.values import Clone, Masks, Source, Terms
 from cx.errors import CxError, Invalid

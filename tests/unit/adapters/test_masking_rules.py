@@ -96,9 +96,9 @@ def test_rules_that_are_wrong_are_told_with_their_key(tmp_path: Path, text: str,
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("[databases.app.rows]\nlog = { newest = 3 }", "databases.app.rows.log.newest"),
         ("large_objects = true\n[databases.app.rows]\nlog = 'none'", "databases.app.large_objects"),
-        ("command = ['x']\ncommand_image = 'y:1'", "databases.app.command"),
+        ("large_objects = true\n[databases.app.mask.log]\na = 'hash'", "databases.app.large_objects"),
+        ("preload = ['x']", "databases.app.preload"),
     ],
 )
 def test_what_rules_of_mariadb_cannot_say(tmp_path: Path, text: str, key: str) -> None:
@@ -109,6 +109,17 @@ def test_what_rules_of_mariadb_cannot_say(tmp_path: Path, text: str, key: str) -
         load(file, {})
     assert caught.value.key == key
     assert "is for PostgreSQL" in str(caught.value)
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "mysql"])
+@pytest.mark.parametrize(
+    "text", ["[databases.app.rows]\nlog = { newest = 3 }", "command = ['x']\ncommand_image = 'y:1'"]
+)
+def test_mariadb_and_mysql_have_subsets_and_other_tools_too(tmp_path: Path, text: str, engine: str) -> None:
+    file = tmp_path / "host.toml"
+    file.write_text(f'[databases.app]\nengine = "{engine}"\nsource = "mysql://u:p@h/d"\n{text}\n')
+    file.chmod(0o600)
+    assert load(file, {}).databases["app"].facts.name == engine
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class Dialect:
     dumping: str
     statement_limit: str
     limit_unit: int
+    hasty: str = ""  # options of a server whose files nobody needs until they are whole, and synced as a whole
     tidy: str = ""
     reading: tuple[str, ...] = ()  # lines of an option file, for the source
     session: str = ""
@@ -83,10 +84,11 @@ MYSQL = Dialect(
     install=f"mysqld --no-defaults --initialize-insecure --datadir={NEW} --skip-log-bin > /tmp/cx.log 2>&1"
     " || { grep ERROR /tmp/cx.log >&2; exit 1; }",
     options="--mysqlx=OFF --performance-schema=OFF --loose-innodb-redo-log-capacity=32M",
-    careful="--binary-mode --local-infile=0",
+    careful="--binary-mode --local-infile=0",  # newer clients are so by themselves
     dumping="--set-gtid-purged=OFF --skip-column-statistics",
     statement_limit="--max-execution-time",  # of SELECT alone
     limit_unit=1000,
+    hasty="--innodb-flush-method=nosync",
     tidy="rm -f auto.cnf *.pem",  # its name, and its keys for TLS
     reading=("get-server-public-key",),  # where the source has no TLS
     session="SET SESSION information_schema_stats_expiry = 0;\n",

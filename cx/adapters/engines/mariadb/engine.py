@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from cx.adapters.engines.making import Making
@@ -18,6 +19,9 @@ from cx.adapters.engines.mariadb.leaks import scan
 from cx.adapters.engines.mariadb.masking import Masking
 from cx.adapters.engines.mariadb.script import script
 from cx.adapters.engines.values import DATA, Compared, Serving, Spec, Volume
+from cx.adapters.masking import foreign
+from cx.adapters.masking.auditing import Audit
+from cx.adapters.masking.foreign import Foreign
 from cx.adapters.masking.personal import Suspect
 from cx.adapters.masking.searching import refuse
 from cx.adapters.postgres.tools import WORK, Tools
@@ -65,6 +69,14 @@ class MariaDB:
                 outside.put_path(WORK, "raw.sql", spec.file)
                 making.must(outside.run(["bash", f"{WORK}/make.sh", "file"]), f"read {spec.file}")
                 database = spec.database or "app"
+            elif spec.command:
+                url = _url(spec)
+                database = spec.database or url.path[1:]
+                making.progress(f"{spec.name}: running {spec.command[0]} in {spec.command_image}")
+                tool = _commanded(spec, url, self.dialect)
+                foreign.run(making.volumes.engine.client, outside, making.labels(), tool, making.progress)
+                ran = outside.run(["bash", f"{WORK}/make.sh", "file"])
+                making.must(ran, f"read what databases.{spec.name}.command wrote")
             else:
                 url = _url(spec)
                 database = spec.database or url.path[1:]
@@ -89,9 +101,8 @@ class MariaDB:
             if spec.masks:
                 making.progress(f"{spec.name}: looking for its canaries in the golden")
                 refuse(scan(inside, f"{WORK}/{clean}"))
-        said = [one for one in (spec.masks.digest if spec.masks else "", digest) if one]
-        digest = said[0] if len(said) == 1 else hashlib.sha256("".join(said).encode()).hexdigest() if said else ""
-        return {"database": database, "sanitised_by": digest, **({"notes": notes} if notes else {})}
+        by = _sanitised_by(spec, digest)
+        return {"database": database, "sanitised_by": by, **({"notes": notes} if notes else {})}
 
     def classify(self, making: Making) -> tuple[Suspect, ...]:
         """The source's columns that look personal and have no rule; nothing is left of what was read."""
@@ -99,6 +110,20 @@ class MariaDB:
             self._scratch(making, inside, database)
             masks = making.spec.masks or Masks({}, {}, b"")
             return Masking(making, inside, database, masks, self.dialect).suspects()
+
+    def audit(self, making: Making) -> Audit:
+        """Whether values of the source's masked columns are in the golden of `making`. Raises Invalid: no rules."""
+        spec = making.spec
+        if spec.masks is None:
+            raise Invalid("host configuration", f"databases.{spec.name}.mask", "is missing: nothing is masked")
+        same = making.golden.sanitised_by == _sanitised_by(spec, making.script()[1])
+        once = replace(spec.masks, key=secrets.token_bytes(32))
+        with (
+            self._read(making) as (outside, database),
+            making.tools(self.user, "none", volume_of=outside, golden=True, read_only=True) as inside,
+        ):
+            self._scratch(making, inside, database)
+            return Masking(making, inside, database, once, self.dialect).audit(making.golden, same_rules=same)
 
     def _scratch(self, making: Making, inside: Tools, database: str) -> None:
         making.must(inside.run(["bash", f"{WORK}/make.sh", "scratch", database]), "load the dump")
@@ -174,6 +199,28 @@ def _url(spec: Spec) -> SplitResult:
         key = f"databases.{spec.name}.source"
         raise Invalid("host configuration", key, "should be mysql://user:password@host/database (not shown here)")
     return url
+
+
+def _commanded(spec: Spec, url: SplitResult, dialect: Dialect) -> Foreign:
+    password = unquote(url.password or "")
+    environment = {
+        "MYSQL_HOST": url.hostname or "",
+        "MYSQL_TCP_PORT": str(url.port or 3306),
+        "MYSQL_USER": unquote(url.username or ""),
+        "MYSQL_PWD": password,
+        "MYSQL_DATABASE": unquote(url.path[1:]),
+    }
+    hint = f"{dialect.dump} ... > $DUMP_FILE"
+    return Foreign(
+        spec.name, spec.command, spec.command_image, f"{WORK}/raw.sql", hint, spec.url or "", password, environment
+    )
+
+
+def _sanitised_by(spec: Spec, script: str) -> str:
+    """A digest of all that had a say in it; "" where nothing had."""
+    command = hashlib.sha256(repr(spec.command).encode()).hexdigest() if spec.command else ""
+    said = [one for one in (spec.masks.digest if spec.masks else "", script, command) if one]
+    return said[0] if len(said) == 1 else hashlib.sha256("".join(said).encode()).hexdigest() if said else ""
 
 
 def _readable(spec: Spec) -> None:

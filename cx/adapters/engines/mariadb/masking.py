@@ -12,14 +12,19 @@ from cx.adapters.engines.mariadb.catalog import QUERY, Schema, quoted, read
 from cx.adapters.engines.mariadb.dialect import Dialect
 from cx.adapters.engines.mariadb.expressions import FUNCTIONS, KEY, Row, changed, fill, vocabulary
 from cx.adapters.engines.mariadb.personal import suspects
+from cx.adapters.engines.mariadb.subset import Subset
+from cx.adapters.masking import reaching
+from cx.adapters.masking.auditing import CANARIES, Audit, Compared
 from cx.adapters.masking.catalog import Reference, Table
 from cx.adapters.masking.checking import Plan, checked
 from cx.adapters.masking.personal import Suspect, unmasked
+from cx.adapters.masking.searching import SHM, in_both, search_output
 from cx.adapters.postgres.tools import WORK, Ran, Tools
 from cx.adapters.postgres.values import Masks
 
 if TYPE_CHECKING:
     from cx.adapters.engines.making import Making
+    from cx.adapters.engines.values import Volume
 
 _NEW = "cx masked"  # a table beside the source's own, while one is filled anew
 _PROLOGUE = """SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',
@@ -52,12 +57,11 @@ class Masking:
         schema, plan = self._begin()
         if found := suspects(plan, self._ask_with):
             raise unmasked(name, found)
-        self._ask(leaks.candidates(plan), to=leaks.CANDIDATES)
-        self.making.progress(f"{name}: {leaks.release(self.tools)} of its values are canaries")
+        self.making.progress(f"{name}: {self._release(plan, leaks.EACH)} of its values are canaries")
         self._leave_out(plan)
         self._make("triggers")  # they would run by what the rules change
         self._ask(f"DROP TRIGGER IF EXISTS {quoted(one)}" for one in schema.triggers)
-        self._filter(plan)
+        self._filter(schema, plan)
         self.making.progress(f"{name}: masking {len(plan.moved)} tables")
         for table in plan.moved:
             rules = plan.rules[table.oid]
@@ -75,6 +79,41 @@ class Masking:
         schema = read(self._ask([f"{QUERY}{self.dialect.checks}".strip().rstrip(";")]))
         return schema, checked(self.making.spec.name, self.masks, schema.catalog)
 
+    def audit(self, golden: Volume, *, same_rules: bool) -> Audit:
+        """What is in the golden, which `tools` have at GOLDEN, of what is in the scratch server; which is gone then.
+
+        The masks' key is for this once. Raises Invalid, FillFailed.
+        """
+        name = self.making.spec.name
+        _, plan = self._begin()
+        count = self._release(plan, CANARIES)
+        watched = [one for table in plan.catalog.stored for one in leaks.watched(plan, table)]
+        self.making.progress(f"{name}: taking digests of {len(watched)} columns")
+        for number, one in enumerate(watched):
+            self._digests(one, f"source.{number}")
+        self._make("forget")
+        self.making.progress(f"{name}: looking into the golden's files")
+        in_files = leaks.scan(self.tools)
+        self._make("copy")
+        in_rows = search_output(self.tools, ["bash", f"{WORK}/make.sh", "rows", self.database], {}, "the golden's rows")
+        there = {one.oid for one in plan.moved}
+        compared = []
+        for number, one in enumerate(watched):
+            if one.table.oid in there:
+                self._digests(one, f"golden.{number}")
+                found, values = in_both(self.tools, f"{SHM}/source.{number}", f"{SHM}/golden.{number}")
+                compared.append(Compared(one.said, values, found))
+        return Audit(golden.name, same_rules, count, in_files, in_rows, tuple(compared))
+
+    def _release(self, plan: Plan, each: int) -> int:
+        """How many canaries are in the memory of `tools`, at most `each` of every column."""
+        self._ask(leaks.candidates(plan, each), to=leaks.CANDIDATES)
+        return leaks.release(self.tools, each)
+
+    def _digests(self, one: leaks.Watched, file: str) -> None:
+        doing = f"read {one.said}: the golden's schema may not be the source's any more"
+        self._ask([leaks.digests(one)], to=f"{SHM}/{file}", only=leaks.unlike_fakes(one), doing=doing)
+
     # --- rows
 
     def _leave_out(self, plan: Plan) -> None:
@@ -89,21 +128,21 @@ class Masking:
             ends = ", ".join(f"{tables[one.table].said} {one.name}" for one in broken)
             self.notes.append(f"left out: foreign key {ends}")
 
-    def _filter(self, plan: Plan) -> None:
-        """No row is there that a condition leaves out, or that points to one that is not there."""
-        fewer = set()
+    def _filter(self, schema: Schema, plan: Plan) -> None:
+        """No row is there that a subset or a condition leaves out, or that points to one that is not there."""
+        key = f"databases.{self.making.spec.name}.rows"
+        fewer = Subset(plan, lambda statements: self._ask(statements, doing=key), schema.next).choose()
         for oid, rows in plan.rows.items():
             table = plan.catalog.tables[oid]
-            if rows.where:
-                key = f"databases.{self.making.spec.name}.rows.{table.said}"
-                self._ask([f"DELETE FROM {quoted(table.name)} WHERE ({rows.where}\n) IS NOT TRUE"], doing=key)
+            if rows.where and oid not in fewer:
+                statement = f"DELETE FROM {quoted(table.name)} WHERE ({rows.where}\n) IS NOT TRUE"
+                self._ask([statement], doing=f"{key}.{table.said}")
                 fewer.add(oid)
         for oid, rows in plan.rows.items():
             if rows.keep == "none":
                 self._ask([f"TRUNCATE TABLE {quoted(plan.catalog.tables[oid].name)}"])
                 fewer.add(oid)
-        gone = {one.oid for one in plan.left_out}
-        references = [one for one in plan.catalog.references if not {one.table, one.to} & gone]
+        references = reaching.references(plan)
         while fewer:
             dangling = [one for one in references if one.to in fewer]
             counts = self._ask(part for one in dangling for part in _drop_dangling(plan, one))
@@ -139,13 +178,21 @@ class Masking:
         return self._ask([*made, *statements, *gone], doing=doing)
 
     def _ask(
-        self, statements: Sequence[str] | Iterator[str], *, user: str = "", to: str = "", doing: str = "mask"
+        self,
+        statements: Sequence[str] | Iterator[str],
+        *,
+        user: str = "",
+        to: str = "",
+        only: str = "",
+        doing: str = "mask",
     ) -> list[str]:
-        """What the statements print, a line for each row; into the container's file `to` if there is one."""
+        """What the statements print, a line for each row; into the container's file `to` if there is one, through the
+        awk script `only`."""
         script = "".join(f"{one};\n" for one in statements)
         self.tools.put(f"{WORK}/ask.sql", (_PROLOGUE + self.dialect.session + script).encode())
-        how = ("ask-into", self.database, user or "cx_loader", to) if to else ("ask", self.database, user or "cx_loader")
-        ran = self._make(*how, doing=doing)
+        self.tools.put(f"{WORK}/only.awk", (only or "1").encode())
+        who = (self.database, user or "cx_loader")
+        ran = self._make(*(("ask-into", *who, to) if to else ("ask", *who)), doing=doing)
         return ran.output.splitlines()
 
     def _make(self, *argv: str, doing: str = "mask") -> Ran:

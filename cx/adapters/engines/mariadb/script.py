@@ -24,7 +24,7 @@ begin() {{ # FOLDER DATABASE OPTIONS
 }}
 
 start() {{ # FOLDER OPTIONS
-  "${{server[@]}}" --skip-networking --datadir="$1" $2 > /tmp/cx.log 2>&1 < /dev/null & started=$!
+  "${{server[@]}}" "${{hasty[@]}}" --skip-networking --datadir="$1" $2 > /tmp/cx.log 2>&1 < /dev/null & started=$!
   until "${{admin[@]}}" ping > /dev/null 2>&1; do
     kill -0 $started 2> /dev/null || {{ grep ERROR /tmp/cx.log >&2 || tail -n 5 /tmp/cx.log >&2; exit 1; }}
     sleep 0.05
@@ -79,12 +79,12 @@ case $1 in
   dump) dump {WORK}/raw.sql "$2" --defaults-extra-file={WORK}/source.cnf ;;
   file) whole {WORK}/raw.sql ;;
   scratch)
-    begin {WORK}/scratch "$2" "--innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF"
+    begin {WORK}/scratch "$2" --innodb-doublewrite=OFF
     load {WORK}/raw.sql "$2"
     rm {WORK}/raw.sql
     ;;
   ask) ask "$2" "$3" --raw ;;
-  ask-into) ask "$2" "$3" > "$4" ;; # with what is special in values escaped
+  ask-into) ask "$2" "$3" | LC_ALL=C awk -F '\t' -f {WORK}/only.awk > "$4" ;; # what is special in values is escaped
   triggers)
     $dump "${{me[@]}}" "${{dumping[@]}}" --no-data --no-create-info --skip-routines --no-tablespaces --triggers "$2" \
       > {WORK}/triggers.sql
@@ -96,8 +96,18 @@ case $1 in
     dump {WORK}/clean.sql "$2" "${{me[@]}}"
     forget {WORK}/scratch
     ;;
+  forget) forget {WORK}/scratch ;;
+  copy) # a server on a copy of the golden
+    cp -a --reflink=auto {GOLDEN}/data {WORK}/copy
+    start {WORK}/copy ""
+    "${{client[@]}}" -e "ALTER USER cx_loader@localhost ACCOUNT UNLOCK"
+    ;;
+  rows)
+    $dump "${{me[@]}}" "${{dumping[@]}}" --user=cx_loader --no-create-info --skip-triggers --skip-lock-tables --quick \
+      --no-tablespaces --single-transaction --max-allowed-packet=1G "$2"
+    ;;
   golden)
-    begin {GOLDEN}/data "$3" "--innodb-flush-log-at-trx-commit=0"
+    begin {GOLDEN}/data "$3" ""
     load {WORK}/"$2" "$3"
     tables "$3" "ANALYZE TABLE" > /dev/null
     "${{client[@]}}" -e "ALTER USER cx_loader@localhost ACCOUNT LOCK"
@@ -114,6 +124,7 @@ def script(dialect: Dialect) -> bytes:
     lines = [
         "set -euo pipefail",
         f"me=({me}) careful=({dialect.careful}) dumping=({dialect.dumping}) dump={dialect.dump}",
+        f"hasty=({dialect.hasty} --innodb-flush-log-at-trx-commit=0)",
         f"client=({dialect.client} {me}) admin=({dialect.admin} {me}) server=({dialect.server} {dialect.serving})",
         f"loader=({dialect.client} {me} --user=cx_loader {dialect.careful})",
         f"install() {{ {dialect.install}; }}",

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cx.adapters.masking.auditing import CANARIES, Audit, Compared
 from cx.adapters.masking.checking import Plan
-from cx.adapters.masking.searching import Leak, search_output
+from cx.adapters.masking.searching import in_both, search_output
 from cx.adapters.postgres.errors import ServerRefused
 from cx.adapters.postgres.masking import leaks
 from cx.adapters.postgres.masking.expressions import KEY_SETTING
@@ -20,33 +21,7 @@ from cx.adapters.postgres.values import Connection, Golden
 if TYPE_CHECKING:
     from cx.adapters.postgres.server import Session
 
-CANARIES = 2000  # of each column
 _SOURCE, _GOLDEN = f"{WORK}/digests.source", f"{WORK}/digests.golden"
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One column: how many values of the source count, and how many of them the golden's column holds."""
-
-    column: str
-    values: int
-    found: int
-
-
-@dataclass(frozen=True)
-class Audit:
-    """`canaries` were looked for in files, statistics and WAL (`in_files`) and in all rows (`in_rows`)."""
-
-    golden: str
-    same_rules: bool
-    canaries: int
-    in_files: Leak | None
-    in_rows: Leak | None
-    compared: tuple[Compared, ...]
-
-    @property
-    def clean(self) -> bool:
-        return not (self.in_files or self.in_rows or any(one.found for one in self.compared))
 
 
 @dataclass(frozen=True)
@@ -96,7 +71,7 @@ class Auditing:
                 continue
             self.reading.lines([leaks.digests(one)], to=_SOURCE)
             self._golden(one, environment)
-            found, values = leaks.in_both(self.tools, _SOURCE, _GOLDEN)
+            found, values = in_both(self.tools, _SOURCE, _GOLDEN)
             yield Compared(one.said, values, found)
 
     def _golden(self, one: Watched, environment: Mapping[str, str]) -> None:

@@ -232,8 +232,6 @@ def server_container(client: DockerClient, host: str) -> str:
 
 # --- every value, by its digest
 
-_COMMON = "export LC_ALL=C; comm -12 <(sort -u {a}) <(sort -u {b}) | wc -l; sort -u {a} | wc -l"
-
 
 def digests(one: Watched) -> str:
     """A query for the keyed digest of each of the column's values that counts."""
@@ -241,12 +239,3 @@ def digests(one: Watched) -> str:
     rows = f"SELECT {value} AS v FROM ONLY {one.table.quoted} AS t"
     made = f"left(encode({digest('v')}, 'hex'), 24)"
     return f"SELECT DISTINCT {made} FROM ({rows}) AS r WHERE length(v) >= {MIN_LENGTH}{_unlike_fakes(one, 'v')}"
-
-
-def in_both(tools: Tools, a: str, b: str) -> tuple[int, int]:
-    """How many lines two files of the container have in common, and how many the first has; none twice."""
-    ran = tools.run(["bash", "-c", _COMMON.format(a=a, b=b)])
-    if not ran.ok:
-        raise Terminal(f"two lists could not be compared ({' '.join(ran.errors[-1:])})")
-    common, all_ = (int(line) for line in ran.output.split())
-    return common, all_

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cx.adapters.masking import reaching
 from cx.adapters.masking.catalog import Reference, Table, quoted
 from cx.adapters.masking.checking import Plan
 from cx.adapters.postgres.masking.columns import literal
@@ -60,8 +61,7 @@ class _Choosing:
 
     def run(self) -> Chosen:
         catalog, rows = self.plan.catalog, self.plan.rows
-        gone = {one.oid for one in self.plan.left_out}
-        references = [one for one in catalog.references if one.table not in gone and one.to not in gone]
+        references = reaching.references(self.plan)
         restricted = {oid for oid, one in rows.items() if one.newest or one.where or one.keep == "none"}
         restricted = {leaf.oid for oid in restricted for leaf in catalog.leaves(oid)}
         for root in self.plan.roots:
@@ -71,8 +71,8 @@ class _Choosing:
         for oid in restricted - set(self.places):
             if rows[oid].keep == "none":
                 self.places[oid] = set()
-        below = self._below(references)
-        above = self._above(references, {*self.plan.roots, *below})
+        below = reaching.below(self.plan, references)
+        above = reaching.above(self.plan, references, {*self.plan.roots, *below})
         for oid in {*below, *above}:
             for leaf in catalog.leaves(oid):
                 self.places.setdefault(leaf.oid, set())
@@ -96,31 +96,6 @@ class _Choosing:
                 f"SELECT tableoid::bigint, ctid FROM {table.quoted}{where} ORDER BY {order} LIMIT {rows.newest}"
             )
         return self._add(self.reading.lines(statements)) if statements else {}
-
-    def _below(self, references: Sequence[Reference]) -> set[int]:
-        """Tables whose rows come because they point to chosen ones; the roots themselves are limited."""
-        found: set[int] = set()
-        wanted = set(self.plan.roots)
-        while wanted:
-            parent = wanted.pop()
-            for one in references:
-                mine = one.table not in found and one.table not in self.plan.roots
-                if one.to == parent and mine and self.plan.rows[one.table].keep == "all":
-                    found.add(one.table)
-                    wanted.add(one.table)
-        return found
-
-    def _above(self, references: Sequence[Reference], begin: set[int]) -> set[int]:
-        """Tables of which rows come because they are pointed to; one that is said to be whole is."""
-        found: set[int] = set()
-        wanted = set(begin)
-        while wanted:
-            child = wanted.pop()
-            for one in references:
-                if one.table == child and one.to not in {*found, *begin, *self.plan.whole}:
-                    found.add(one.to)
-                    wanted.add(one.to)
-        return found
 
     def _round(
         self, references: Sequence[Reference], below: set[int], above: set[int], fresh: Mapping[int, set[int]]
