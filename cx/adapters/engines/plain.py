@@ -5,16 +5,19 @@ It is the project's own services that run on the copies.
 
 from __future__ import annotations
 
+import errno
 import io
 import tarfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
 from cx.adapters.engines.making import Making
 from cx.adapters.engines.values import GOLDEN, FillFailed, Spec, Volume
 from cx.adapters.engines.volumes import mount
 from cx.errors import Invalid
 from cx.model.blueprint import DatabaseUse
+
+_CHUNK = 1 << 20
 
 
 class Plain:
@@ -28,7 +31,7 @@ class Plain:
         labels = making.labels()
         if spec.file:
             making.progress(f"{spec.name}: reading {spec.file}")
-            files = _packed(spec, spec.file)
+            files = packed(spec, spec.file)
             ran = volumes.run(spec.image, "true", [mount(making.golden.name, GOLDEN)], labels, files=files)
         else:
             making.progress(f"{spec.name}: running its command")
@@ -63,12 +66,39 @@ class Plain:
         return None
 
 
-def _packed(spec: Spec, path: Path) -> bytes:
-    """A file, or what is in a folder, as a tar below the golden's `data`; owners and modes as they are."""
+def packed(spec: Spec, path: Path) -> Iterator[bytes]:
+    """A file, or a folder, as a tar that makes the golden's `data`, read while it is sent; owners and modes as they
+    are.
+
+    Sockets stay away. Raises FillFailed where a file is not what it was a moment ago.
+    """
     if not path.exists():
         raise Invalid("host configuration", f"databases.{spec.name}.file", f"{path}: is not there")
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for one in [path] if path.is_file() else sorted(path.iterdir()):
-            tar.add(one, arcname=f"{GOLDEN}/data/{one.name}".lstrip("/"))
-    return buffer.getvalue()
+    top = path.parent if path.is_file() else path
+    found = [path] if path.is_file() else [path, *sorted(path.rglob("*"))]
+    with tarfile.open(fileobj=io.BytesIO(), mode="w") as tar:
+        for one in found:
+            try:
+                info = tar.gettarinfo(one, str(PurePosixPath(GOLDEN, "data", one.relative_to(top))).lstrip("/"))
+                if info is None:
+                    continue
+                yield info.tobuf(tarfile.PAX_FORMAT)
+                if info.isreg():
+                    yield from _content(one, info.size)
+            except OSError as exc:
+                raise FillFailed(
+                    f"{spec.name}: {one}: {exc.strerror}", remedy="let nobody write there meanwhile"
+                ) from exc
+    yield b"\0" * (2 * tarfile.BLOCKSIZE)
+
+
+def _content(path: Path, size: int) -> Iterator[bytes]:
+    """The file's bytes, filled up to whole blocks."""
+    left = size
+    with path.open("rb") as file:
+        while left and (chunk := file.read(min(_CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
+    if left:
+        raise OSError(errno.ESTALE, "became shorter while it was read")
+    yield b"\0" * (-size % tarfile.BLOCKSIZE)

@@ -5,6 +5,7 @@ https://redis.io/docs/latest/operate/oss_and_stack/management/config/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from cx.adapters.engines.making import Making
@@ -39,17 +40,23 @@ class Redis:
             check = "$(command -v redis-check-rdb || command -v valkey-check-rdb)"
             ran = tools.run(["sh", "-c", f"{check} {GOLDEN}/data/dump.rdb 2>&1"])
             making.must(ran, f"read {spec.file}: it is no sound RDB file")
+        needed, most = _used(ran.output), _most_memory(spec)
+        if needed > most:
+            raise Invalid(
+                "host configuration",
+                f"databases.{spec.name}.memory",
+                f"is {spec.memory}, of which {most >> 20} MB are for data: {spec.file} was {needed >> 20} MB in memory",
+            )
         return {}
 
     def serve(self, spec: Spec, use: DatabaseUse, password: str, copy: Volume) -> Serving:
-        limit = (int(spec.memory.lower().rstrip("b")[:-1]) << _UNITS[spec.memory.lower().rstrip("b")[-1]]) * 3 // 4
         lines = [
             f"port {use.port}",
             "protected-mode no",
             f"dir {DATA}",
             "dbfilename dump.rdb",
             "save 60 1",
-            f"maxmemory {limit}",
+            f"maxmemory {_most_memory(spec)}",
             "maxmemory-policy noeviction",
             f"maxclients {10 * spec.connection_limit}",
         ]
@@ -70,3 +77,15 @@ class Redis:
 
     def compared(self, spec: Spec, copy: Volume) -> None:
         return None
+
+
+def _most_memory(spec: Spec) -> int:
+    """Bytes that data may take: the rest of the limit is the server's own, and for saving."""
+    size = spec.memory.lower().rstrip("b")
+    return (int(size[:-1]) << _UNITS[size[-1]]) * 3 // 4
+
+
+def _used(checked: str) -> int:
+    """Bytes that the data took where they were saved, as the RDB file says; 0 where it does not."""
+    found = re.search(r"used-mem = '(\d+)'", checked)
+    return int(found[1]) if found else 0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -219,12 +219,12 @@ class Volumes:
         owner: str = "",
         entrypoint: Sequence[str] = ("sh", "-euc"),
         network: str = "none",
-        files: bytes = b"",
+        files: Iterable[bytes] = (),
         user: str | None = "0",
     ) -> Ran:
         """Runs `script` in a container of `image` to its end, as its root (or `user`; None: as the image says).
 
-        `owner` of the image owns /to before. `files` is a tar that is unpacked at / before.
+        `owner` of the image owns /to before. `files` are a tar's parts; it is unpacked at / before.
         """
         self.pull(image)
         argv = list(entrypoint)

@@ -6,6 +6,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from engineworld import RAW, Case, Space, open_host
@@ -118,8 +119,9 @@ fill = ["sh", "-c", "echo from the golden > /golden/a.txt"]
     cx = Cx(config, port, instance)
     try:
         cx("up")
-        for name in ("shared", "alone", "shop", "mysql", "cache", "valkey", "files"):
-            cx("db", "refresh", name)
+        with ThreadPoolExecutor(2) as pool:  # two at once: each waits for its engine most of the time
+            names = ("mysql", "shared", "alone", "shop", "cache", "valkey", "files")
+            list(pool.map(lambda name: cx("db", "refresh", name), names))
         yield cx
     finally:
         sweep(instance)

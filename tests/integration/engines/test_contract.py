@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -134,7 +135,7 @@ def test_a_copy_that_was_killed_leaves_a_clone_that_serves(space: Make, engines:
 @pytest.mark.parametrize(
     ("case", "point"),
     [(BY_NAME["redis"], "clone:volume"), (BY_NAME["redis"], "clone:open")]
-    + [(case, "clone:copied") for case in CASES if case.use.way != "pooler"],
+    + [(case, "clone:copied") for case in CASES if case.use.way != "pooler" and case.name not in ("mysql", "valkey")],
     ids=lambda one: getattr(one, "name", one),
 )
 def test_a_clone_that_was_killed_is_known_and_made_anew(case: Case, point: str, space: Make, engines: Cx) -> None:
@@ -200,6 +201,52 @@ def test_a_script_that_fails_changes_nothing(engines: Cx, tmp_path: Path) -> Non
         assert volumes_of(engines) == before
     finally:
         host.close()
+
+
+def test_a_volume_is_filled_from_a_path(host: Host, tmp_path: Path) -> None:
+    """Owners, modes and links as they are; and the folder's own, so that who ran there runs there again."""
+    folder = tmp_path / "uploads"
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "er" / "big").write_bytes(b"x" * 3_000_001)
+    (folder / "link").symlink_to("deep/er/big")
+    (folder / "name with \n\u00fc").write_text("y")
+    folder.chmod(0o2750)
+    if os.geteuid() == 0:
+        os.chown(folder, 1234, 5678)
+    spec = replace(host.specs["files"], name="tree", fill=(), file=folder)
+    golden = host.engine_goldens.refresh(spec)
+    try:
+        look = ["docker", "run", "--rm", "-v", f"{golden.name}:/g:ro", "debian:trixie-slim", "sh", "-c"]
+        said = run([*look, "cd /g/data; stat -c '%a %u %g' .; stat -Lc %s link; readlink link; ls | wc -l"]).split()
+        owner = ["1234", "5678"] if os.geteuid() == 0 else [str(os.geteuid()), str(os.getegid())]
+        assert said == ["2750", *owner, "3000001", "deep/er/big", "4"]  # a line for each half of the odd name
+    finally:
+        host.volumes.remove(golden, spec.image)
+
+
+def test_a_redis_without_a_file_begins_empty(host: Host, space: Make) -> None:
+    with_none = {**host.specs, "cache": replace(host.specs["cache"], name="none", file=None)}
+    clones = replace(host.engine_clones, specs=with_none)
+    one = space(BY_NAME["redis"])
+    clones.put(one.namespace, host.specs["cache"], clones.golden(with_none["cache"]))
+    one.up()
+    assert one.read() == "0"
+    one.write()
+    assert one.read() == "1"
+
+
+def test_an_rdb_file_that_is_broken_or_too_large_is_not_used(host: Host, tmp_path: Path) -> None:
+    before = host.engine_goldens.list()
+    spec = host.specs["cache"]
+    assert spec.file
+    broken = tmp_path / "dump.rdb"
+    broken.write_bytes(spec.file.read_bytes()[:-12])
+    with pytest.raises(Terminal, match="no sound RDB file"):
+        host.engine_goldens.refresh(replace(spec, file=broken))
+    with pytest.raises(Invalid, match="in memory") as caught:
+        host.engine_goldens.refresh(replace(spec, memory="512k"))
+    assert caught.value.key == "databases.cache.memory"
+    assert host.engine_goldens.list() == before
 
 
 def test_a_full_disk_leaves_no_half_copy(engines: Cx, tmp_path: Path, space: Make) -> None:
