@@ -21,7 +21,7 @@ import cx.adapters.router
 from cx.adapters.locks import held
 from cx.adapters.sqlite import Database, Store
 from cx.cli import main as command_line
-from cx.cli.database import _refresh
+from cx.cli.goldens import _refresh
 from cx.cli.output import confirm, printable, table
 from cx.cli.progress import Live
 from cx.errors import BuildFailed, Busy, CxError, Invalid, Refused

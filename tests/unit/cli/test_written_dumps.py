@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cx.cli.database import _written
+from cx.cli.clones import _written
 from cx.errors import Invalid, Terminal
 
 

@@ -1,0 +1,245 @@
+"""Commands of `cx db` for goldens: the sanitised templates of the host's sources."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cx.cli.output import JsonOption, ago, as_json, printable, size, table
+from cx.errors import CxError, Invalid, Terminal
+
+if TYPE_CHECKING:
+    from cx.adapters.postgres.values import Golden
+    from cx.wiring import Host
+
+
+def refresh(
+    database: Annotated[
+        str, typer.Argument(metavar="[SOURCE]", help="A source of the host configuration: [databases.NAME].")
+    ] = "",
+    schedule: Annotated[
+        bool, typer.Option("--schedule", help="Every source that is due: databases.NAME.refresh_every_h. For a timer.")
+    ] = False,
+) -> None:
+    """Make a new golden of a source; the old one serves until then. A failed refresh changes nothing."""
+    from cx import wiring
+
+    if bool(database) == schedule:
+        raise Invalid("SOURCE", "", "name one, or say --schedule")
+    with wiring.open_host() as host:
+        if not schedule:
+            _refresh(host, database)
+            return
+        failed: list[str] = []
+        for name in due(host):
+            try:
+                _refresh(host, name)
+            except CxError as exc:  # the others are due all the same
+                _aside(f"{name}: {exc}")
+                failed.append(name)
+        if failed:
+            raise Terminal(f"not refreshed: {', '.join(failed)}; the old goldens serve", remedy="`cx db list`")
+
+
+def due(host: Host) -> list[str]:
+    """The sources without a golden, or with one that is older than refresh_every_h, where that is set."""
+    made = {one.source: one.created_at.timestamp() for one in host.goldens.list()}
+    made |= {one.source: one.created_at.timestamp() for one in host.engine_goldens.list() if one.created_at}
+    now = time.time()
+    return [
+        name
+        for name, given in sorted(host.settings.databases.items())
+        if given.refresh_every_h and made.get(name, 0) + given.refresh_every_h * 3600 <= now
+    ]
+
+
+def _refresh(host: Host, database: str) -> None:
+    if spec := host.specs.get(database):
+        made = host.engine_goldens.refresh(spec, progress=_said)
+        if note := made.facts.get("notes"):
+            _said(f"note: {note}")
+        if not made.sanitised_by:
+            print(f"note: nothing of cx's sanitised {database}: previews see the data as it is in the source")
+        print(f"{database}: golden {made.name} with {size(made.size_bytes)} is ready")
+        return
+    golden = host.goldens.refresh(host.source(database), progress=_said)
+    for note in golden.notes:
+        _said(f"note: {note}")
+    if not golden.sanitised_by:
+        print(f"note: databases.{database}.sanitise is not set: previews see the data as it is in the source")
+    print(f"{database}: golden {golden.database} with {size(golden.size_bytes)} is ready")
+    host.refill_later()
+
+
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A source of the host configuration: [databases.NAME].")
+]
+
+
+def classify(database: SourceArgument, json: JsonOption = False) -> None:
+    """Look at a source for columns that look personal and have no rule, and propose rules as TOML."""
+    from cx import wiring
+    from cx.adapters.masking.personal import proposal
+    from cx.model.engines import POSTGRES
+
+    with wiring.open_host() as host:
+        spec = host.specs.get(database)
+        if spec and spec.facts is not POSTGRES:
+            found = host.engine_goldens.classify(spec, progress=_aside)
+        else:
+            found = host.goldens.classify(host.source(database), progress=_aside)
+    if json:
+        as_json([{"column": one.said, "type": one.column.type, "why": one.why, "rule": one.rule} for one in found])
+    elif found:
+        print("\n".join(printable(line) for line in proposal(database, found).splitlines()))
+    else:
+        _aside(f"{database}: every column that looks personal has a rule")
+
+
+def audit(database: SourceArgument, json: JsonOption = False) -> None:
+    """Prove on a golden, its files, rows, statistics and logs that no value of the masked columns is in it."""
+    from cx import wiring
+    from cx.model.engines import POSTGRES
+
+    with wiring.open_host() as host:
+        spec = host.specs.get(database)
+        if spec and spec.facts is POSTGRES:
+            raise Invalid(database, "", "has no golden on the previews' server: each refresh scans its own")
+        if spec:
+            found = host.engine_goldens.audit(spec, progress=_aside)
+        else:
+            source = host.source(database)
+            with host.spares.borrowed(database, host.terms[database]) as copy:
+                found = host.goldens.audit(source, copy, progress=_aside)
+    if json:
+        as_json({"clean": found.clean, **asdict(found)})
+    else:
+        rows = [[printable(one.column), str(one.values), str(one.found)] for one in found.compared]
+        table(["column", "values in source", "of them in golden"], rows, "no masked column holds text")
+        print(f"canaries looked for in files, statistics, logs and rows: {found.canaries}")
+        if not found.same_rules:
+            print("note: the rules have changed since this golden was made")
+    if not found.clean:
+        said = [str(one) for one in (found.in_files, found.in_rows) if one]
+        said += [f"{one.found} values of {one.column} are there" for one in found.compared if one.found]
+        raise Terminal(f"golden {found.golden} is not clean: {'; '.join(said)}", remedy=f"cx db refresh {database}")
+
+
+def _said(text: str) -> None:
+    """A line that may hold names of a dump's, which are whatever its author likes."""
+    print(printable(text), flush=True)
+
+
+def _aside(text: str) -> None:
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def list_(json: JsonOption = False) -> None:
+    """List goldens, and the clones of namespaces."""
+    from cx import wiring
+
+    with wiring.open_host() as host:
+        goldens = host.goldens.list()
+        clones = host.all_clones(sizes=True)
+        volumes = host.engine_goldens.list()
+        ready = host.spares.list()
+        snapshots = host.snapshots()
+        old = {one.source: older_than_allowed(host, one) for one in goldens}
+    if json:
+        shown = [{**asdict(one), "old": old[one.source]} for one in goldens]
+        shown += [{**asdict(one), "old": _old(host, one.source, one.created_at)} for one in volumes]
+        as_json({"goldens": shown, "clones": clones, "spares": ready, "snapshots": snapshots})
+        return
+    waiting = Counter(one.source for one in ready)
+    rows = [
+        [
+            "golden, TOO OLD" if old[one.source] else "golden",
+            one.source,
+            f"{waiting[one.source]} spare{'' if waiting[one.source] == 1 else 's'}",
+            one.database,
+            size(one.size_bytes),
+            ago(one.created_at.timestamp()),
+            one.strategy,
+        ]
+        for one in goldens
+    ]
+    rows += [
+        [
+            "golden, TOO OLD" if _old(host, one.source, one.created_at) else "golden",
+            one.source,
+            "",
+            one.name,
+            size(one.size_bytes),
+            ago(one.created_at.timestamp() if one.created_at else None),
+            "volume",
+        ]
+        for one in volumes
+    ]
+    rows += [
+        [
+            "clone" if one.complete else "half-made clone",
+            one.source,
+            str(one.namespace),
+            one.database,
+            size(one.size_bytes or 0),
+            ago(one.created_at.timestamp() if one.created_at else None),
+            one.made,
+        ]
+        for one in clones
+    ]
+    rows += [
+        [
+            f"snapshot {one.name}",
+            one.source,
+            str(one.namespace),
+            one.database,
+            size(one.size_bytes or 0),
+            ago(one.created_at.timestamp()),
+            "",
+        ]
+        for one in snapshots
+    ]
+    table(
+        ["kind", "source", "namespace", "database", "size", "made", "by"],
+        rows,
+        "no goldens yet: name a source in the host configuration, then `cx db refresh NAME`",
+    )
+
+
+def older_than_allowed(host: Host, golden: Golden) -> bool:
+    """Whether databases.NAME.max_age_h is over."""
+    return _old(host, golden.source, golden.created_at)
+
+
+def _old(host: Host, source: str, made_at: datetime | None) -> bool:
+    given = host.settings.databases.get(source)
+    allowed_s = given.max_age_h * 3600 if given else 0
+    return made_at is not None and 0 < allowed_s < time.time() - made_at.timestamp()
+
+
+def spares(json: JsonOption = False) -> None:
+    """Make the finished clones that the next previews take. `cx deploy` starts this by itself when it took one."""
+    from cx import wiring
+
+    with wiring.open_host() as host:
+        host.refill()
+        ready = host.spares.list()
+    if json:
+        as_json(ready)
+        return
+    table(
+        ["source", "database", "golden", "made"],
+        [[one.source, one.database, one.golden, ago(one.created_at.timestamp())] for one in ready],
+        "no spares: postgres.spares is 0, or there are no goldens",
+    )
+
+
+def register(db: typer.Typer) -> None:
+    for command in (refresh, classify, audit, list_, spares):
+        db.command(command.__name__.rstrip("_"))(command)
