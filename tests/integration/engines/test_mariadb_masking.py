@@ -311,7 +311,7 @@ def test_the_fakes_are_those_of_postgresql(golden: Golden, sources: dict[str, st
     )
     with psycopg.connect(sources["postgres"]) as connection:
         connection.execute("SELECT set_config(%s, %s, false)", [KEY_SETTING, masks.key_hex])
-        query = f"SELECT {', '.join(made)} FROM ({raw}) AS t{row.lateral} ORDER BY id"
+        query = f"SELECT {', '.join(made)} FROM {row.seeded(f'FROM ({raw}) AS t')} ORDER BY id"
         expected = [
             [one.hex().upper() if isinstance(one, bytes) else str(one) for one in line]
             for line in connection.execute(query).fetchall()  # type: ignore[arg-type]

@@ -22,10 +22,10 @@ _KEY = f"(SELECT pg_catalog.decode(pg_catalog.current_setting('{KEY_SETTING}'), 
 
 def digest(value: str, folding: str = "") -> str:
     """32 bytes that depend on the key and on `value`, a text, without case (as the collation `folding` has it, or the
-    database) and outer spaces."""
+    database) and outer spaces, which go as bytes: of a text, each character would be looked at."""
     collated = f" COLLATE {folding}" if folding else ""
-    plain = f"pg_catalog.convert_to(pg_catalog.lower(pg_catalog.btrim({value}){collated}), 'UTF8')"
-    return f"pg_catalog.sha256({_KEY} OPERATOR(pg_catalog.||) {plain})"
+    plain = f"pg_catalog.convert_to(pg_catalog.lower({value}{collated}), 'UTF8')"
+    return f"pg_catalog.sha256({_KEY} OPERATOR(pg_catalog.||) pg_catalog.btrim({plain}, '\\x20'::pg_catalog.bytea))"
 
 
 def _number(seed: str, at: int, below: int) -> str:
@@ -118,18 +118,15 @@ def text_mask(rule: Masked, value: str, seed: str) -> str:
 
 @dataclass
 class Row:
-    """The expressions of one table's row. Digests that several of them need are made once.
-
-    `select` is the row as the previews get it, `seeds` what has to be joined to it. `folding` is as for `digest`.
-    """
+    """The expressions of one table's row `t`. Digests that several of them need are made once: `seeds`, by the value
+    that they are of. `folding` is as for `digest`."""
 
     columns: Mapping[str, Column]
-    source: str = "t"
     folding: str = ""
     seeds: dict[str, str] = field(default_factory=dict)
 
     def column(self, column: Column) -> str:
-        return f"{self.source}.{quoted(column.name)}"
+        return f"t.{quoted(column.name)}"
 
     def seed(self, column: Column, by: str | None) -> str:
         """The name of the digest of this column's value, or of that of the column `by`."""
@@ -138,15 +135,16 @@ class Row:
             other = self.columns[by]
             theirs = f"{self.column(other)}::text"
             value = theirs if other.not_null else f"coalesce({theirs}, {value})"
-        return f"m.{self.seeds.setdefault(value, f's{len(self.seeds)}')}"
+        return f"t.{quoted(self.seeds.setdefault(value, f'cx seed {len(self.seeds)}'))}"
 
-    @property
-    def lateral(self) -> str:
-        """To follow the table in FROM; OFFSET 0 keeps the planner from making each digest once per use."""
-        if not self.seeds:
-            return ""
-        made = ", ".join(f"{digest(value, self.folding)} AS {seed}" for value, seed in self.seeds.items())
-        return f" CROSS JOIN LATERAL (SELECT {made} OFFSET 0) AS m"
+    def seeded(self, rows: str, *more: str) -> str:
+        """The rows of the FROM clause `rows`, in which they are called `t`, with their digests and `more`.
+
+        OFFSET 0 keeps the planner from making each digest once per use. Several processes of the source can make them
+        side by side, which they cannot in a LATERAL.
+        """
+        made = [f"{digest(value, self.folding)} AS {quoted(seed)}" for value, seed in self.seeds.items()]
+        return f"(SELECT {', '.join(['t.*', *made, *more])} {rows}{' OFFSET 0' if made else ''}) AS t"
 
     def masked(self, column: Column, rule: Masked | None) -> str:
         """The expression of the column's new value, of the column's type."""
@@ -241,14 +239,14 @@ def select(
     row = Row(columns, folding=folding)
     made = ", ".join(row.masked(column, rules.get(column.name)) for column in kept)
     where = f" WHERE {' AND '.join(f'({one})' for one in conditions)}" if conditions else ""
-    inner = f"FROM ONLY {table_quoted} AS t{where}"
+    rows = f"FROM ONLY {table_quoted} AS t{where}"
     moved = [column for column in kept if (rule := rules.get(column.name)) and rule.do == "shuffle"]
     if not moved:
-        return f"SELECT {made} FROM (SELECT t.* {inner}) AS t{row.lateral}"
-    numbered = f"SELECT t.*, pg_catalog.row_number() OVER (ORDER BY {digest('t::text')}) AS cx_n {inner}"
+        return f"SELECT {made} FROM {row.seeded(rows)}"
+    numbered = row.seeded(rows, f"pg_catalog.row_number() OVER (ORDER BY {digest('t::text')}) AS cx_n")
     joins = ""
     for column in moved:
         order = digest(f"({literal(column.name + ' ')} || t::text)")
-        values = f"SELECT {row.column(column)} AS v, pg_catalog.row_number() OVER (ORDER BY {order}) AS n {inner}"
+        values = f"SELECT {row.column(column)} AS v, pg_catalog.row_number() OVER (ORDER BY {order}) AS n {rows}"
         joins += f" JOIN ({values}) AS {shuffled(column)} ON {shuffled(column)}.n = t.cx_n"
-    return f"SELECT {made} FROM ({numbered}) AS t{joins}{row.lateral}"
+    return f"SELECT {made} FROM {numbered}{joins}"

@@ -24,14 +24,19 @@ from cx.adapters.postgres.tools import WORK, Ran
 from cx.errors import CxError
 
 _PIPE = """set -o pipefail
-printf '\\\\restrict %s\\n' "$2" > {work}/restrict."$1"
-psql -XAtqw -v ON_ERROR_STOP=1 -d service=source -f {work}/move."$1".sql 2>{work}/out."$1" |
-  cat {work}/restrict."$1" - |
+{{ printf '\\\\restrict %s\\n' "$2"
+  exec psql -XAtqw -v ON_ERROR_STOP=1 -d service=source -f {work}/move."$1".sql 2>{work}/out."$1"; }} |
   PGSERVICEFILE="$3" PGPASSFILE="$4" psql -XAtqw -v ON_ERROR_STOP=1 -d service=target -f - >/dev/null 2>{work}/in."$1"
 ended=$?
 sed 's/^/source: /' {work}/out."$1" >&2
 sed 's/^/target: /' {work}/in."$1" >&2
 exit $ended"""
+
+
+# A digest costs the source far more than the operator that its planner takes it for: several of its processes may make
+# them, as many as its own settings allow.
+_PARALLEL = "SET cpu_operator_cost = 0.05;\n"
+_ALONE = "SET max_parallel_workers_per_gather = 0;\n"
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class Moving:
 
     def _pipe(self, number: int, statements: Sequence[str]) -> Ran:
         tools = self.reading.origin.tools
-        tools.put(f"{WORK}/move.{number}.sql", (self.reading.prologue + "".join(statements)).encode())
+        script = (self.reading.prologue, _PARALLEL if self.jobs > 1 else _ALONE, *statements)
+        tools.put(f"{WORK}/move.{number}.sql", "".join(script).encode())
         argv = ["bash", "-c", _PIPE.format(work=WORK), "bash", str(number), secrets.token_hex(16)]
         argv += [self.environment["PGSERVICEFILE"], self.environment.get("PGPASSFILE", "/dev/null")]
         return tools.run(argv, environment=self.reading.environment)
