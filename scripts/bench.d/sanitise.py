@@ -57,7 +57,7 @@ def sanitise(bench: Bench, report: Report, quick: bool) -> None:
         whole, plain, part = RULES.format(of=of), "", SUBSET.format(of=of, newest=rows // 50)
         pipe = f"createdb restored && pg_dump -Fc {SOURCE} | pg_restore -d restored && dropdb restored"
         took: dict[str, list[float]] = {name: [] for name in ("pipe", "masked", "without rules", "subset of 1%")}
-        for number in Rounds(2 if quick else 4, 600, least=2):
+        for number in Rounds(2 if quick else 4, 600, least=2 if quick else 4):
             runs = {"pipe": one.shell(pipe).took_s}
             for name, rules in (("masked", whole), ("without rules", plain), ("subset of 1%", whole + part)):
                 one.ruled(SOURCE, rules)

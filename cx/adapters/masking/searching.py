@@ -18,12 +18,18 @@ MIN_LENGTH = 8  # what is shorter occurs by chance
 MAX_LENGTH = 120
 SHM = "/dev/shm"  # noqa: S108 - memory of a container of our own
 CANARIES = f"{SHM}/canaries"
-_FILES = f"{WORK}/files"
+_FILES = "files"
 _COMMON = "export LC_ALL=C; comm -12 <(sort -u {a}) <(sort -u {b}) | wc -l; sort -u {a} | wc -l"
 
 # The files that hold a canary, then those canaries; a grep that says anything but that a file is gone has failed.
-_IN_FILES = """xargs -0 -r grep -aFlf {canaries}.only -- < {files} > {canaries}.in 2> {canaries}.err
-if grep -v 'No such file' {canaries}.err >&2; then exit 1; fi
+# xargs says 123 where a grep found nothing.
+IN_FILES = """halves=()
+for half in {files}.0 {files}.1; do
+  xargs -0 -r grep -aFlf {canaries}.only -- < $half > $half.in 2> $half.err & halves+=($!)
+done
+for half in "${{halves[@]}}"; do wait $half || [ $? = 123 ] || exit 1; done
+cat {files}.?.in > {canaries}.in
+if grep -hv 'No such file' {files}.?.err >&2; then exit 1; fi
 tr '\\n' '\\0' < {canaries}.in | xargs -0 -r grep -aoFhf {canaries}.only -- | sort -u > {canaries}.hits"""
 _IN_OUTPUT = """: > {canaries}.in
 "$@" | {{ grep -aoFf {canaries}.only || [ $? = 1 ]; }} | sort -u > {canaries}.hits"""
@@ -61,9 +67,10 @@ class Leak:
 
 
 def search(tools: Tools, files: Sequence[str]) -> Leak | None:
-    """The canaries that are in the container's `files`."""
-    tools.put(_FILES, b"".join(file.encode() + b"\0" for file in files))
-    return _searched(tools, _IN_FILES.format(canaries=CANARIES, files=_FILES), [], {})
+    """The canaries that are in the container's `files`, which two processes take in turns: best the largest first."""
+    halves = [b"".join(file.encode() + b"\0" for file in files[half::2]) for half in range(2)]
+    tools.put_parts(WORK, ((f"{_FILES}.{half}", names) for half, names in enumerate(halves)))
+    return _searched(tools, IN_FILES.format(canaries=CANARIES, files=f"{WORK}/{_FILES}"), [], {})
 
 
 def search_output(tools: Tools, argv: Sequence[str], environment: Mapping[str, str], where: str) -> Leak | None:

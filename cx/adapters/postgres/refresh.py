@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -126,9 +127,10 @@ class Refresh:
             self._at.checkpoint("refresh:held")
             self._progress(f"{name}: holding the rules against its schema")
             plan = self._plan = refreshing.planned(reading, self._source, masks)
-            count = leaks.release(reading, plan, _CANARIES)
-            self._progress(f"{name}: {count} of its values are canaries")
-            dump = refreshing.schema(reading, plan, f"source {name}")
+            with ThreadPoolExecutor(1) as beside:
+                released = beside.submit(leaks.release, reading, plan, _CANARIES)
+                dump = refreshing.schema(reading, plan, f"source {name}")
+                self._progress(f"{name}: {released.result()} of its values are canaries")
             dump = replace(dump, locale=raw.locale, source_version=raw.source_version, settings=raw.settings)
             self._at.checkpoint("refresh:dumped")
             if self._sanitise and self._source.url:

@@ -133,7 +133,7 @@ def scan(tools: Tools, connection: Session, inside: Session, place: Place) -> Le
     connection.execute("CHECKPOINT")
     names, folder = _relations(inside), _folder(connection, place.database)
     data = PurePosixPath(_one(connection, "SHOW data_directory"))
-    listed = tools.run(["bash", "-c", 'cd "$1" && ls', "bash", str(data / folder)])
+    listed = tools.run(["bash", "-c", 'cd "$1" && ls -S', "bash", str(data / folder)])
     if not listed.ok or not listed.output:
         raise Terminal(
             "the previews' server's files cannot be read, so that nobody knows what is in them",
