@@ -289,8 +289,8 @@ class Refresh:
     def _hand_over(self) -> None:
         """Everything is vacuumed, and the objects' owner's; the loader is gone.
 
-        The loader vacuums its tables itself: an index's expression runs code of the dump's. What is committed here is on
-        disk with the golden's mark at the latest.
+        The loader vacuums its tables itself: an index's expression runs code of the dump's. What is committed here is
+        on disk with the golden's mark at the latest.
         """
         self._progress(f"{self._source.name}: vacuuming and analysing")
         with session(self._server, self._database, role=(self._loader, self._password)) as loader:
@@ -393,8 +393,9 @@ class _Previews:
             "user": loader,
             "dbname": database,
             "sslmode": "disable",
-            # In more memory texts take longer to sort, out of the processor's caches, and a foreign key is checked by
-            # a hash of the whole table and not by the two indexes.
+            # With more, texts are sorted outside the processor's caches, and a foreign key is checked by a hash of the
+            # whole table and not by two indexes: a unique index over 2 million texts took 6.4 s at 256 MB, not 5.4,
+            # a foreign key 2 s, not 0.5.
             "options": "-c synchronous_commit=off -c maintenance_work_mem=64MB",
         }
         lines = ["[target]", *(f"{key}={value}" for key, value in service.items())]

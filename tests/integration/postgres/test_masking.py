@@ -12,8 +12,11 @@ import pytest
 from pgworld import HERE, ONE, TWO, Machine, World, put, until
 
 from cx.adapters.masking.auditing import Audit
+from cx.adapters.masking.catalog import Column
 from cx.adapters.masking.personal import proposal
 from cx.adapters.postgres import errors
+from cx.adapters.postgres.masking.expressions import select
+from cx.adapters.postgres.masking.moving import PARALLEL
 from cx.adapters.postgres.spares import PostgresSpares
 from cx.adapters.postgres.values import Clone, Masks, Source, Terms
 from cx.errors import CxError, Invalid
@@ -189,6 +192,18 @@ def test_fakes_are_the_same_again_and_others_under_another_key(
     with world.as_preview(world.clones.reset(TWO, "people")) as again:
         assert not {row[1] for row in values(again, query)} & {row[1] for row in before}
     world.clones.drop(TWO, "people")
+
+
+def test_several_processes_of_the_source_make_digests(raw: psycopg.Connection[Any]) -> None:
+    """The lowest node of the plan makes them, not what gathers its rows; joined to a row, they were made by one."""
+    email = Column(2, "email", "text", "text", "S", True, False)
+    query = select("public.customer", {"email": email}, {"email": Masked(fake="email")}, [])
+    with raw.transaction(force_rollback=True):
+        raw.execute(f"{PARALLEL} SET LOCAL min_parallel_table_scan_size = 0; SET LOCAL parallel_setup_cost = 0")
+        plan = values(raw, f"EXPLAIN (VERBOSE) {query}")
+    scan = next(number for number, line in enumerate(plan) if "Parallel Seq Scan" in line)
+    assert any("Gather" in line for line in plan[:scan])
+    assert "sha256(" in plan[scan + 1]
 
 
 # --- it fails closed

@@ -35,8 +35,8 @@ exit $ended"""
 
 # A digest costs the source far more than the operator that its planner takes it for: several of its processes may make
 # them, as many as its own settings allow.
-_PARALLEL = "SET cpu_operator_cost = 0.05;\n"
-_ALONE = "SET max_parallel_workers_per_gather = 0;\n"
+PARALLEL = "SET cpu_operator_cost = 0.05;\n"
+ALONE = "SET max_parallel_workers_per_gather = 0;\n"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Moving:
 
     def _pipe(self, number: int, statements: Sequence[str]) -> Ran:
         tools = self.reading.origin.tools
-        script = (self.reading.prologue, _PARALLEL if self.jobs > 1 else _ALONE, *statements)
+        script = (self.reading.prologue, PARALLEL if self.jobs > 1 else ALONE, *statements)
         tools.put(f"{WORK}/move.{number}.sql", "".join(script).encode())
         argv = ["bash", "-c", _PIPE.format(work=WORK), "bash", str(number), secrets.token_hex(16)]
         argv += [self.environment["PGSERVICEFILE"], self.environment.get("PGPASSFILE", "/dev/null")]
