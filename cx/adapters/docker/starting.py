@@ -43,8 +43,11 @@ class Start:
         ran `before` them. Safe to repeat: what runs as it should is left alone. Raises StartFailed.
         """
         there = facts.containers(self.engine, self.names, self.namespace)
+        due = poolers.due(before, there)
+        if not self._wanted(services):  # all that there is keeps its state, and runs in another project
+            poolers.run(self.engine, due, there, self.fault)
+            return
         try:
-            due = poolers.due(before, there)
             if due:
                 with ThreadPoolExecutor(max_workers=1) as pool:  # Compose makes the others meanwhile
                     started = pool.submit(poolers.run, self.engine, due, there, self.fault)
@@ -85,6 +88,9 @@ class Start:
             if one.service in self.placed and one.role != "pooler":
                 files.place(self.engine, one.id, checkout(), self.placed[one.service])
 
+    def _wanted(self, services: Sequence[str]) -> Sequence[str]:
+        return services or [name for name, one in self.model["services"].items() if not one.get("profiles")]
+
     def _independent(self) -> bool:
         return not any(one.get("depends_on") for one in self.model["services"].values())
 
@@ -93,8 +99,7 @@ class Start:
 
         False where one does not start: Compose is to try, and to say why.
         """
-        wanted = services or [name for name, one in self.model["services"].items() if not one.get("profiles")]
-        names = {f"{self.project}-{name}-1" for name in wanted}
+        names = {f"{self.project}-{name}-1" for name in self._wanted(services)}
         try:
             containers.start(self.engine, [one for one in self._mine() if one.name in names])
         except (EngineRefused, Retryable):
