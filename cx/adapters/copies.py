@@ -61,9 +61,12 @@ class SharedCopies:
 
     def dump(self, namespace: Namespace, source: str, write: output.Write) -> None:
         """As of pg_dump --format=custom."""
+        from cx.adapters.postgres.dumping import dumper
+
         clone = self._clone(namespace, source).database
-        argv = ["pg_dump", "--format=custom", "--no-owner", "--no-acl", "--username", clone, "--dbname", clone]
-        output.run(self.engine, self.comparing.container, argv, write, doing=f"dump {source} of {namespace}")
+        with dumper(self.comparing.server, self.names, clone) as role:
+            argv = ["pg_dump", "--format=custom", "--no-owner", "--no-acl", "--username", role, "--dbname", clone]
+            output.run(self.engine, self.comparing.container, argv, write, doing=f"dump {source} of {namespace}")
 
     def _clone(self, namespace: Namespace, source: str) -> ObservedClone:
         found = next((one for one in self.clones.observe(namespace) if one.source == source), None)

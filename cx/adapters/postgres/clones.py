@@ -150,7 +150,8 @@ class PostgresClones:
             if held.exists:
                 drop_database(self._server, held.connection, held.database)
             self._checkpoint("drop:database")
-            held.connection.execute(statement("DROP ROLE IF EXISTS {role}", role=sql.Identifier(held.database)))
+            for role in (naming.dumper(held.database), held.database):
+                held.connection.execute(statement("DROP ROLE IF EXISTS {role}", role=sql.Identifier(role)))
 
     def drop_all(self, namespace: Namespace) -> None:
         """Leaves nothing of any of the namespace's clones. Safe to repeat."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from psycopg import sql
+from contextlib import suppress
+
+from psycopg import errors, sql
 
 from cx.adapters.postgres.server import Session, script, statement
 
+_SETTINGS = sql.SQL(", ").join(
+    sql.Identifier("pg_catalog", name) for name in ("pg_db_role_setting", "pg_shdescription")
+)
 _ACTIVITY = "SELECT pg_get_viewdef('pg_catalog.pg_stat_activity'::regclass)"
 
 
@@ -28,15 +33,22 @@ def own_activity_only(inside: Session) -> None:
     )
 
 
-def own_settings_only(inside: Session) -> None:
-    """What is set on other databases, and what is said of them, is not for PUBLIC to read. Safe to repeat.
+def own_settings_only(inside: Session, reader: str) -> None:
+    """What is set on other databases, and what is said of them, is for the role `reader`, which is there, and not for
+    PUBLIC. Safe to repeat.
 
     These catalogs are the server's, but who may read them is each database's own. A source's settings may hold
     secrets (`ALTER DATABASE ... SET app.jwt_secret`), and are in a golden's mark.
     """
-    catalogs = ("pg_db_role_setting", "pg_shdescription")
-    names = sql.SQL(", ").join(sql.Identifier("pg_catalog", name) for name in catalogs)
-    inside.execute(statement("REVOKE ALL ON {catalogs} FROM PUBLIC", catalogs=names))
+    parts = {"catalogs": _SETTINGS, "reader": sql.Identifier(reader)}
+    with suppress(errors.DuplicateObject):
+        inside.execute(statement("CREATE ROLE {reader} NOLOGIN", **parts))
+    inside.execute(
+        script(
+            statement("REVOKE ALL ON {catalogs} FROM PUBLIC", **parts),
+            statement("GRANT SELECT ON {catalogs} TO {reader}", **parts),
+        )
+    )
 
 
 def _trusted(text: str) -> sql.Composable:

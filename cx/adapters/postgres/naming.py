@@ -25,6 +25,16 @@ def replaced(database: str) -> str:
     return shortened(f"{database}__last", IDENTIFIER_MAX)
 
 
+def settings_reader(names: Names) -> str:
+    """The role that may read what is set on all databases, which no preview may; it cannot log in."""
+    return f"{names.instance}__settings"
+
+
+def dumper(database: str) -> str:
+    """The role that reads a clone for a dump; it lives as long as that."""
+    return shortened(f"{database}__dump", IDENTIFIER_MAX)
+
+
 def spare(names: Names, source: str) -> str:
     """A new spare; at most 60 characters."""
     return f"{names.spare_prefix(source)}{secrets.token_hex(4)}"

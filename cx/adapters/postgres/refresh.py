@@ -312,7 +312,7 @@ class Refresh:
             )
             inside.execute(statement("DROP ROLE {loader}", **parts))
             own_activity_only(inside)
-            own_settings_only(inside)
+            own_settings_only(inside, naming.settings_reader(self._names))
             catalog = inside.execute(
                 "SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace"
                 " AND relkind = 'r' AND NOT relisshared ORDER BY relname"

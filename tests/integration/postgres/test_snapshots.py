@@ -9,8 +9,10 @@ import pytest
 from pgworld import ONE, TWO, World
 from test_crash import dies, only_the_golden_is_left, rows
 
+from cx.adapters.postgres import naming
 from cx.adapters.postgres.comparing import Comparing
 from cx.adapters.postgres.dropping import allow, cut
+from cx.adapters.postgres.dumping import dumper
 from cx.adapters.postgres.errors import GoldenMissing, SnapshotMissing
 from cx.adapters.postgres.server import session
 from cx.adapters.postgres.spares import PostgresSpares
@@ -46,6 +48,33 @@ def test_a_snapshot_is_taken_while_the_app_is_connected(fresh: World) -> None:
         with pytest.raises(psycopg.OperationalError):
             app.execute("COMMIT")
     assert rows(fresh) == 2000
+
+
+def test_who_dumps_a_clone_reads_it_and_what_is_set_on_it_and_is_gone_afterwards(fresh: World) -> None:
+    clone = fresh.clones.clone(ONE, "shop")
+    with fresh.machine.connect() as superuser:
+        with dumper(fresh.server, fresh.names, clone.database) as role:
+            found = superuser.execute(
+                "SELECT rolsuper, has_database_privilege(rolname, %s, 'CONNECT') FROM pg_roles WHERE rolname = %s",
+                [clone.database, role],
+            ).fetchone()
+            assert found == (False, True)
+        assert superuser.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone() is None
+
+
+def test_what_a_killed_dump_left_goes_with_the_next_and_with_the_clone(fresh: World) -> None:
+    clone = fresh.clones.clone(ONE, "shop")
+    role = naming.dumper(clone.database)
+    left = f"CREATE ROLE {role} LOGIN; GRANT CONNECT ON DATABASE {clone.database} TO {role}"
+    there = f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'"
+    with fresh.machine.connect() as superuser:
+        superuser.execute(left)
+        with dumper(fresh.server, fresh.names, clone.database):
+            pass
+        assert superuser.execute(there).fetchone() == (0,)
+        superuser.execute(left)
+        fresh.clones.drop_all(ONE)
+        assert superuser.execute(there).fetchone() == (0,)
 
 
 def test_an_app_is_cut_off_at_once(fresh: World) -> None:
