@@ -1,5 +1,6 @@
 """Where the command begins. The overview is printed before anything else is imported: it is there at once."""
 
+import os
 import sys
 
 OVERVIEW = """\
@@ -43,7 +44,7 @@ Options:
 
 def main() -> None:
     """Exit codes: 0 done, 1 failed, 2 usage, 75 try again, 130 interrupted."""
-    if sys.argv[1:] in ([], ["--help"], ["-h"]):
+    if sys.argv[1:] in ([], ["--help"], ["-h"]) and "_CX_COMPLETE" not in os.environ:  # a shell asks without a word
         print(OVERVIEW, end="")
         return
     import gc

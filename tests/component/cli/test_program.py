@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from cx.adapters.sqlite import Database, Store
 from cx.cli.start import OVERVIEW
+from cx.model.names import Namespace
+from cx.model.state import Desired
 
 HEAVY = ("docker", "psycopg", "jinja2", "rich", "yaml", "requests", "hypothesis")
 COMMANDS = (
@@ -65,6 +68,39 @@ def test_it_is_there_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(OVERVIEW)
     assert "typer" not in done.stdout.removeprefix(OVERVIEW).split()
+
+
+BASH = """\
+eval "$(cx --show-completion bash)"
+COMP_WORDS=(cx "$@") COMP_CWORD=$#
+$(complete -p cx | sed 's/.*-F \\([^ ]*\\) .*/\\1/') cx
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("show", "pre"), ["preview-1", "preview-2"]),
+        (("delete", "--namespace", "sh"), ["shop-7"]),
+        (("db", "psql", "preview-2"), ["preview-2"]),
+        (("lo",), ["logs"]),
+    ],
+)
+def test_bash_completes_commands_and_the_names_of_namespaces(
+    host: Path, words: tuple[str, ...], expected: list[str]
+) -> None:
+    (host / "state").mkdir()
+    store = Store(Database(host / "state" / "cx.db"))
+    for name in ("preview-1", "preview-2", "shop-7"):
+        store.want(Desired(Namespace(name)), 0.0)
+    store.database.close()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    said = subprocess.run(
+        ["bash", "--norc", "-c", BASH, "bash", *words],
+        capture_output=True, text=True, timeout=60, check=True, env={**os.environ, "PATH": path},
+    )  # fmt: skip
+    assert said.stdout.split() == expected
 
 
 def test_a_ref_that_is_not_there(host: Path) -> None:
