@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,10 +104,12 @@ def change(name: Namespace, doing: Callable[[Reporter], Ending], *, as_json: boo
     """One change, told as it goes; then where the namespace is to be found. `what` it is, if not seen by itself."""
     import time
 
-    from cx.cli.progress import teller
+    from cx.cli.progress import interruptible, teller
 
     began = time.monotonic()
-    ending = doing(teller(as_json=as_json, what=what))
+    report = teller(as_json=as_json, what=what)
+    with interruptible(name, report):
+        ending = doing(report)
     if as_json:
         import msgspec
 
@@ -123,11 +125,6 @@ def change(name: Namespace, doing: Callable[[Reporter], Ending], *, as_json: boo
         print(f"{name}: {ending.outcome} in {time.monotonic() - began:.1f} s")
     for url in ending.urls:
         print(f"  {url}")
-
-
-def urls_of(host: Host, name: Namespace) -> dict[str, str]:
-    """Host name -> URL of what is routed now."""
-    return {one: host.settings.base_url(one) for one in host.router.observe(name).hosts}
 
 
 def delete(
@@ -255,9 +252,10 @@ def logs(
     with previews(remote) as there:
         found = there.logs(Namespace(namespace), service, follow=follow, tail=tail)
         width = max(map(len, found.services), default=0)
-        for one in found.lines:
-            label = f"{one.service:<{width}} | " if len(found.services) > 1 else ""
-            print(label + printable(one.text), flush=True)
+        with suppress(KeyboardInterrupt):  # how following ends
+            for one in found.lines:
+                label = f"{one.service:<{width}} | " if len(found.services) > 1 else ""
+                print(label + printable(one.text), flush=True)
 
 
 def exec_(
@@ -286,10 +284,10 @@ def open_(namespace: NamespaceArgument) -> None:
     from cx import wiring
 
     with wiring.open_host() as host:
-        urls = urls_of(host, Namespace(namespace))
-    if not urls:
+        hosts = host.router.observe(host.existing(Namespace(namespace)).namespace).hosts
+    if not hosts:
         raise NotFound(f"{namespace} answers at no URL", remedy=f"`cx show {namespace}` says why")
-    url = next(iter(urls.values()))
+    url = host.settings.base_url(hosts[0])
     print(url)
     webbrowser.open(url)
 

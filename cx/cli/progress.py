@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from cx.adapters.sqlite import Store
 from cx.cli.output import printable
-from cx.errors import CxError
+from cx.errors import CxError, Terminal
 from cx.events import AnyEvent, Telling, doing
+from cx.model.names import Namespace
 from cx.model.state import Desired
 from cx.reconcile import Reporter
 from cx.wiring.recording import Recorded
@@ -85,7 +89,7 @@ class Live:
         with self._lock:
             self._running.pop(step, None)
         sign = "[green]✓[/]" if outcome == "done" else "[red]✗[/]"
-        self._console.print(f"  {sign} {escape(step):<44} [dim]{duration_s:6.2f} s[/]")
+        self._console.print(f"  {sign} {escape(self._column(step))} [dim]{duration_s:6.2f} s[/]")
 
     def line(self, step: str, text: str) -> None:
         with self._lock:
@@ -102,8 +106,16 @@ class Live:
             running = dict(self._running)
         now = time.monotonic()
         frame = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(now * 10) % 10]
-        lines = [f"  {frame} {step:<44} {now - since:6.1f} s  {text[:60]}" for step, (since, text) in running.items()]
+        lines = [
+            f"  {frame} {self._column(step)} {now - since:6.1f} s  {text[:60]}"
+            for step, (since, text) in running.items()
+        ]
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+
+    def _column(self, step: str) -> str:
+        """As wide as the terminal lets it be beside sign and time, so that each step is a line of its own."""
+        width = max(8, min(44, self._console.width - 14))
+        return step.ljust(width) if len(step) <= width else f"{step[: width - 1]}…"
 
 
 def teller(*, as_json: bool, what: str = "") -> Reporter:
@@ -115,3 +127,30 @@ def teller(*, as_json: bool, what: str = "") -> Reporter:
 
 def reporter(store: Store, *, as_json: bool) -> Reporter:
     return Recorded(store, teller(as_json=as_json))
+
+
+@contextmanager
+def interruptible(namespace: Namespace, report: Reporter) -> Iterator[None]:
+    """Meanwhile an interrupt ends this process at once, with code 130, and one line.
+
+    Threads of a pass would keep it until what they wait for has come: a build's end. Nothing is lost, as any step may
+    be the last one. A second interrupt does not even wait for the line.
+    """
+
+    def leave() -> None:
+        from cx.cli.main import failed
+
+        report.ended("interrupted", None)
+        why = Terminal(f"{namespace}: interrupted", remedy="the same command goes on from there")
+        why.exit_code = 130
+        failed(why)
+
+    def interrupted(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        threading.Thread(target=leave).start()  # what this thread holds, such as the screen, it lets go of
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -122,6 +126,28 @@ def test_a_failed_deployment_leaves_the_old_one_serving(
     assert after.networks == before.networks
 
 
+def test_an_interrupt_ends_a_deploy_at_once(cx: Cx, preview: Callable[[], str], hello: Project) -> None:
+    name = preview()
+    dockerfile = (hello.folder / "Dockerfile").read_text()
+    hello.write("Dockerfile", dockerfile + "RUN echo it sleeps && sleep 120\n")
+    argv = [sys.executable, "-m", "cx", "deploy", str(hello.folder), "--namespace", name, "--json"]
+    environment = {**os.environ, "CX_CONFIG": str(cx.config)}
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        assert running.stderr
+        next(line for line in running.stdout if '"line"' in line and "it sleeps" in line)
+        running.send_signal(signal.SIGINT)
+        try:
+            assert running.wait(timeout=20) == 130
+        finally:
+            running.kill()
+        assert json.loads(running.stdout.readlines()[-1])["exit_code"] == 130
+        assert running.stderr.read().startswith(f"cx: {name}: interrupted; ")
+    hello.write("Dockerfile", dockerfile)
+    cx("deploy", hello.folder, "--namespace", name)
+    assert cx.get(name).startswith("one")
+
+
 def test_a_first_deployment_that_fails_leaves_no_container(cx: Cx, preview: Callable[[], str], hello: Project) -> None:
     name = preview()
     path, text = BROKEN["start"]
@@ -235,6 +261,14 @@ def test_what_a_developer_looks_at(cx: Cx, preview: Callable[[], str], hello: Pr
     assert [one["outcome"] for one in detail["deployments"]] == ["ready"]
     assert "GET / HTTP/1.1" in cx("logs", name, "app").stdout
     assert cx("exec", name, "app", "--", "cat", "/etc/hostname").stdout
+    argv = [sys.executable, "-m", "cx", "logs", name, "--follow"]
+    environment = {**os.environ, "CX_CONFIG": str(cx.config)}
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        assert running.stderr
+        assert running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        assert (running.wait(timeout=20), running.stderr.read()) == (0, "")
     steps = [one["step"] for one in cx.json("events", name)["steps"]]
     assert steps.index("start") < steps.index("probe") < steps.index("publish")
     assert cx("logs", name, "nothing", check=False).returncode == 1

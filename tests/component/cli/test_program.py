@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -101,6 +103,35 @@ def test_bash_completes_commands_and_the_names_of_namespaces(
         capture_output=True, text=True, timeout=60, check=True, env={**os.environ, "PATH": path},
     )  # fmt: skip
     assert said.stdout.split() == expected
+
+
+WAITS = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from cx.cli.namespaces import change
+from cx.model.names import Namespace
+
+def doing(report):
+    report.step_began("build app")
+    with ThreadPoolExecutor() as pool:
+        pool.submit(threading.Event().wait)
+        print("it waits", flush=True)
+
+change(Namespace("preview-1"), doing, as_json=False)
+"""
+
+
+def test_an_interrupt_does_not_wait_for_the_threads_of_a_pass() -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITS], stdout=PIPE, stderr=PIPE, text=True) as running:
+        assert running.stdout
+        assert running.stderr
+        assert running.stdout.readline() == "it waits\n"
+        running.send_signal(signal.SIGINT)
+        try:
+            assert running.wait(timeout=20) == 130
+        finally:
+            running.kill()
+        assert running.stderr.read() == "cx: preview-1: interrupted; the same command goes on from there\n"
 
 
 def test_a_ref_that_is_not_there(host: Path) -> None:

@@ -176,7 +176,9 @@ def nothing_is_wanted(host: Path) -> bool:
 
 
 # --- the state of things
-@pytest.mark.parametrize("argv", [["events", "preview-1"], ["db", "reset", "preview-1", "--force"]])
+@pytest.mark.parametrize(
+    "argv", [["events", "preview-1"], ["open", "preview-1"], ["db", "reset", "preview-1", "--force"]]
+)
 def test_a_namespace_that_is_not_there(cx: Callable[..., Said], argv: list[str]) -> None:
     said = cx(*argv)
     assert (said.code, said.error) == (1, "cx: preview-1 does not exist; `cx list` shows what does")
@@ -337,6 +339,19 @@ def test_the_live_view_prints_no_control_characters() -> None:
     live.step_began("build")
     live.line("build", ESCAPES)
     assert is_plain(live._now().plain)
+
+
+def test_each_step_is_one_line_of_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "32")
+    live = Live()
+    live.step_ended("build a-long-service-of-a-project", 0.0, 12.5, "done")
+    live.step_ended("probe", 0.0, 1.5, "failed")
+    assert capsys.readouterr().out.splitlines() == [
+        "  ✓ build a-long-serv…  12.50 s",
+        "  ✗ probe                1.50 s",
+    ]
 
 
 # --- help
