@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from cx.adapters.sqlite import Deployment
     from cx.previews import Ending, Previews
     from cx.reconcile import Reporter
-    from cx.wiring import Host
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9_-]{0,39}")

@@ -58,12 +58,17 @@ def routes(
         said = document.services.get(name, Service())
         if said.route is not False and (port := said.port or _declared(one, asked=bool(said.route))):
             ports[name] = port
+    declared, seen = bool(ports), list[object]()
     for name, one in admitted.items():
         said = document.services.get(name, Service())
-        if said.route is False or name in ports or (ports and not said.route):
+        if said.route is False or name in ports or (declared and not said.route):
             continue
+        runs = (one.build.context, one.build.dockerfile, one.build.target) if one.build else one.model.get("image")
+        if runs in seen and not said.route:
+            continue  # a worker, of the same image
         if port := _exposed(one, checkout, asked=bool(said.route)):
             ports[name] = port
+            seen.append(runs)
         elif said.route:
             raise Invalid(FILE, f"services.{name}.port", "is not set, and nothing else says it")
     found: dict[str, Route] = {}

@@ -9,6 +9,7 @@ import pytest
 
 from cx.model.names import Namespace
 from cx.policy import Admitted
+from cx.policy.builds import BuildInput
 from cx.project.document import Document
 from cx.render.routes import routes
 from cx.settings import load
@@ -59,3 +60,25 @@ def test_the_web_services_are_found(tmp_path: Path, name: str) -> None:
     admitted = {service: Admitted(models[service], published=ports) for service, (_, ports) in services.items()}
     found = routes(admitted, Document(), Namespace("preview-7"), load(tmp_path / "none.toml", {}), tmp_path)
     assert {route.service: route.port for route in found} == wanted
+
+
+def test_where_nothing_is_published_each_image_that_exposes_a_port_gets_a_hostname(tmp_path: Path) -> None:
+    def built(folder: str) -> Admitted:
+        return Admitted({}, build=BuildInput(folder, f"{folder}/Dockerfile"))
+
+    for folder, port in (("api", 8000), ("web", 3000), ("mail", 25)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "Dockerfile").write_text(f"FROM scratch\nEXPOSE {port}\n")
+    admitted = {
+        "api": built("api"),
+        "worker": built("api"),
+        "web": built("web"),
+        "mail": built("mail"),
+        "docs": Admitted({"image": "nginx:1"}, exposed=(80,)),
+    }
+    settings = load(tmp_path / "none.toml", {})
+    found = routes(admitted, Document(), Namespace("preview-7"), settings, tmp_path)
+    assert {one.service: one.port for one in found} == {"api": 8000, "web": 3000, "docs": 80}
+    admitted["docs"] = Admitted({"image": "nginx:1"}, published=(80,))
+    found = routes(admitted, Document(), Namespace("preview-7"), settings, tmp_path)
+    assert [one.service for one in found] == ["docs"]
