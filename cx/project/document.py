@@ -131,9 +131,13 @@ class Healthcheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     interval: Annotated[str | None, Meta(description="Time between two."), Rule(_duration)] = None
     timeout: Annotated[str | None, Meta(description="Time that one may take."), Rule(_duration)] = None
     start_period: Annotated[
-        str | None, Meta(description="Time to start in, when failures do not count."), Rule(_duration)
+        str | None,
+        Meta(description="Time to start in, when failures do not count; at least one `interval`."),
+        Rule(_duration),
     ] = None
-    start_interval: Annotated[str | None, Meta(description="Time between two while it starts."), Rule(_duration)] = None
+    start_interval: Annotated[
+        str | None, Meta(description="Time between two while it starts. Default: `1s`."), Rule(_duration)
+    ] = None
     retries: Annotated[
         Annotated[int, Meta(ge=1, le=100)] | None, Meta(description="Failures in a row that make it ill.")
     ] = None

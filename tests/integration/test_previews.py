@@ -158,6 +158,24 @@ def test_a_first_deployment_that_fails_leaves_no_container(cx: Cx, preview: Call
     assert cx.ask(name)[0] == 404
 
 
+@pytest.mark.parametrize("whose", ["the image's", "the project's"])
+def test_a_deploy_does_not_wait_for_a_health_check_of_once_a_minute(
+    cx: Cx, preview: Callable[[], str], hello: Project, whose: str
+) -> None:
+    name = preview()
+    if whose == "the image's":
+        dockerfile = (hello.folder / "Dockerfile").read_text()
+        hello.write("Dockerfile", dockerfile + "HEALTHCHECK --interval=60s CMD true\n")
+    else:
+        check = 'healthcheck = { test = ["CMD", "true"], interval = "60s" }'
+        hello.write("cx.toml", f'[services.app]\nbuild = "."\nport = 8000\n{check}\n')
+    cx("deploy", hello.folder, "--namespace", name)
+    (container,) = cx.observe(name).containers
+    assert container.health == "healthy"
+    (healthy,) = [one for one in cx.json("events", name)["steps"] if one["step"] == "healthy"]
+    assert healthy["duration_s"] < 30
+
+
 def test_delete_leaves_nothing_and_can_be_repeated(cx: Cx, preview: Callable[[], str], guestbook: Project) -> None:
     name = preview()
     cx("deploy", guestbook.folder, "--namespace", name)

@@ -16,6 +16,7 @@ from typing import Any
 
 from cx.model.blueprint import Blueprint, Pooler, Route
 from cx.model.names import LABEL_DATA, Names, Namespace
+from cx.policy.sizes import seconds
 
 RELEASE = "cx-release"
 POOLER = "cx-pooler"
@@ -191,8 +192,8 @@ class Modeller:
         for key in ("command", "entrypoint"):
             if model.get(key) is not None:
                 model[key] = [dollars(word) for word in model[key]]
-        if "healthcheck" in model:
-            model["healthcheck"] = escaped(model["healthcheck"])
+        if role in ("service", "pinned"):
+            model["healthcheck"] = escaped(prompt(model.get("healthcheck") or {}, self.blueprint.start_timeout_s))
         owned = {"service": name, **(labels or {})} | ({"revision": self.revision} if revision else {})
         if number:
             owned["replica"] = str(number + 1)
@@ -342,6 +343,17 @@ def config_name(pooler: str, path: str) -> str:
 def dollars(value: Any) -> Any:
     """Text for a Compose model, which would take `$` for a variable."""
     return value.replace("$", "$$") if isinstance(value, str) else value
+
+
+def prompt(health: Mapping[str, Any], start_timeout_s: float) -> dict[str, Any]:
+    """Asked each second until it is well, for one interval at least: Docker would ask after an interval for the first
+    time, and a deploy wait for that. So is what asks by its image's HEALTHCHECK; where there is none, nothing asks."""
+    if health.get("disable") or "NONE" in health.get("test", ())[:1]:
+        return dict(health)
+    given = health.get("start_period", "0s")
+    least = health.get("interval", "30s") if "test" in health else f"{start_timeout_s:.0f}s"
+    longer = max(given, least, key=lambda one: seconds(one) or 0.0)
+    return {"start_interval": "1s"} | dict(health) | {"start_period": longer}
 
 
 def escaped(value: Any) -> Any:

@@ -12,7 +12,7 @@ from docker_parts import BLUEPRINT, POOLERS, SECRET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cx.adapters.docker.model import CAPABILITIES, GRACE, POOLER, RELEASE, Limits, Modeller
+from cx.adapters.docker.model import CAPABILITIES, GRACE, POOLER, RELEASE, Limits, Modeller, prompt
 from cx.model.blueprint import Blueprint, DatabaseUse
 from cx.model.names import LABELS, Names, Namespace
 
@@ -199,6 +199,35 @@ def test_no_variable_is_left_to_interpolate() -> None:
     assert SERVICES["web"]["entrypoint"] == ["/bin/$$entry"]
     assert SERVICES["web"]["environment"]["PRICE"] == "$$5"
     assert SERVICES["web"]["healthcheck"]["test"] == ["CMD", "curl", "$$URL"]
+
+
+@pytest.mark.parametrize(
+    ("said", "start_interval", "start_period"),
+    [
+        ({}, "1s", "30s"),
+        ({"interval": "60s", "start_period": "5s"}, "1s", "60s"),
+        ({"interval": "5s", "start_period": "1m30s"}, "1s", "1m30s"),
+        ({"interval": "5s", "start_interval": "3s"}, "3s", "5s"),
+    ],
+)
+def test_a_service_is_asked_each_second_until_it_is_well(
+    said: dict[str, Any], start_interval: str, start_period: str
+) -> None:
+    health = prompt({"test": ["CMD", "true"], **said}, 120.0)
+    assert (health["start_interval"], health["start_period"]) == (start_interval, start_period)
+    assert health.items() >= {key: one for key, one in said.items() if key != "start_period"}.items()
+
+
+@pytest.mark.parametrize(("said", "start_period"), [({}, "120s"), ({"interval": "5s", "start_period": "9s"}, "120s")])
+def test_so_is_one_with_the_check_of_its_image(said: dict[str, Any], start_period: str) -> None:
+    """What its image says of the start is not known here: failures count when the deploy has given up."""
+    assert prompt(said, 120.0) == {**said, "start_interval": "1s", "start_period": start_period}
+    assert SERVICES["big"]["healthcheck"] == {"start_interval": "1s", "start_period": "120s"}
+
+
+@pytest.mark.parametrize("health", [{"disable": True}, {"test": ["NONE"]}])
+def test_nothing_is_asked_where_nothing_is_to_be(health: dict[str, Any]) -> None:
+    assert prompt(health, 120.0) == health
 
 
 def test_services_are_told_of_their_databases() -> None:
