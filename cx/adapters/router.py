@@ -34,6 +34,7 @@ UNFINISHED = ".part"  # the router reads no file that ends so
 HEAD = re.compile(r"# cx: revision=([0-9a-f]*) candidate=([0-9a-f]*)( asleep)?")
 POLL_S = 0.02
 LOOK_S = 1.0  # so often it is seen whether there is anything to wait for
+NOBODY_BEHIND = (502, 503, 504)  # what the router itself answers where nobody listens
 
 
 class RouterDown(Retryable):
@@ -180,24 +181,29 @@ class Router:
         """
         until = time.monotonic() + timeout_s
         look = time.monotonic() + LOOK_S
-        last = "no answer"
+        last, answered = "no answer", False
         while True:
             try:
                 status, by = self._ask(route, revision if candidate else "")
                 if by == revision and status < 500:
                     return status
                 last = f"status {status}" if by == revision else "the router does not know it yet"
+                answered = by == revision and status not in NOBODY_BEHIND
             except (OSError, http.client.HTTPException) as exc:
                 last = f"{type(exc).__name__}: {exc}"
             if time.monotonic() > look:
                 meanwhile()
                 look = time.monotonic() + LOOK_S
             if time.monotonic() > until:
+                service = f"[services.{route.service}] in cx.toml"
                 raise ProbeFailed(
-                    f"http{'s' if self.tls else ''}://{route.host}{route.probe_path} did not answer within "
-                    f"{timeout_s:.0f} s ({last})",
-                    remedy=f"does {route.service} listen on 0.0.0.0:{route.port}? If it serves no web page there, "
-                    f"[services.{route.service}] in cx.toml says another port, or route = false",
+                    f"http{'s' if self.tls else ''}://{route.host}{route.probe_path} did not answer "
+                    f"{'well ' if answered else ''}within {timeout_s:.0f} s ({last})",
+                    remedy=f"{route.service} says so itself: see its log; healthcheck.path of {service} asks for "
+                    "another page"
+                    if answered
+                    else f"does {route.service} listen on 0.0.0.0:{route.port}? If it serves no web page there, "
+                    f"{service} says another port, or route = false",
                 )
             time.sleep(POLL_S)
 

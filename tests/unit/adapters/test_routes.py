@@ -94,3 +94,15 @@ def test_a_port_that_was_guessed_wrong_is_told_with_what_mends_it(monkeypatch: p
         router.probe(Route("queue", "preview-7-queue.localhost", 5044, "/"), "r", candidate=False, timeout_s=0)
     assert "does queue listen on 0.0.0.0:5044?" in str(caught.value)
     assert str(caught.value).endswith("[services.queue] in cx.toml says another port, or route = false")
+
+
+@pytest.mark.parametrize(("status", "told"), [(500, "app says so itself: see its log"), (502, "does app listen on")])
+def test_an_app_that_answers_with_an_error_is_not_asked_whether_it_listens(
+    monkeypatch: pytest.MonkeyPatch, status: int, told: str
+) -> None:
+    monkeypatch.setattr(Router, "_ask", lambda *_: (status, "r"))
+    engine: Any = None
+    router = Router(engine, Names("cx"), "127.0.0.1", 80, tls=False)
+    with pytest.raises(ProbeFailed) as caught:
+        router.probe(Route("app", "preview-7-app.localhost", 8000, "/"), "r", candidate=False, timeout_s=0)
+    assert caught.value.remedy.startswith(told)
