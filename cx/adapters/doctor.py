@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cx.adapters.docker.compose import environment
 from cx.adapters.docker.engine import MINIMUM_API, Engine, translated
+from cx.adapters.docker.networks import data_subnet
 from cx.adapters.stack import taken
 from cx.errors import CxError
 
@@ -115,12 +116,22 @@ class Doctor:
             )
             return
         with translated("list the networks"):
-            used = sum(
-                ipaddress.IPv4Network(config["Subnet"]).subnet_of(pool)
+            there = [
+                (one["Name"], ipaddress.IPv4Network(config["Subnet"]))
                 for one in self.engine.api.networks()
                 for config in (one.get("IPAM") or {}).get("Config") or ()
                 if ":" not in config["Subnet"]
+            ]
+        own, needed = self.stack.names.data_network(), data_subnet(pool)
+        if other := next((name for name, one in there if one.overlaps(needed) and name != own), None):
+            yield Check(
+                "address pool",
+                "broken",
+                f"network {other} has addresses of {needed}, which the database server needs",
+                "set network.pool in the host configuration to a private range that is free",
             )
+            return
+        used = sum(one.subnet_of(pool) for _, one in there)
         yield Check("address pool", "ok", f"{pool}: {used} networks of at most {pool.num_addresses // 16 - 128}")
 
     def _disk(self, version: dict[str, Any], info: dict[str, Any]) -> Iterator[Check]:
@@ -148,7 +159,8 @@ class Doctor:
             if part.well:
                 yield Check(part.name, "ok", part.state)
             else:
-                remedy = "cx up" if part.state in ("missing", "exited", "created") else f"docker logs {part.name}"
+                name = f"{self.stack.names.instance}-{part.name}"
+                remedy = "cx up" if part.state in ("missing", "exited", "created") else f"docker logs {name}"
                 yield Check(part.name, "broken", part.state, remedy)
 
     def _ports(self) -> Iterator[Check]:
@@ -171,6 +183,8 @@ class Doctor:
         from cx.adapters.postgres import volume
         from cx.adapters.postgres.server import session
 
+        if any(part.name == "postgres" and part.state == "missing" for part in self.stack.parts()):
+            return  # which its own row says; at its address may be another's
         with session(self.server) as connection:
             row = connection.execute(
                 "SELECT current_setting('server_version'), count(*), current_setting('max_connections')::int"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cx.cli.output import ForceOption, JsonOption, as_json, confirm, table
+from cx.cli.output import ForceOption, JsonOption, as_json, confirm, printable, table
 
 config = typer.Typer(help="The host configuration.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -55,11 +55,11 @@ def doctor(json: JsonOption = False) -> None:
         as_json(found)
     else:
         signs = {"ok": "✓", "advice": "!", "broken": "✗"}
-        table(
-            ["", "check", "finding", "what to do"],
-            [[signs[one.state], one.name, one.finding, one.remedy] for one in found],
-            "nothing was checked",
-        )
+        width = max(len(one.name) for one in found)
+        for one in found:
+            print(f"{signs[one.state]} {one.name:<{width}}  {printable(one.finding)}")
+            if one.remedy:
+                print(f"  {'':<{width}}  → {printable(one.remedy)}")
     if any(one.state == "broken" for one in found):
         raise typer.Exit(1)
 

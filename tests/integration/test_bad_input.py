@@ -6,6 +6,7 @@ tests/integration/postgres.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -157,6 +158,12 @@ def test_a_pool_that_another_network_has(cx: Cx, tmp_path: Path) -> None:
     text = text.replace("admin_port = ", f"admin_port = {free_port()} #").replace("/state", "/state-of-the-second")
     config.write_text(text)
     one_line(cx("up", check=False, CX_CONFIG=str(config)), 1, "network.pool")
+    found = json.loads(cx("doctor", "--json", check=False, CX_CONFIG=str(config)).stdout)
+    broken = {one["name"]: one["remedy"] for one in found if one["state"] == "broken"}
+    assert "network.pool" in broken.pop("address pool")
+    assert set(broken) == {"router", "postgres"}
+    assert set(broken.values()) == {"cx up"}
+    assert len([one for one in found if one["name"] == "postgres"]) == 1
 
 
 def test_a_state_that_is_no_database(cx: Cx, tmp_path: Path) -> None:
