@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -255,6 +256,8 @@ def logs(
             for one in found.lines:
                 label = f"{one.service:<{width}} | " if len(found.services) > 1 else ""
                 print(label + printable(one.text), flush=True)
+            if follow:
+                print(f"{namespace}: these containers have ended; the same command follows the next", file=sys.stderr)
 
 
 def exec_(

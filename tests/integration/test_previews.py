@@ -287,6 +287,12 @@ def test_what_a_developer_looks_at(cx: Cx, preview: Callable[[], str], hello: Pr
         assert running.stdout.readline()
         running.send_signal(signal.SIGINT)
         assert (running.wait(timeout=20), running.stderr.read()) == (0, "")
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        assert running.stdout.readline()
+        cx("deploy", hello.folder, "--namespace", name, "--set", "GREETING=another")
+        assert "have ended" in running.communicate(timeout=20)[1]
+        assert running.returncode == 0
     steps = [one["step"] for one in cx.json("events", name)["steps"]]
     assert steps.index("start") < steps.index("probe") < steps.index("publish")
     assert cx("logs", name, "nothing", check=False).returncode == 1
