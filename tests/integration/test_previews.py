@@ -93,6 +93,11 @@ PYTHON = "FROM python:3.13-slim\nEXPOSE 8000\n"
 BROKEN = {
     "build": ("Dockerfile", PYTHON + "RUN echo mark-of-the-build && exit 3\n"),
     "start": ("Dockerfile", PYTHON + 'CMD ["sh", "-c", "echo mark-of-the-start; exit 3"]\n'),
+    "health": (
+        "cx.toml",
+        """[services.app]\nbuild = "."\nport = 8000\n"""
+        """healthcheck = { test = "echo mark-of-the-health; false", interval = "1s", retries = 1 }\n""",
+    ),
     "probe": ("Dockerfile", PYTHON + 'CMD ["sh", "-c", "echo mark-of-the-probe; sleep 600"]\n'),
     "release": (
         "cx.toml",

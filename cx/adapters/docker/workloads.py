@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from docker.errors import APIError, NotFound
@@ -321,9 +321,18 @@ class Workloads:
     def _start_failed(self, wish: Desired, one: Container, why: str) -> StartFailed:
         return StartFailed(
             f"{wish.namespace}: service {one.service} {why}",
-            remedy="the old revision, if any, still serves",
-            log=self.log(one, 20),
+            remedy="mend it and deploy again; the old revision, if any, still serves",
+            log=(*self.log(one, 20), *self._ill(one)),
         )
+
+    def _ill(self, one: Container) -> Iterator[str]:
+        """What its last health check said, where that failed: an app's own log may hold nothing of it."""
+        with translated(f"look at {one.name}"):
+            checks = (self.engine.api.inspect_container(one.id)["State"].get("Health") or {}).get("Log") or ()
+        for last in checks[-1:]:
+            if last["ExitCode"]:
+                said = last["Output"].splitlines()[-5:]
+                yield from (f"health check: {line}" for line in said or [f"ended with status {last['ExitCode']}"])
 
     def _remove_network(self, name: str) -> None:
         """Also when a container that outlives the revision is still a member."""
