@@ -10,6 +10,7 @@ import http.client
 import io
 import json
 import re
+import socket
 import ssl
 import tarfile
 import time
@@ -206,6 +207,14 @@ class Router:
                     f"{service} says another port, or route = false",
                 )
             time.sleep(POLL_S)
+
+    def must_answer(self) -> None:
+        """Raises RouterDown where nobody listens at the router's port."""
+        try:
+            socket.create_connection((self.address, self.port), timeout=5).close()
+        except OSError as exc:
+            what = f"the router does not answer at {self.address}:{self.port}"
+            raise RouterDown(what, remedy="start the host's stack: `cx up`") from exc
 
     def _ask(self, route: Route, candidate: str) -> tuple[int, str]:
         connection: http.client.HTTPConnection

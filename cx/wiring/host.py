@@ -228,13 +228,16 @@ class Host(Adapters):
         return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def settle(self, namespace: Namespace, report: Reporter, why: str, *, wait_s: float = WAIT_S) -> Outcome:
-        """One pass, with the namespace's lock. Raises Busy when it is not to be had within `wait_s`."""
+        """One pass, with the namespace's lock. Raises Busy when it is not to be had within `wait_s`, and
+        RouterDown also where nothing had to be done."""
 
         def waiting(holder: str) -> None:
             report.line("wait", f"{namespace} is {holder}; waiting")
 
         with self.lock(namespace.name, why, wait_s=wait_s, waiting=waiting):
             outcome = self.reconciler.reconcile(namespace, report)
+        if outcome.outcome == "unchanged":  # nothing was probed
+            self.router.must_answer()
         if "clones" in self.__dict__ and self.clones.made:
             self.clones.made.clear()
             self.refill_later()

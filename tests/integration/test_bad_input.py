@@ -205,6 +205,7 @@ def test_a_router_that_is_down(cx: Cx, preview: Callable[[], str], hello: Projec
     cx("deploy", hello.folder, "--namespace", name)
     subprocess.run(["docker", "stop", f"{cx.instance}-router"], check=True, capture_output=True)
     try:
+        one_line(cx("deploy", hello.folder, "--namespace", name, check=False), 75, "router")  # with nothing changed
         hello.replace("app.py", '"one"', '"two"')
         one_line(cx("deploy", hello.folder, "--namespace", name, check=False), 75, "router")
     finally:
