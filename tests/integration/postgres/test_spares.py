@@ -54,19 +54,26 @@ def test_nobody_can_connect_to_a_spare(fresh: World, spares: PostgresSpares) -> 
             fresh.as_preview(clone, dbname=spare.database).__enter__()
 
 
-def test_first_sessions_find_the_catalogs_read(fresh: World, spares: PostgresSpares, shop_golden: str) -> None:
-    """A golden, what is copied from its files and a spare have the file that a first session would have to make."""
-    clone = fresh.clones.clone(ONE, "shop", Terms(strategy="file_copy"))
-    spares.refill("shop", Terms(spares=1, strategy="wal_log"))
+def test_first_sessions_find_the_catalogs_read(fresh: World, spares: PostgresSpares, shop: Source) -> None:
+    """A golden, what is copied from its files and a spare have the file that a first session would have to make.
+
+    A golden of the test's own: a server that was started since has removed it from others.
+    """
+    golden = fresh.goldens.refresh(dataclasses.replace(shop, name="opened")).database
+    clone = fresh.clones.clone(ONE, "opened", Terms(strategy="file_copy"))
+    spares.refill("opened", Terms(spares=1, strategy="wal_log"))
     (spare,) = spares.list()
-    for database in (shop_golden, clone.database, spare.database):
+    for database in (golden, clone.database, spare.database):
         assert "pg_internal.init" in files(fresh, database), database
-    taken = fresh.clones.clone(TWO, "shop")
+    taken = fresh.clones.clone(TWO, "opened")
     assert taken.made == "spare"
     for each in (clone, taken):
         with fresh.as_preview(each) as app:
             app.execute("CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t SELECT id FROM customer; ANALYZE t")
             assert app.execute("SELECT count(*) FROM t JOIN customer ON a = id").fetchone() == (2000,)
+    for namespace in (ONE, TWO):
+        fresh.clones.drop(namespace, "opened")
+    fresh.goldens.drop("opened")
 
 
 def test_autovacuum_leaves_a_golden_alone(world: World, start: Callable[..., Machine], shop: Source) -> None:
