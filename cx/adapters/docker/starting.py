@@ -62,7 +62,7 @@ class Start:
         except CommandFailed as exc:
             raise StartFailed(
                 f"{self.namespace}: its containers did not start: {exc.what}",
-                remedy="the old revision, if any, still serves",
+                remedy="mend it and deploy again; the old revision, if any, still serves",
                 log=exc.log[-20:],
             ) from exc
         slept = [one for one in there if one.state == "exited" and one.role in ("service", "pinned", "server")]
