@@ -271,7 +271,10 @@ def devices(look: Look, key: str, value: Any) -> list[dict[str, str]] | None:
 
 
 def extra_hosts(look: Look, key: str, value: Any) -> dict[str, list[str]] | None:
-    pairs = value.items() if isinstance(value, Mapping) else [str(one).partition("=")[::2] for one in value or ()]
+    if not isinstance(value, Mapping | list):
+        look.refuse(key, "should be names and their addresses")
+        return None
+    pairs = value.items() if isinstance(value, Mapping) else [str(one).partition("=")[::2] for one in value]
     if not look.grants.allow("extra_hosts"):
         if pairs and all(addresses in ("host-gateway", ["host-gateway"]) for _, addresses in pairs):
             look.note(key, "is left out: a preview does not reach the host")

@@ -117,14 +117,14 @@ def test_a_database_that_the_host_does_not_have(cx: Cx, preview: Callable[[], st
     one_line(cx("deploy", guestbook.folder, "--namespace", name, check=False), 2, "orders")
 
 
-def test_no_engine(cx: Cx, hello: Project, tmp_path: Path) -> None:
+def test_no_engine(cx: Cx, preview: Callable[[], str], hello: Project, tmp_path: Path) -> None:
     nowhere = f"unix://{tmp_path}/none.sock"
-    for argv in (["deploy", hello.folder, "--namespace", "preview-1"], ["list"], ["up"]):
+    for argv in (["deploy", hello.folder, "--namespace", preview()], ["list"], ["up"]):
         done = cx(*argv, check=False, DOCKER_HOST=nowhere)
         one_line(done, 75, "Docker Engine")
     done = cx("doctor", check=False, DOCKER_HOST=nowhere)
     assert done.returncode == 1
-    assert "✗  engine" in done.stdout
+    assert "✗ engine" in done.stdout
 
 
 def test_no_stack(hello: Project, tmp_path: Path) -> None:

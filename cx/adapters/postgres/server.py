@@ -46,14 +46,14 @@ def session(server: Server, database: str | None = None, *, role: tuple[str, str
         well = False
         try:
             yield connection
-            well = kept and not connection.closed and len(_idle) < _IDLE_MAX
-            if well:
+            well = kept and not connection.closed
+            if well:  # also one that is closed: the server notices that after who asks next for what it had locked
                 connection.execute("SELECT pg_advisory_unlock_all(); RESET ALL")
         except BaseException:
             well = False
             raise
         finally:
-            if well:
+            if well and len(_idle) < _IDLE_MAX:
                 _idle.append((server, connection))
             else:
                 connection.close()

@@ -14,7 +14,7 @@ from test_crash import dies, only_the_golden_is_left
 from cx.adapters.postgres import spares as module
 from cx.adapters.postgres.errors import BudgetSpent, GoldenTooOld, NoSpace
 from cx.adapters.postgres.goldens import PostgresGoldens
-from cx.adapters.postgres.server import prepare
+from cx.adapters.postgres.server import prepare, session, tried_lock
 from cx.adapters.postgres.spares import PostgresSpares
 from cx.adapters.postgres.values import Server, Source, Terms
 from cx.adapters.postgres.volume import Volume
@@ -44,6 +44,14 @@ def test_a_spare_is_taken_and_another_is_made(fresh: World, spares: PostgresSpar
     (seen,) = fresh.clones.observe_all()
     assert (seen.complete, seen.made) == (True, "spare")
     assert spares.refill("shop", TERMS) == 1
+
+
+def test_a_session_that_is_not_kept_has_let_go_of_its_locks(fresh: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server notices that a session was closed a moment after somebody else may have asked for its locks."""
+    monkeypatch.setattr("cx.adapters.postgres.server._IDLE_MAX", 0)
+    for _ in range(50):
+        with session(fresh.server) as connection:
+            assert tried_lock(connection, "of one after another")
 
 
 def test_nobody_can_connect_to_a_spare(fresh: World, spares: PostgresSpares) -> None:
