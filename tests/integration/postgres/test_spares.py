@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import psycopg
 import pytest
 from pgworld import IMAGE, ONE, TWO, Machine, World, until
 from test_crash import dies, only_the_golden_is_left
@@ -48,10 +49,19 @@ def test_a_spare_is_taken_and_another_is_made(fresh: World, spares: PostgresSpar
 
 def test_a_session_that_is_not_kept_has_let_go_of_its_locks(fresh: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server notices that a session was closed a moment after somebody else may have asked for its locks."""
+    held: list[object] = []
+    close = psycopg.Connection.close
+
+    def closed(connection: psycopg.Connection[tuple[int]]) -> None:
+        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        held.append(connection.execute(query).fetchone())
+        close(connection)
+
+    monkeypatch.setattr(psycopg.Connection, "close", closed)
     monkeypatch.setattr("cx.adapters.postgres.server._IDLE_MAX", 0)
-    for _ in range(50):
-        with session(fresh.server) as connection:
-            assert tried_lock(connection, "of one after another")
+    with session(fresh.server) as connection:
+        assert tried_lock(connection, "of one after another")
+    assert held == [(0,)]
 
 
 def test_nobody_can_connect_to_a_spare(fresh: World, spares: PostgresSpares) -> None:
