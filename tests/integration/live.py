@@ -10,6 +10,8 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,6 +99,43 @@ def free_pool() -> str:
     finally:
         client.close()
     return f"10.{secrets.choice([one for one in range(100, 213) if str(one) not in used])}.0.0/16"
+
+
+@contextmanager
+def host_on_xfs(folder: Path, size: str, production: str, more: str = "") -> Iterator[Cx]:
+    """A host in `folder`, up, whose database server's volume is a file of `size` with XFS; with a golden of
+    `production`, and `more` in its configuration. `cx down` leaves nothing of it. Needs root."""
+    cx = Cx(folder / "host.toml", free_port(), f"t{secrets.token_hex(3)}")
+    cx.config.write_text(
+        f"""
+instance = "{cx.instance}"
+state_dir = "{folder / "state"}"
+[router]
+http_port = {cx.port}
+admin_port = {free_port()}
+[network]
+pool = "{free_pool()}"
+[postgres]
+path = "{folder / "data"}"
+volume_size = "{size}"
+spares = 0
+[databases.app]
+source = "{production}"
+sanitise = "{EXAMPLES / "mask.sql"}"
+{more}"""
+    )
+    try:
+        cx("up")
+        cx("db", "refresh", "app")
+        yield cx
+        cx("down", "--volumes", "--force")
+        assert list((folder / "data").iterdir()) == []
+        listed = ["docker", "volume", "ls", "--quiet", "--filter", f"label={LABEL_INSTANCE}={cx.instance}"]
+        assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == ""
+        assert str(folder) not in Path("/proc/mounts").read_text()
+    finally:
+        sweep(cx.instance)
+        subprocess.run(["umount", str(folder / "data" / "mounted")], check=False, capture_output=True)
 
 
 def sweep(instance: str) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import os
 import platform
-import secrets
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from live import EXAMPLES, Cx, free_pool, free_port, sweep
+from live import EXAMPLES, Cx, host_on_xfs
 
 from cx import settings as host_settings
 from cx.adapters.postgres.clones import PostgresClones
@@ -36,37 +34,8 @@ MASKED = "%@example.com"
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory, production: str) -> Iterator[Cx]:
-    folder = tmp_path_factory.mktemp("small")
-    instance = f"t{secrets.token_hex(3)}"
-    port = free_port()
-    config = folder / "host.toml"
-    config.write_text(
-        f"""
-instance = "{instance}"
-state_dir = "{folder / "state"}"
-[router]
-http_port = {port}
-admin_port = {free_port()}
-[network]
-pool = "{free_pool()}"
-[postgres]
-path = "{folder / "data"}"
-volume_size = "2g"
-spares = 0
-[databases.app]
-source = "{production}"
-sanitise = "{EXAMPLES / "mask.sql"}"
-"""
-    )
-    cx = Cx(config, port, instance)
-    try:
-        cx("up")
-        cx("db", "refresh", "app")
+    with host_on_xfs(tmp_path_factory.mktemp("small"), "2g", production) as cx:
         yield cx
-        cx("down", "--volumes", "--force")
-    finally:
-        sweep(instance)
-        subprocess.run(["umount", str(folder / "data" / "mounted")], check=False, capture_output=True)
 
 
 class Volume:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import docker
 import psycopg
 import pytest
-from live import EXAMPLES, Cx, free_pool, free_port, sweep
+from live import Cx, host_on_xfs
 
 from cx import settings as host_settings
 from cx.adapters.postgres import volume
@@ -32,46 +31,15 @@ ONE, TWO = Namespace("preview-1"), Namespace("preview-2")
 
 @pytest.fixture(scope="module")
 def reflinked(tmp_path_factory: pytest.TempPathFactory, production: str) -> Iterator[Cx]:
-    folder = tmp_path_factory.mktemp("reflinked")
-    instance = f"t{secrets.token_hex(3)}"
-    port = free_port()
-    config = folder / "host.toml"
-    config.write_text(
-        f"""
-instance = "{instance}"
-state_dir = "{folder / "state"}"
-[router]
-http_port = {port}
-admin_port = {free_port()}
-[network]
-pool = "{free_pool()}"
-[postgres]
-path = "{folder / "data"}"
-volume_size = "3g"
-spares = 0
-[databases.app]
-source = "{production}"
-sanitise = "{EXAMPLES / "mask.sql"}"
+    uploads = """
 [databases.uploads]
 strategy = "volume"
 image = "debian:trixie-slim"
 fill = ["sh", "-c", "head -c 50000000 /dev/urandom > /golden/picture"]
 """
-    )
-    cx = Cx(config, port, instance)
-    try:
-        cx("up")
-        cx("db", "refresh", "app")
+    with host_on_xfs(tmp_path_factory.mktemp("reflinked"), "3g", production, uploads) as cx:
         cx("db", "refresh", "uploads")
         yield cx
-        cx("down", "--volumes", "--force")
-        assert list((folder / "data").iterdir()) == []
-        listed = ["docker", "volume", "ls", "--quiet", "--filter", f"label=dev.cx.instance={instance}"]
-        assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == ""
-        assert str(folder) not in Path("/proc/mounts").read_text()
-    finally:
-        sweep(instance)
-        subprocess.run(["umount", str(folder / "data" / "mounted")], check=False, capture_output=True)
 
 
 @pytest.fixture
