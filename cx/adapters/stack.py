@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from docker.errors import ImageNotFound, NotFound
 
+from cx.adapters.certificate import Certificate
 from cx.adapters.docker.compose import CommandFailed, environment, plugin, run
 from cx.adapters.docker.engine import Engine, translated
 from cx.adapters.docker.model import escaped
@@ -46,6 +46,7 @@ class Stack:
     networks: Networks
     settings: Settings
     password: str
+    certificate: Callable[[], Certificate]  # made when it is needed
 
     def up(self, say: Callable[[str], None]) -> None:
         """The stack runs as the settings say, and answers. Safe to repeat."""
@@ -104,7 +105,7 @@ class Stack:
             https_port=self.settings.https_port,
             tls=tls,
             acme_ca=content(router.acme_ca) if tls == "acme" else "",
-            certificate=content(router.certificate) if tls == "files" else "",
+            certificate=json.dumps(escaped(self.certificate().chain)),
             data_path=self.settings.postgres_path,
             volume_bytes=self._volume_bytes,
             server_address=server_address(self.networks.pool),
@@ -114,10 +115,7 @@ class Stack:
 
     # --- parts
     def _compose(self, argv: Iterable[str], say: Callable[[str], None]) -> None:
-        key = self.settings.router.key
-        more = {"CX_POSTGRES_PASSWORD": self.password}
-        if self.settings.tls == "files" and key:
-            more["CX_CERTIFICATE_KEY"] = Path(key).read_text()
+        more = {"CX_POSTGRES_PASSWORD": self.password, "CX_CERTIFICATE_KEY": self.certificate().key}
         command = [*plugin("compose"), "--project-name", self.names.stack(), "--file", "-"]
         command += ["--project-directory", "/", "--progress", "plain", *argv]
         try:
@@ -239,14 +237,3 @@ def taken(address: str, port: int) -> bool:
         except OSError:
             return True
     return False
-
-
-def secret(path: Path) -> str:
-    """The secret in the file at `path`, made the first time; readable by its owner only."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = path.with_suffix(".new")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(32))
-        fresh.replace(path)
-    return path.read_text()

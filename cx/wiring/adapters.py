@@ -18,6 +18,7 @@ from cx.reconcile import no_fault
 from cx.settings import Settings, masking
 
 if TYPE_CHECKING:
+    from cx.adapters.certificate import Certificate
     from cx.adapters.copies import Copies
     from cx.adapters.databases import Databases
     from cx.adapters.docker.engine import Engine
@@ -63,9 +64,17 @@ class Adapters:
         return is_held(self.state_dir / "locks" / f"{name}.lock")
 
     def _secret(self, name: str) -> str:
-        from cx.adapters.stack import secret
+        from cx.adapters.secret import kept, token
 
-        return secret(self.state_dir / "secrets" / name)
+        return kept(self.state_dir / "secrets" / name, token)
+
+    def _certificate(self) -> Certificate:
+        from cx.adapters.certificate import given, own
+
+        router = self.settings.router
+        if self.settings.tls == "files" and router.certificate and router.key:
+            return given(router.certificate, router.key)
+        return own(self.state_dir / "secrets" / "router.pem")
 
     # --- adapters
     @cached_property
@@ -129,7 +138,7 @@ class Adapters:
     def stack(self) -> Stack:
         from cx.adapters.stack import Stack
 
-        return Stack(self.engine, self.names, self.networks, self.settings, self._secret("postgres"))
+        return Stack(self.engine, self.names, self.networks, self.settings, self._secret("postgres"), self._certificate)
 
     @cached_property
     def doctor(self) -> Doctor:

@@ -108,6 +108,8 @@ def test_a_preview_gets_a_certificate_of_its_own(
     line, port = cx
     host = f"preview-1-app.{DOMAIN}"
     assert f"https://{host}:{port}" in line("deploy", hello.folder, "--namespace", "preview-1").stdout
+    shown = ssl.get_server_certificate(("127.0.0.1", port))  # for no name: that of the host, which outlives changes
+    assert shown in (tmp_path / "state" / "secrets" / "router.pem").read_text()
     context = ssl.create_default_context(cadata=acme.root())
     deadline = time.monotonic() + 60
     while True:  # until its own certificate is there the router shows one that nobody trusts

@@ -1,0 +1,48 @@
+"""The router's own certificate: one for the life of the host, and seen by nobody but the router."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from cx.adapters.certificate import given, own
+from cx.settings import Settings, load
+from cx.wiring import Host
+
+
+def host(tmp_path: Path, router: str = "") -> Host:
+    file = tmp_path / "host.toml"
+    file.write_text(f'state_dir = "{tmp_path}/state"\n[router]\n{router}')
+    settings: Settings = load(file, {})
+    return Host(settings)
+
+
+def test_it_is_made_once_and_fits_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "secrets" / "router.pem"
+    first = own(path)
+    assert own(path) == first
+    assert own(tmp_path / "another.pem").chain != first.chain
+    (tmp_path / "chain.pem").write_text(first.chain)
+    (tmp_path / "key.pem").write_text(first.key)
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tmp_path / "chain.pem", tmp_path / "key.pem")
+    assert path.stat().st_mode & 0o077 == 0
+    assert first.key not in repr(first)
+    assert given(tmp_path / "chain.pem", tmp_path / "key.pem") == first
+
+
+def test_the_router_is_given_it_with_and_without_tls(tmp_path: Path) -> None:
+    """Else Traefik makes an RSA key at each change of a route, and the route waits for it."""
+    model = host(tmp_path).stack.model()
+    kept = own(tmp_path / "state" / "secrets" / "router.pem")
+    assert kept.chain.splitlines()[1] in model
+    assert "defaultCertificate" in model
+    assert kept.key.splitlines()[1] not in model
+
+
+def test_the_owners_own_comes_first(tmp_path: Path) -> None:
+    theirs = own(tmp_path / "elsewhere.pem")
+    (tmp_path / "chain.pem").write_text(theirs.chain)
+    (tmp_path / "key.pem").write_text(theirs.key)
+    ours = host(tmp_path, 'tls = "files"\ncertificate = "chain.pem"\nkey = "key.pem"\n')
+    assert theirs.chain.splitlines()[1] in ours.stack.model()
+    assert not (tmp_path / "state" / "secrets" / "router.pem").exists()
