@@ -21,6 +21,12 @@ def settled(wish: Desired, seen: Observed) -> bool:
     return not seen.asleep and all(one.well for one in seen.containers) and _whole(wish, seen)
 
 
+def settling(wish: Desired, seen: Observed) -> bool:
+    """True when nothing is to be done but to wait: all is as for `settled`, and health checks are still to say so."""
+    up = wish.present and not wish.asleep and not seen.asleep and _whole(wish, seen)
+    return up and all(one.well or one.starting for one in seen.containers)
+
+
 def _rests(seen: Observed) -> bool:
     """Nothing runs, and who asks is told so. Whatever else there is stays as it is until it wakes."""
     quiet = all(one.stopped for one in seen.containers) and not seen.candidate and not seen.checkouts
@@ -57,6 +63,8 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
         return []
     if wish.asleep:
         return _asleep(seen)
+    if settling(wish, seen):
+        return [(Step(Do.AWAIT),)]
     if blueprint is None:
         raise ValueError("a namespace that is to be present needs a blueprint")
     if _only_sleeps(wish, seen, names, blueprint):

@@ -28,7 +28,7 @@ def state(wish: Desired | None, seen: Observed, last: Deployment | None) -> str:
     if seen.asleep:
         return "waking"
     if seen.route == wish.revision:
-        well = all(one.well for one in seen.of(wish.revision))
+        well = all(one.well or one.starting for one in seen.of(wish.revision))
         return "ready" if well else "unwell"
     return "updating" if seen.route else "incomplete"
 
@@ -42,7 +42,7 @@ def overview(host: Host) -> list[Row]:
         wish, there = wishes.get(name), seen.get(name, Observed())
         last, fresh = (host.store.last(Namespace(name), *kinds) for kinds in (SERVING, FRESH))
         serving = [one for one in there.containers if one.role in ("service", "pinned")]
-        running = sum(one.well for one in serving)
+        running = sum(one.well or one.starting for one in serving)
         rows.append(
             Row(
                 name,

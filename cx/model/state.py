@@ -83,6 +83,11 @@ class Container:
         return self.state in ("created", "exited", "dead")
 
     @property
+    def starting(self) -> bool:
+        """Running, and its health check has not said yet how it is."""
+        return self.running and self.health == "starting"
+
+    @property
     def well(self) -> bool:
         """Running and healthy; or a job that is done."""
         if self.role in ("release", "job"):

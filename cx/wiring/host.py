@@ -137,6 +137,8 @@ class Host(Adapters):
         def load() -> None:
             import cx.adapters.databases
             import cx.adapters.docker.workloads
+            import cx.adapters.engines.clones
+            import cx.adapters.postgres.clones
             import cx.adapters.router  # noqa: F401
 
         Thread(target=load, daemon=True).start()

@@ -27,7 +27,7 @@ from cx.follow.workers import Workers
 from cx.model.names import Namespace, shown
 from cx.model.pulls import DatabaseShown, Pull, PullId, ServiceShown
 from cx.model.state import Do, Observed
-from cx.plan import settled
+from cx.plan import settled, settling
 from cx.redaction import Redactor
 from cx.schema import Secret, alternatives, leaves, unwrapped
 from cx.settings import HostFile
@@ -293,7 +293,8 @@ class HostPreviews:
         mine = [one for one in self.host.store.all_desired() if one.origin.partition(":")[2] == repository]
         with ThreadPoolExecutor(4) as pool:
             seen = list(pool.map(lambda one: self.host.observe(one.namespace), mine))
-        return {wish.namespace for wish, there in zip(mine, seen, strict=True) if not settled(wish, there)}
+        both = zip(mine, seen, strict=True)
+        return {wish.namespace for wish, there in both if not (settled(wish, there) or settling(wish, there))}
 
     def values(self, repository: str) -> Mapping[str, str]:
         rules = self.host.settings.github.rules.get(repository)

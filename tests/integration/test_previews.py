@@ -176,9 +176,26 @@ def test_a_deploy_does_not_wait_for_a_health_check_of_once_a_minute(
         hello.write("cx.toml", f'[services.app]\nbuild = "."\nport = 8000\n{check}\n')
     cx("deploy", hello.folder, "--namespace", name)
     (container,) = cx.observe(name).containers
-    assert container.health == "healthy"
+    assert container.well or container.starting  # cx has asked it itself; the engine does within a second
     (healthy,) = [one for one in cx.json("events", name)["steps"] if one["step"] == "healthy"]
     assert healthy["duration_s"] < 30
+
+
+def test_who_is_well_need_not_wait_until_the_engine_asks(cx: Cx, preview: Callable[[], str], hello: Project) -> None:
+    """The project says that it is not asked before 10 minutes have passed: cx asks when it has started."""
+    name = preview()
+    check = 'test = "test -e /tmp/asked && test $(pwd) = / || ! touch /tmp/asked"'  # well at the second time
+    times = 'interval = "10m"\nstart_period = "10m"\nstart_interval = "10m"'
+    hello.write("cx.toml", f'[services.app]\nbuild = "."\nport = 8000\n[services.app.healthcheck]\n{check}\n{times}\n')
+    dockerfile = (hello.folder / "Dockerfile").read_text()
+    hello.write("Dockerfile", dockerfile + "WORKDIR /\nUSER nobody\n")
+    cx("deploy", hello.folder, "--namespace", name)
+    (container,) = cx.observe(name).containers
+    assert container.starting
+    (row,) = [one for one in cx.json("list") if one["namespace"] == name]
+    assert row["state"] == "ready"
+    again = cx("deploy", hello.folder, "--namespace", name, "--json").stdout.splitlines()
+    assert json.loads(again[-1])["event"] == "unchanged"
 
 
 def test_delete_leaves_nothing_and_can_be_repeated(cx: Cx, preview: Callable[[], str], guestbook: Project) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from world import NAMES, PR_7, World, blueprint, wish
 
 from cx.model.state import Clone, Container, Desired, Do, Observed, Stage, Step
-from cx.plan import plan, settled
+from cx.plan import plan, settled, settling
 
 NEVER_BEFORE_PUBLISH = {Do.RETIRE, Do.DROP, Do.UNTAG, Do.WITHDRAW, Do.REMOVE, Do.FORGET}
 REVISIONS = [wish(letter).revision for letter in "abc"] + ["0123456789ab", ""]
@@ -86,15 +86,27 @@ def test_sleeping_takes_nothing_away(wanted: Desired, seen: Observed) -> None:
 @given(present, anything)
 def test_nothing_is_taken_away_before_the_new_revision_is_published(wanted: Desired, seen: Observed) -> None:
     done = dos(planned(wanted, seen))
-    if done:
+    if done and not settling(wanted, seen):
         before = done[: done.index(Do.PUBLISH)]
         assert NEVER_BEFORE_PUBLISH.isdisjoint(before)
+
+
+def test_what_a_health_check_has_still_to_say_is_only_waited_for() -> None:
+    seen = World().brought_to(wish("a")).observed()
+    web = next(one for one in seen.containers if one.service == "web" and one.role == "service")
+    assert (settled(wish("a"), seen), settling(wish("a"), seen)) == (True, True)
+    for health, waits in (("starting", True), ("unhealthy", False)):
+        asked = replace(seen, containers=(*(set(seen.containers) - {web}), replace(web, health=health)))
+        assert not settled(wish("a"), asked)
+        assert settling(wish("a"), asked) == waits
+        assert (planned(wish("a"), asked) == [(Step(Do.AWAIT),)]) == waits
+        assert not settling(wish("b"), asked)
 
 
 @given(present, anything)
 def test_it_is_published_after_it_was_started_found_healthy_and_probed(wanted: Desired, seen: Observed) -> None:
     stages = planned(wanted, seen)
-    if stages:
+    if stages and not settling(wanted, seen):
         shown = {Do.START, Do.AWAIT, Do.PROBE, Do.PUBLISH}
         order = [tuple(step.do for step in stage) for stage in stages if stage[0].do in shown]
         assert order == [(Do.START, Do.OFFER), (Do.AWAIT,), (Do.PROBE,), (Do.PUBLISH,)]

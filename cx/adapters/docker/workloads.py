@@ -13,6 +13,7 @@ from cx.adapters.docker import build as images
 from cx.adapters.docker import containers, facts, files
 from cx.adapters.docker import poolers as pooling
 from cx.adapters.docker.engine import Engine, translated
+from cx.adapters.docker.health import Asking
 from cx.adapters.docker.model import POOLER, RELEASE, SERVER, Limits, Modeller
 from cx.adapters.docker.networks import Networks
 from cx.adapters.docker.starting import Start
@@ -191,6 +192,7 @@ class Workloads:
         """Every service of the revision runs and is healthy, every job is done. Raises StartFailed."""
         until = time.monotonic() + blueprint.start_timeout_s
         labels = [f"{LABEL_INSTANCE}={self.names.instance}", f"{LABEL_NAMESPACE}={wish.namespace}"]
+        asking = Asking(self.engine)
         with happenings(self.engine, labels) as wait:
             while True:
                 mine = [
@@ -198,7 +200,8 @@ class Workloads:
                     for one in self._containers(wish.namespace)
                     if one.revision == wish.revision or one.role in ("pinned", "server")
                 ]
-                ill = [one for one in mine if not one.well and one.role != "release"]
+                asking.look(mine)
+                ill = [one for one in mine if not (one.well or asking.answered(one)) and one.role != "release"]
                 if mine and not ill:
                     return
                 for one in ill:
@@ -211,7 +214,7 @@ class Workloads:
                         if ill
                         else Retryable(f"{wish.namespace}: its containers are gone", remedy="deploy again")
                     )
-                wait(until - time.monotonic())
+                wait(min(asking.pause_s(), until - time.monotonic()))
 
     def must_stay_up(self, wish: Desired) -> None:
         """Raises StartFailed where a service of the revision ends again and again: nobody need wait for it."""

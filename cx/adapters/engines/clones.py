@@ -15,7 +15,7 @@ from typing import Any
 import docker.errors
 
 from cx.adapters.docker.engine import translated
-from cx.adapters.engines.kinds import KINDS
+from cx.adapters.engines.kinds import kind_of
 from cx.adapters.engines.values import DATA, Said, Spec, Volume, nobody
 from cx.adapters.engines.volumes import ANY_IMAGE, Replaced, Volumes
 from cx.adapters.postgres.errors import GoldenMissing, GoldenTooOld
@@ -105,7 +105,7 @@ class EngineClones:
             raise Retryable(f"{namespace}: its database {use.name} is gone", remedy="deploy again")
         if use.way == "volume":
             return Pooler(use, {}, {}, volumes={use.alias: copy.name})
-        kind = KINDS[spec.facts.name]
+        kind = kind_of(spec.facts.name)
         _check(use)
         serving = kind.serve(spec, use, variables["password"], copy)
         if serving is None:
@@ -136,7 +136,7 @@ class EngineClones:
             found = self.volumes.engine.api.containers(filters={"label": [f"{k}={v}" for k, v in labels.items()]})
         if not found:
             return []
-        return [found[0]["Id"], *KINDS[self.spec(source).facts.name].client]
+        return [found[0]["Id"], *kind_of(self.spec(source).facts.name).client]
 
     # --- for whoever makes copies
     def spec(self, source: str) -> Spec:
@@ -165,7 +165,7 @@ class EngineClones:
 
     def put(self, namespace: Namespace, spec: Spec, origin: Volume | None) -> None:
         """A copy of `origin` is there beside what there was, or an empty one. Where it fails: nothing of it."""
-        owner = "" if origin else KINDS[spec.facts.name].user
+        owner = "" if origin else kind_of(spec.facts.name).user
         copy = self.volumes.create("clone", spec.name, spec.way, spec.image, namespace, owner=owner)
         self.checkpoint("clone:volume")
         size = self.fill(copy, origin, spec) if origin else 0
@@ -230,7 +230,7 @@ class EngineClones:
             one for one in self.volumes.look() if one.role == "golden" and one.source == spec.name and one.complete
         ]
         if not finished:
-            if KINDS[spec.facts.name].without_golden and spec.file is None:
+            if kind_of(spec.facts.name).without_golden and spec.file is None:
                 return None
             raise GoldenMissing(spec.name)
         golden = finished[-1]

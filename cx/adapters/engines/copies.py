@@ -17,7 +17,7 @@ from cx.adapters.docker import output
 from cx.adapters.docker.engine import translated
 from cx.adapters.docker.files import tarred
 from cx.adapters.engines.clones import EngineClones, inherited, snapshots_of
-from cx.adapters.engines.kinds import KINDS
+from cx.adapters.engines.kinds import kind_of
 from cx.adapters.engines.values import DATA, Compared, Spec, Volume
 from cx.adapters.engines.volumes import mount
 from cx.adapters.postgres.comparing import Difference, Rows
@@ -104,7 +104,7 @@ class EngineCopies:
         spec = self.clones.spec(source)
         clone, doing = self._clone(namespace, source), f"dump {source} of {namespace}"
         volumes = self.clones.volumes
-        if argv := KINDS[spec.facts.name].dump(clone):
+        if argv := kind_of(spec.facts.name).dump(clone):
             output.run(volumes.engine, self._server(namespace, spec), argv, write, doing=doing)
             return
         with self._aside(namespace, spec, clone) as copy, translated(doing):
@@ -124,7 +124,7 @@ class EngineCopies:
         """Schema and row counts beside those of the newest golden, of which a server runs on a copy meanwhile."""
         spec = self.clones.spec(source)
         clone = self._clone(namespace, source)
-        kind = KINDS[spec.facts.name]
+        kind = kind_of(spec.facts.name)
         how = kind.compared(spec, clone)
         if how is None:
             raise Invalid(source, "", f"is of {spec.facts.name}, which has no tables to compare")
@@ -174,7 +174,7 @@ class EngineCopies:
     @contextmanager
     def _serving(self, namespace: Namespace, spec: Spec, copy: Volume) -> Iterator[str]:
         """The container of a server on `copy`, without a network."""
-        volumes, kind = self.clones.volumes, KINDS[spec.facts.name]
+        volumes, kind = self.clones.volumes, kind_of(spec.facts.name)
         api, how = volumes.engine.api, kind.compared(spec, copy)
         assert how is not None  # noqa: S101 - else nobody asks
         with translated(f"start a server of {spec.image}"):
@@ -240,7 +240,7 @@ class EngineCopies:
             with translated(f"ask the server of {spec.name}"):
                 running = api.inspect_container(container)["State"]["Running"]
                 try:
-                    made = api.exec_create(container, list(KINDS[spec.facts.name].alive))
+                    made = api.exec_create(container, list(kind_of(spec.facts.name).alive))
                     api.exec_start(made["Id"])
                     if api.exec_inspect(made["Id"])["ExitCode"] == 0:
                         return

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
-from cx.adapters.engines.kinds import KINDS
+from cx.adapters.engines.kinds import kind_of
 from cx.adapters.engines.making import WORKER, Making
 from cx.adapters.engines.mariadb import MariaDB
 from cx.adapters.engines.postgres import SERVER as GOLDEN_SERVER
@@ -51,7 +51,7 @@ class EngineGoldens:
         Until its mark is there the old one serves; where anything fails it serves on, and nothing is left of the
         new one. What a killed refresh left is removed by the next. Raises FillFailed, NoSpace, Invalid, Busy.
         """
-        kind = KINDS[spec.facts.name]
+        kind = kind_of(spec.facts.name)
         with self.lock(spec.name):
             self._sweep(spec)
             try:
@@ -121,7 +121,7 @@ class EngineGoldens:
 
 
 def _with_rules(spec: Spec) -> MariaDB:
-    kind = KINDS[spec.facts.name]
+    kind = kind_of(spec.facts.name)
     if not isinstance(kind, MariaDB):
         raise Invalid(spec.name, "", "is not PostgreSQL, MariaDB or MySQL, where alone there are rules")
     return kind

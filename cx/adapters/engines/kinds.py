@@ -1,11 +1,11 @@
-"""The table of engines. A further engine is a file beside this one, and a line here."""
+"""The table of engines. A further engine is a file beside this one, and a case here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Protocol
 
-from cx.adapters.engines import mariadb, plain, postgres, redis
 from cx.adapters.engines.making import Making
 from cx.adapters.engines.values import Compared, Serving, Spec, Volume
 from cx.model.blueprint import DatabaseUse
@@ -44,10 +44,24 @@ class EngineKind(Protocol):
         ...
 
 
-KINDS: Mapping[str, EngineKind] = {
-    "postgres": postgres.Postgres(),
-    "mariadb": mariadb.MariaDB(mariadb.MARIADB),
-    "mysql": mariadb.MariaDB(mariadb.MYSQL),
-    "redis": redis.Redis(),
-    "volume": plain.Plain(),
-}
+@cache
+def kind_of(name: str) -> EngineKind:
+    """The engine `name` of cx.model.engines. Only it is loaded: every command has an engine of one kind or none."""
+    match name:
+        case "postgres":
+            from cx.adapters.engines.postgres import Postgres
+
+            return Postgres()
+        case "mariadb" | "mysql":
+            from cx.adapters.engines.mariadb import MARIADB, MYSQL, MariaDB
+
+            return MariaDB(MARIADB if name == "mariadb" else MYSQL)
+        case "redis":
+            from cx.adapters.engines.redis import Redis
+
+            return Redis()
+        case "volume":
+            from cx.adapters.engines.plain import Plain
+
+            return Plain()
+    raise ValueError(f"there is no engine {name}")
