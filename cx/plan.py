@@ -84,8 +84,8 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
 
 
 def _parts(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) -> Stage:
-    """Images, databases, network and volumes: none needs another. What an app reaches its databases through starts
-    while its image is built; where there is nothing to build, beside the making of its container."""
+    """All that is there before anything of the revision runs; each step begins when what it needs is done. What an app
+    reaches its databases through is the exception: it runs by then."""
     builds = [
         Step(Do.BUILD, build.service)
         for build in blueprint.builds
@@ -98,7 +98,7 @@ def _parts(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) ->
         if wish.reset_data or use.name not in complete
     ]
     pooled = any(use.way == "pooler" for use in blueprint.databases)
-    return (*builds, *clones, Step(Do.LAY), *([Step(Do.POOL)] if builds and pooled else []))
+    return (*builds, *clones, Step(Do.LAY), *([Step(Do.POOL)] if pooled else []), Step(Do.CREATE))
 
 
 def data_of(clones: Iterable[Clone], blueprint: Blueprint) -> str:

@@ -30,6 +30,7 @@ class Workloads(Protocol):
     def build(self, wish: Desired, build: Build, checkout: Checkout, line: Callable[[str], None]) -> None: ...
     def lay(self, wish: Desired, blueprint: Blueprint, checkout: Checkout) -> None: ...
     def pool(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler]) -> None: ...
+    def create(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None: ...
     def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None: ...
     def release(
         self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
@@ -211,20 +212,18 @@ class _Pass:
             if len(stage) == 1:
                 self._step(stage[0])
                 continue
-            with ThreadPoolExecutor(max_workers=4) as pool:
+            with ThreadPoolExecutor(max_workers=6) as pool:  # each begins after those that it may wait for
                 begun: list[tuple[Step, Future[None]]] = []
                 for step in stage:
                     needed = [future for other, future in begun if other.do in step.needs]
-                    beside = [future for other, future in begun if other.do in step.while_at]
-                    begun.append((step, pool.submit(self._in_turn, step, needed, beside)))
+                    begun.append((step, pool.submit(self._in_turn, step, needed)))
                 for _, done in begun:
                     done.result()
 
-    def _in_turn(self, step: Step, needed: Sequence[Future[None]], beside: Sequence[Future[None]]) -> None:
+    def _in_turn(self, step: Step, needed: Sequence[Future[None]]) -> None:
         for one in needed:
             one.result()
-        if not beside or not all(one.done() for one in beside):
-            self._step(step)
+        self._step(step)
 
     def abandon(self, why: CxError) -> None:
         """What serves goes on to serve; what this pass started of another revision is taken away."""
@@ -301,6 +300,8 @@ class _Pass:
                 of.router.offer(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
             case Do.POOL:
                 of.workloads.pool(wish, blueprint, self._poolers(blueprint))
+            case Do.CREATE:
+                of.workloads.create(wish, blueprint, self._poolers(blueprint), self._data(blueprint))
             case Do.PIN:
                 of.workloads.pin(wish, blueprint, checkout, self._poolers(blueprint))
             case Do.RELEASE:

@@ -162,6 +162,7 @@ class Do(StrEnum):
     RESET = "reset"
     LAY = "network and volumes"
     POOL = "poolers"
+    CREATE = "create"
     PIN = "stateful services"
     RELEASE = "release"
     START = "start"
@@ -193,12 +194,13 @@ class Step:
     @property
     def needs(self) -> tuple[Do, ...]:
         """What it waits for of the steps that stand before it in its stage."""
-        return (Do.CLONE, Do.RESET, Do.LAY) if self.do is Do.POOL else ()
-
-    @property
-    def while_at(self) -> tuple[Do, ...]:
-        """What it is done beside, of its stage: when that is over, a later step does it as well or better."""
-        return (Do.BUILD,) if self.do is Do.POOL else ()
+        match self.do:
+            case Do.POOL:
+                return (Do.CLONE, Do.RESET, Do.LAY)
+            case Do.CREATE:
+                return (Do.BUILD, Do.CLONE, Do.RESET, Do.LAY)
+            case _:
+                return ()
 
 
 Stage = tuple[Step, ...]

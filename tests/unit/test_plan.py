@@ -113,14 +113,22 @@ def test_it_is_published_after_it_was_started_found_healthy_and_probed(wanted: D
 
 
 @given(present, anything)
-def test_poolers_start_while_images_are_built_after_what_they_need(wanted: Desired, seen: Observed) -> None:
+def test_a_step_stands_behind_what_it_waits_for(wanted: Desired, seen: Observed) -> None:
     for stage in planned(wanted, seen):
         kinds = [step.do for step in stage]
-        pooled = bool(blueprint(wanted.tree[0]).databases)
-        assert (Do.POOL in kinds) == (Do.BUILD in kinds and pooled)
         for number, step in enumerate(stage):
             for need in step.needs:
                 assert need not in kinds[number:]
+
+
+@given(present, anything)
+def test_poolers_run_before_anything_of_the_project_does(wanted: Desired, seen: Observed) -> None:
+    stages = planned(wanted, seen)
+    if stages and not settling(wanted, seen):
+        pooled = {Do.POOL} if blueprint(wanted.tree[0]).databases else set()
+        first = {step.do for step in stages[0]}
+        assert first >= {Do.LAY, Do.CREATE} | pooled
+        assert first.isdisjoint({Do.PIN, Do.RELEASE, Do.START})
 
 
 @given(present, anything)

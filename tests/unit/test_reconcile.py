@@ -218,14 +218,13 @@ def test_nothing_is_checked_out_for_a_blueprint_that_is_known() -> None:
 
 
 class Builds(Silent):
-    """Its builds go on until poolers run, if `waits`."""
+    """Its builds go on until poolers run."""
 
-    def __init__(self, *, waits: bool) -> None:
-        self.waits, self.steps, self.pooled = waits, list[str](), Event()
+    def __init__(self) -> None:
+        self.steps, self.pooled = list[str](), Event()
 
     def line(self, step: str, text: str) -> None:
-        if self.waits:
-            assert self.pooled.wait(10)
+        assert self.pooled.wait(10)
 
     def step_ended(self, step: str, started_at: float, duration_s: float, outcome: str) -> None:
         self.steps.append(step)
@@ -235,19 +234,10 @@ class Builds(Silent):
 
 @pytest.mark.threads
 def test_poolers_start_while_an_image_is_built() -> None:
-    world, builds = World(), Builds(waits=True)
+    world, builds = World(), Builds()
     world.want(wish("a"))
     world.reconciler().reconcile(PR_7, builds)
     assert builds.steps.index("poolers") < builds.steps.index("build web")
-    assert world.serving() == wish("a").revision
-
-
-def test_no_build_no_step_for_poolers() -> None:
-    """They start beside the making of containers then."""
-    world, builds = World(), Builds(waits=False)
-    world.want(wish("a"))
-    world.reconciler().reconcile(PR_7, builds)
-    assert "poolers" not in builds.steps
     assert world.serving() == wish("a").revision
 
 

@@ -28,6 +28,7 @@ PROJECT = "shop-0123abcd"
 FAILURES: Mapping[str, CxError] = {
     "build": BuildFailed("it does not build", log=["no such file"]),
     "clone": Retryable("the server is away"),
+    "create": StartFailed("it cannot be made"),
     "start": StartFailed("it does not start"),
     "well": StartFailed("it is not healthy"),
     "release": ReleaseFailed("a migration failed"),
@@ -259,6 +260,16 @@ class Workloads:
         for pooler in poolers:
             self._pooler(wish, pooler)
 
+    def create(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None:
+        place = self.world.place(wish.namespace)
+        for name in blueprint.services:
+            self.world.fails("create")
+            image = self._image(wish, blueprint, name)
+            one = Container(name, f"{name}-{wish.revision}", name, "service", wish.revision, "created", image=image)
+            if one.name not in place.containers:
+                with self.world.effect("create container"):
+                    place.containers[one.name] = one
+
     def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None:
         assert NAMES.network(wish.namespace) in self.world.place(wish.namespace).networks
         for name, service in blueprint.pinned.items():
@@ -271,8 +282,7 @@ class Workloads:
         if name in place.containers:
             with self.world.effect("remove container"):
                 del place.containers[name]
-        for pooler in poolers:
-            self._pooler(wish, pooler)
+        self._all_pooled(wish, poolers)
         image = self._image(wish, blueprint, "web")
         job = Container(name, name, "web", "release", wish.revision, "created", data=data, image=image)
         with self.world.effect("create container"):
@@ -287,13 +297,11 @@ class Workloads:
     def start(
         self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
     ) -> None:
-        for pooler in poolers:
-            self._pooler(wish, pooler)
+        self._all_pooled(wish, poolers)
         for number, name in enumerate(blueprint.services):
             if number:
-                self.world.fails("start")  # half of them are there by then
-            image = self._image(wish, blueprint, name)
-            one = Container(name, f"{name}-{wish.revision}", name, "service", wish.revision, "created", image=image)
+                self.world.fails("start")  # half of them run by then
+            one = self.world.place(wish.namespace).containers[f"{name}-{wish.revision}"]
             self._run(wish, one.name, one)
         if len(blueprint.services) == 1:
             self.world.fails("start")
@@ -370,6 +378,11 @@ class Workloads:
             with self.world.effect("start container"):
                 assert NAMES.network(wish.namespace, wish.revision) in place.networks
                 place.containers[name] = replace(place.containers[name], state="running", exit_code=0)
+
+    def _all_pooled(self, wish: Desired, poolers: Sequence[Pooler]) -> None:
+        """What would fail to start is refused: an app without the way to its database."""
+        for pooler in poolers:
+            assert self.world.place(wish.namespace).containers[f"pooler-{pooler.use.name}-{wish.revision}"].running
 
     def _pooler(self, wish: Desired, pooler: Pooler) -> None:
         name = f"pooler-{pooler.use.name}-{wish.revision}"

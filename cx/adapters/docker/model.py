@@ -112,7 +112,7 @@ class Modeller:
                     service,
                     role="job" if name in jobs else "service",
                     restart="no" if name in jobs else "always",
-                    network={"ipv4_address": addresses[instance], "aliases": self._aliases(name)},
+                    network={"ipv4_address": addresses[instance], "aliases": self.aliases(name)},
                     extra_env=self._database_env(name, poolers),
                     number=number,
                 )
@@ -146,7 +146,7 @@ class Modeller:
                 service,
                 role="pinned",
                 restart="always",
-                network={"aliases": self._aliases(name)},
+                network={"aliases": self.aliases(name)},
                 revision=False,
             )
             for name, service in self.blueprint.pinned.items()
@@ -228,7 +228,7 @@ class Modeller:
         )
 
     def _pooler(self, pooler: Pooler, address: str) -> PoolerContainer:
-        own = {"ipv4_address": address, "aliases": self._aliases(pooler.use.alias)}
+        own = {"ipv4_address": address, "aliases": self.aliases(pooler.use.alias)}
         return PoolerContainer(
             f"{self.names.project(self.namespace, self.revision)}-{POOLER}-{pooler.use.name}-1",
             self.pooler_image,
@@ -251,7 +251,7 @@ class Modeller:
         )
         return self._bounded(dict(model)) | {
             "labels": labels,
-            "networks": {"net": {"aliases": self._aliases(pooler.use.alias)}},
+            "networks": {"net": {"aliases": self.aliases(pooler.use.alias)}},
             "configs": [{"source": config_name(name, path), "target": path} for path in pooler.files],
             "cap_add": [],
             "restart": "always",
@@ -283,7 +283,7 @@ class Modeller:
         subpath = str((mount.get("volume") or {}).get("subpath", ""))
         return subpath if any(one.file and one.path == subpath for one in self.blueprint.mounted) else ""
 
-    def _aliases(self, name: str) -> list[str]:
+    def aliases(self, name: str) -> list[str]:
         return sorted({name, *self.blueprint.aliases.get(name, ())})
 
     def _database_env(self, service: str, poolers: Iterable[Pooler]) -> dict[str, str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cx.adapters.docker import compose, containers, facts, files, poolers
+from cx.adapters.docker import compose, containers, facts, files
 from cx.adapters.docker.compose import CommandFailed
 from cx.adapters.docker.engine import Engine, EngineRefused
-from cx.adapters.docker.model import PoolerContainer
 from cx.errors import Retryable, StartFailed
 from cx.model.names import Names, Namespace
 from cx.model.state import Container
@@ -32,42 +31,35 @@ class Start:
     placed: Mapping[str, Mapping[str, str]]
     fault: Callable[[str], None]
 
-    def run(
-        self,
-        checkout: Checkout,
-        *,
-        services: Sequence[str] = (),
-        before: Sequence[PoolerContainer] = (),
-    ) -> None:
-        """The services run (all but those of profiles, if none are named), and what they reach their databases through
-        ran `before` them. Safe to repeat: what runs as it should is left alone. Raises StartFailed.
-        """
-        there = facts.containers(self.engine, self.names, self.namespace)
-        due = poolers.due(before, there)
-        if not self._wanted(services):  # all that there is keeps its state, and runs in another project
-            poolers.run(self.engine, due, there, self.fault)
-            return
-        try:
-            if due:
-                with ThreadPoolExecutor(max_workers=1) as pool:  # Compose makes the others meanwhile
-                    started = pool.submit(poolers.run, self.engine, due, there, self.fault)
-                    self._compose(services, start=False)
-                    started.result()
-            elif self.placed:
+    def create(self, services: Sequence[str] = ()) -> None:
+        """The containers of the services are there (of all but those of profiles, if none are named). Safe to repeat:
+        what is there as it should be keeps its state. Raises StartFailed."""
+        if self._wanted(services):
+            with self._told():
                 self._compose(services, start=False)
-            if self.placed:
-                self._place(checkout)
-            if not (due and self._independent() and self._started(services)):
+
+    def run(self, checkout: Checkout, services: Sequence[str] = ()) -> None:
+        """The services run, whose containers are there. Safe to repeat. Raises StartFailed."""
+        if not self._wanted(services):  # all that there is keeps its state, and runs in another project
+            return
+        slept = [one for one in self._mine() if one.state == "exited" and one.role in ("service", "pinned", "server")]
+        if self.placed:
+            self._place(checkout)
+        with self._told():
+            if not (self._independent(services) and self._started(services)):
                 self._compose(services, start=True)
+        containers.each(lambda one: containers.keep(self.engine, one, "always"), slept)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except CommandFailed as exc:
             raise StartFailed(
                 f"{self.namespace}: its containers did not start: {exc.what}",
                 remedy="mend it and deploy again; the old revision, if any, still serves",
                 log=exc.log[-20:],
             ) from exc
-        slept = [one for one in there if one.state == "exited" and one.role in ("service", "pinned", "server")]
-        mine = [one for one in slept if one.name.startswith(f"{self.project}-")]
-        containers.each(lambda one: containers.keep(self.engine, one, "always"), mine)
 
     def _compose(self, services: Sequence[str], *, start: bool) -> None:
         compose.up(
@@ -75,7 +67,7 @@ class Start:
             self.model,
             services=services,
             timeout_s=COMPOSE_TIMEOUT_S,
-            line=lambda text: self.fault("inside start") if text.endswith("Created") else None,
+            line=lambda text: self.fault("inside create") if text.endswith("Created") else None,
             start=start,
         )
 
@@ -91,11 +83,11 @@ class Start:
     def _wanted(self, services: Sequence[str]) -> Sequence[str]:
         return services or [name for name, one in self.model["services"].items() if not one.get("profiles")]
 
-    def _independent(self) -> bool:
-        return not any(one.get("depends_on") for one in self.model["services"].values())
+    def _independent(self, services: Sequence[str]) -> bool:
+        return not any(self.model["services"][name].get("depends_on") for name in self._wanted(services))
 
     def _started(self, services: Sequence[str]) -> bool:
-        """Those that Compose has just made, and that need no order, run: it need not look at them all once more.
+        """Those that Compose has made, and that need no order, run: it need not look at them all once more.
 
         False where one does not start: Compose is to try, and to say why.
         """

@@ -89,6 +89,10 @@ class Workloads:
         wanted = self._model(wish, blueprint).poolers(self._subnet(wish), poolers)
         pooling.run(self.engine, wanted, self._containers(wish.namespace), self.fault)
 
+    def create(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None:
+        """Containers of every service of the revision are there; what runs as it should is left alone."""
+        self._start(wish, blueprint, poolers, data).create()
+
     def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None:
         """The services that keep state run as the blueprint says, and are members of the revision's network.
 
@@ -97,18 +101,18 @@ class Workloads:
         model = self._model(wish, blueprint)
         project = self.names.project(wish.namespace)
         given = model.data_model(poolers), model.placed()
-        Start(self.engine, self.names, wish.namespace, project, *given, self.fault).run(checkout)
+        start = Start(self.engine, self.names, wish.namespace, project, *given, self.fault)
+        start.create()
+        start.run(checkout)
         self.fault("inside stateful services")
         addresses = model.addresses(self._subnet(wish))
         network = self.names.network(wish.namespace, wish.revision)
         servers = {f"{project}-{SERVER}-{one.use.name}-1": one for one in poolers if one.server}
         for one in self._containers(wish.namespace):
             if one.role == "pinned" and one.service in blueprint.pinned:
-                self._join(one, network, addresses[one.service], [one.service, *blueprint.aliases.get(one.service, ())])
+                self._join(one, network, addresses[one.service], model.aliases(one.service))
             elif one.role == "server" and (of := servers.get(one.name)):
-                alias = of.use.alias
-                names = [alias, *blueprint.aliases.get(alias, ())]
-                self._join(one, network, addresses[f"{POOLER}-{of.use.name}"], names)
+                self._join(one, network, addresses[f"{POOLER}-{of.use.name}"], model.aliases(of.use.alias))
                 self._await_server(wish, blueprint, one, of)
 
     def _join(self, one: Container, network: str, address: str, aliases: Sequence[str]) -> None:
@@ -148,7 +152,9 @@ class Workloads:
         """The release command has ended well. Raises ReleaseFailed with its last lines."""
         assert blueprint.release is not None  # noqa: S101 - the plan has this step only then
         containers.remove(self.engine, self._of(wish, role="release"))
-        self._bring(wish, blueprint, checkout, poolers, data, [RELEASE])
+        start = self._start(wish, blueprint, poolers, data)
+        start.create([RELEASE])
+        start.run(checkout, [RELEASE])
         self.fault("inside release")
         (job,) = self._of(wish, role="release")
         with translated("run the release command"):
@@ -170,23 +176,14 @@ class Workloads:
     def start(
         self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
     ) -> None:
-        """Containers of every service of the revision are created and started."""
-        self._bring(wish, blueprint, checkout, poolers, data)
+        """Every service of the revision runs, in the order that the project gives. Their containers are there."""
+        self._start(wish, blueprint, poolers, data).run(checkout)
 
-    def _bring(
-        self,
-        wish: Desired,
-        blueprint: Blueprint,
-        checkout: Checkout,
-        poolers: Sequence[Pooler],
-        data: str,
-        services: Sequence[str] = (),
-    ) -> None:
-        modeller, subnet = self._model(wish, blueprint), self._subnet(wish)
-        model = modeller.revision_model(subnet, poolers, data)
+    def _start(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> Start:
+        modeller = self._model(wish, blueprint)
+        model = modeller.revision_model(self._subnet(wish), poolers, data)
         project = self.names.project(wish.namespace, wish.revision)
-        start = Start(self.engine, self.names, wish.namespace, project, model, modeller.placed(), self.fault)
-        start.run(checkout, services=services, before=modeller.poolers(subnet, poolers))
+        return Start(self.engine, self.names, wish.namespace, project, model, modeller.placed(), self.fault)
 
     def await_well(self, wish: Desired, blueprint: Blueprint) -> None:
         """Every service of the revision runs and is healthy, every job is done. Raises StartFailed."""

@@ -170,7 +170,10 @@ class Space:
         host.workloads.lay(self.wish, self.blueprint, here)
         if self.blueprint.lasting:
             host.workloads.pin(self.wish, self.blueprint, here, self.poolers)
+        if self.case.use.way == "pooler":
+            host.workloads.pool(self.wish, self.blueprint, self.poolers)
         if self.case.use.way != "server":
+            host.workloads.create(self.wish, self.blueprint, self.poolers, "")
             host.workloads.start(self.wish, self.blueprint, here, self.poolers, "")
 
     def read(self) -> str:
