@@ -12,18 +12,23 @@ import signal
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 from cx.errors import CxError, Invalid
+from cx.reader import Reader, reading
+
+READS = ("deploy", "reset")
 
 
 def main() -> NoReturn:
     """Exit codes as those of `cx`."""
     order = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     code = 0
     try:
-        outcome = _run(order)
+        with reading() if order["action"] in READS else nullcontext() as reader:
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+            outcome = _run(order, reader)
         _say(event=outcome.outcome, notes=list(outcome.notes))
     except CxError as exc:
         _say(event="error", error=exc.what, remedy=exc.remedy, log=list(exc.log), exit_code=exc.exit_code)
@@ -32,14 +37,14 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _run(order: dict[str, Any]) -> Any:
+def _run(order: dict[str, Any], reader: Reader | None) -> Any:
     from cx import wiring
     from cx.adapters.git import Source
     from cx.cli.progress import reporter
     from cx.model.names import Namespace
 
     namespace = Namespace(order["namespace"])
-    with wiring.open_host() as host:
+    with wiring.open_host(reader) as host:
         if order["action"] == "delete":
             host.store.want_absent(namespace, time.time())
             return host.settle(namespace, reporter(host.store, as_json=True), "delete")
@@ -48,7 +53,7 @@ def _run(order: dict[str, Any]) -> Any:
             return host.settle(namespace, reporter(host.store, as_json=True), order["action"])
         if order["action"] == "settle":
             return host.settle(namespace, reporter(host.store, as_json=True), "a pass")
-        if order["action"] not in ("deploy", "reset"):
+        if order["action"] not in READS:
             raise Invalid("job", "action", "should be deploy, reset, sleep, wake, settle or delete")
         host.make_ready()
         source = Source(order["project"], order["origin"], order["commit"], order["tree"], dirty=order["dirty"])

@@ -33,7 +33,7 @@ from cx.resources import template
 FOLDER = "/routes"
 UNFINISHED = ".part"  # the router reads no file that ends so
 HEAD = re.compile(r"# cx: revision=([0-9a-f]*) candidate=([0-9a-f]*)( asleep)?")
-POLL_S = 0.02
+POLL_S, POLL_MAX_S = 0.004, 0.1  # the pause before the second time that is asked, and the longest: it grows
 LOOK_S = 1.0  # so often it is seen whether there is anything to wait for
 NOBODY_BEHIND = (502, 503, 504)  # what the router itself answers where nobody listens
 
@@ -182,7 +182,7 @@ class Router:
         """
         until = time.monotonic() + timeout_s
         look = time.monotonic() + LOOK_S
-        last, answered = "no answer", False
+        last, answered, pause = "no answer", False, POLL_S
         while True:
             try:
                 status, by = self._ask(route, revision if candidate else "")
@@ -206,7 +206,8 @@ class Router:
                     else f"does {route.service} listen on 0.0.0.0:{route.port}? If it serves no web page there, "
                     f"{service} says another port, or route = false",
                 )
-            time.sleep(POLL_S)
+            time.sleep(pause)
+            pause = min(pause * 1.5, POLL_MAX_S)
 
     def must_answer(self) -> None:
         """Raises RouterDown where nobody listens at the router's port."""

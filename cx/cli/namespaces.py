@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,14 +60,17 @@ def deploy(
     remote: RemoteOption = "",
 ) -> None:
     """Bring a namespace to what a folder holds: build, clone, start, and switch when the new one answers."""
-    from cx.previews import Wanted
-
     name = Namespace(namespace)
     if not ENVIRONMENT.fullmatch(environment):
         raise Invalid("--environment", shown(environment), "must be up to 40 of a-z, 0-9, '_' and '-'")
-    wanted = Wanted(environment, variables(set_ or []), reset_db)
-    with previews(remote) as there:
+    values = variables(set_ or [])
+    if not is_text(str(path.resolve())):
+        raise Invalid("PATH", shown(str(path.resolve()), 200), "is not UTF-8", remedy="rename it")
+    with previews(remote, reads=True) as there:
+        from cx.previews import Wanted
+
         source = there.read(name, path, ref)
+        wanted = Wanted(environment, values, reset_db)
         change(name, lambda report: there.deploy(name, source, wanted, report), as_json=json)
 
 
@@ -80,24 +83,36 @@ def variables(given: list[str]) -> Mapping[str, str]:
             raise Invalid("--set", shown(key), "must be KEY=VALUE, KEY of letters, digits and '_'")
         if "\0" in value:
             raise Invalid("--set", key, "its value holds a NUL character")
+        if not is_text(value):
+            raise Invalid("--set", key, "its value is not UTF-8")
         values[key] = value
     return values
 
 
+def is_text(given: str) -> bool:
+    """Whether it was UTF-8, as arguments and names of files need not be."""
+    return not any("\ud800" <= one <= "\udfff" for one in given)
+
+
 @contextmanager
-def previews(remote: str = "") -> Iterator[Previews]:
-    """Those of this machine, or those behind the API at `remote`."""
+def previews(remote: str = "", *, reads: bool = False) -> Iterator[Previews]:
+    """Those of this machine, or those behind the API at `remote`. `reads`: a project is to be read first."""
     if remote:
         from cx.remote import Remote
 
         with Remote.open(remote, os.environ.get("CX_REMOTE_TOKEN", "")) as there:
             yield there
         return
-    from cx import wiring
-    from cx.local import LocalPreviews
+    with ExitStack() as stack:
+        reader = None
+        if reads:
+            from cx.reader import reading
 
-    with wiring.open_host() as host:
-        yield LocalPreviews(host)
+            reader = stack.enter_context(reading())
+        from cx import wiring
+        from cx.local import LocalPreviews
+
+        yield LocalPreviews(stack.enter_context(wiring.open_host(reader)))
 
 
 def change(name: Namespace, doing: Callable[[Reporter], Ending], *, as_json: bool, what: str = "") -> None:

@@ -49,7 +49,7 @@ def main() -> None:
         return
     import gc
 
-    gc.set_threshold(50_000, 20, 20)  # importing makes many things and no garbage: a tenth of a command's time
+    gc.set_threshold(150_000, 20, 20)  # what is made while it loads is no garbage, and there is less of it than that
     from cx.cli.main import main as run
 
     run()

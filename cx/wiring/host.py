@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -44,10 +44,19 @@ def load_settings() -> Settings:
     return host_settings.load(host_settings.default_path(os.environ), os.environ)
 
 
+class Reads(Protocol):
+    """Who reads one project in this process's stead."""
+
+    def read_source(self, path: Path, ref: str = "") -> Source: ...
+    def read_blueprint(self, wish: Desired) -> Blueprint: ...
+    def close(self) -> None: ...
+
+
 @dataclass
 class Host(Adapters):
     """One Docker host with its state."""
 
+    reader: Reads | None = None
     _blueprints: dict[tuple[Namespace, str], Blueprint] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -65,11 +74,11 @@ class Host(Adapters):
 
     def _read(self, wish: Desired, checkout: Checkout) -> Blueprint:
         """The blueprint of a namespace's revision, which makes it what it is: it is read once."""
-        from cx.render import read_blueprint
-
         key = (wish.namespace, wish.revision)
         if key in self._blueprints:
             return self._blueprints[key]
+        from cx.render import read_blueprint
+
         given = self._settings_for(wish.origin)
         try:
             self._blueprints[key] = read_blueprint(
@@ -132,7 +141,7 @@ class Host(Adapters):
 
     # --- what the command line and the listener do
     def make_ready(self) -> None:
-        """The libraries of engine and database server are loaded while git and Compose are at work."""
+        """A deployment is to come: the libraries of engine and database server are loaded while its project is read."""
 
         def load() -> None:
             import cx.adapters.databases
@@ -145,6 +154,8 @@ class Host(Adapters):
 
     def read_source(self, path: Path, ref: str = "") -> Source:
         """The folder as a version in cx's mirror, one reader of a project at a time."""
+        if self.reader:
+            return self.reader.read_source(path, ref)
         from cx.adapters.git import project_of
 
         with self.mirror_lock(project_of(path.resolve()), "read a folder", wait_s=WAIT_S):
@@ -152,9 +163,10 @@ class Host(Adapters):
 
     def mirror_lock(self, project: str, why: str, *, wait_s: float) -> AbstractContextManager[None]:
         """One at a time adds to the project's mirror; whoever cleans it up gives way. Raises Busy."""
-        from cx.adapters.git.incoming import want
 
         def waiting(holder: str) -> None:
+            from cx.adapters.git.incoming import want
+
             want(self.sources.path(project))
 
         return self.lock(f"project-{project}", why, wait_s=wait_s, waiting=waiting)
@@ -190,12 +202,21 @@ class Host(Adapters):
             expires_at=self._end(kept, now),
         )
         if before is None or not before.present or before.revision != wish.revision:
-            aside = f"check-{os.getpid()}"
-            with self.sources.checkout(namespace, wish.project, wish.tree, aside=aside) as checkout:
-                self._read(wish, lambda: checkout)
+            self._blueprints[namespace, wish.revision] = self.read_blueprint(wish)
+        if self.reader:
+            self.reader.close()
+            self.reader = None
         self.sources.keep(namespace, source)
         self.store.want(wish, now)
         return wish
+
+    def read_blueprint(self, wish: Desired) -> Blueprint:
+        """The blueprint of what is wanted, or may be. Nothing is changed by it. Raises Invalid or Refused."""
+        if self.reader:
+            return self.reader.read_blueprint(wish)
+        aside = f"check-{os.getpid()}"
+        with self.sources.checkout(wish.namespace, wish.project, wish.tree, aside=aside) as checkout:
+            return self._read(wish, lambda: checkout)
 
     def _end(self, kept: Desired | None, now: float) -> float | None:
         """When a namespace that is deployed now may be deleted: a lifetime from now, or later if it was told so."""
@@ -371,9 +392,9 @@ class Host(Adapters):
 
 
 @contextmanager
-def open_host() -> Iterator[Host]:
+def open_host(reader: Reads | None = None) -> Iterator[Host]:
     """The host of the host configuration. Raises Invalid when that is wrong."""
-    host = Host(load_settings(), fault_from_environment())
+    host = Host(load_settings(), fault_from_environment(), reader)
     try:
         yield host
     finally:

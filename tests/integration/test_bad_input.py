@@ -32,6 +32,7 @@ USAGE = [
     (["--namespace", "preview-1", "--set", "NOTHING"], "--set: NOTHING: must be KEY=VALUE"),
     (["--namespace", "preview-1", "--set", "=x"], "must be KEY=VALUE"),
     (["--namespace", "preview-1", "--set", "A-B=x"], "must be KEY=VALUE"),
+    (["--namespace", "preview-1", "--set", "A=\udcff"], "--set: A: its value is not UTF-8"),
     (["--namespace", "preview-1", "--environment", "No Such"], "--environment"),
     (["--namespace", "preview-1", "--ref", "--upload-pack=x"], "--ref"),
     (["--namespace", "preview-1", "--ref", "a..b"], "--ref"),
@@ -50,7 +51,7 @@ def one_line(done: subprocess.CompletedProcess[str], code: int, text: str) -> No
         assert done.stderr.strip().splitlines()[-1].startswith("cx: ")
 
 
-@pytest.mark.parametrize(("argv", "text"), USAGE, ids=[" ".join(argv) for argv, _ in USAGE])
+@pytest.mark.parametrize(("argv", "text"), USAGE, ids=[ascii(" ".join(argv)) for argv, _ in USAGE])
 def test_flags(cx: Cx, hello: Project, argv: list[str], text: str) -> None:
     before = cx.json("list")
     one_line(cx("deploy", hello.folder, *argv, check=False), 2, text)
@@ -59,6 +60,12 @@ def test_flags(cx: Cx, hello: Project, argv: list[str], text: str) -> None:
 
 def test_a_folder_that_is_not_there(cx: Cx, tmp_path: Path) -> None:
     one_line(cx("deploy", tmp_path / "none", "--namespace", "preview-1", check=False), 2, "is not a folder")
+
+
+def test_a_folder_whose_name_is_no_text(cx: Cx, tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    one_line(cx("deploy", folder, "--namespace", "preview-1", check=False), 2, "is not UTF-8; rename it")
 
 
 def test_a_folder_with_nothing_to_run(cx: Cx, preview: Callable[[], str], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -49,7 +50,7 @@ class Repository:
         self, host: str = HOST, *, project: str = "shop", environment: str = "preview", **values: str
     ) -> Blueprint:
         (self.state / "host.toml").write_text(host)
-        return read_blueprint(
+        made = read_blueprint(
             self.root,
             project=project,
             namespace=Namespace("preview-7"),
@@ -59,6 +60,8 @@ class Repository:
             tree_digest=lambda path: content(self.root / path),
             cache_scope="/srv/shop",
         )
+        assert msgspec.json.decode(msgspec.json.encode(made), type=Blueprint) == made  # as it is handed over
+        return made
 
     def holding(self, files: dict[str, str]) -> Repository:
         for name, text in files.items():

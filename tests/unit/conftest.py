@@ -14,7 +14,7 @@ started: list[str] = []
 
 def note(event: str, facts: tuple[object, ...]) -> None:
     if event in PROCESSES:
-        started.append(f"{event} {facts[0]!r}")
+        started.append(f"{event} {facts[:1]!r}")  # a fork has no facts
     elif event == "socket.bind" and facts[1] != PROBE:
         started.append(f"{event} {facts[1]!r}")
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ import typer.main
 # `cx deploy` begins with a thread that loads these; it would outlive its test, and with it the filters of warnings.
 import cx.adapters.databases
 import cx.adapters.docker.workloads
+import cx.adapters.engines.clones
+import cx.adapters.postgres.clones
 import cx.adapters.router
 from cx.adapters.locks import held
 from cx.adapters.sqlite import Database, Store
@@ -89,6 +92,7 @@ def cx(host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
         monkeypatch.setattr(sys, "stdin", Nobody())
         monkeypatch.setattr(command_line, "_leave", leave)
         monkeypatch.setattr(command_line, "app", PARSED)
+        monkeypatch.setattr("cx.reader.reading", nullcontext)  # no process beside this one
         with pytest.raises(SystemExit) as caught:
             command_line.main()
         said = capsys.readouterr()
@@ -272,7 +276,7 @@ def test_an_interrupt(cx: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) 
 
 
 def failing_with(cx: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Said:
-    def fail() -> None:
+    def fail(_: object) -> None:
         raise error
 
     monkeypatch.setattr("cx.wiring.open_host", fail)

@@ -1,0 +1,88 @@
+"""A copy of this process that works beside it and answers one question after the other.
+
+It is made by fork, so it need load nothing again: early, while there is one thread and nothing is open that two must
+not share. What it is about to do when it is told to end, it takes back.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from cx.errors import Retryable
+
+_LENGTH = struct.Struct("!Q")
+
+
+class Apart:
+    """There, `begin` gives what answers the questions of `ask`. Raises RuntimeError where other threads run."""
+
+    def __init__(self, begin: Callable[[], Callable[[bytes], bytes]]) -> None:
+        if threading.active_count() > 1:
+            raise RuntimeError("another thread could hold a lock, which the copy would wait for")
+        self._socket, theirs = socket.socketpair()
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._socket.close()
+            _serve(theirs, begin)
+        theirs.close()
+
+    def ask(self, question: bytes) -> bytes:
+        """The answer. Raises Retryable when the other process has ended without one."""
+        answer = None
+        with suppress(OSError):
+            _send(self._socket, question)
+            answer = _receive(self._socket)
+        if answer is None:
+            raise Retryable("the process that reads projects has ended", remedy="try again; is memory short?")
+        return answer
+
+    def close(self) -> None:
+        """It is gone. Safe to repeat."""
+        self._socket.close()
+        pid, self._pid = self._pid, 0
+        if pid:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGTERM)
+                os.waitpid(pid, 0)
+
+
+def _serve(asker: socket.socket, begin: Callable[[], Callable[[bytes], bytes]]) -> NoReturn:
+    """Ends with whoever asks, or when he says so: an interrupt of the terminal's is his to act upon."""
+    code = 0
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        answer = begin()
+        while (question := _receive(asker)) is not None:
+            _send(asker, answer(question))
+    except (SystemExit, OSError):
+        pass
+    except BaseException:  # noqa: BLE001 - a copy must not go on with what the process it was made of was doing
+        traceback.print_exc()
+        code = 1
+    finally:
+        os._exit(code)
+
+
+def _send(to: socket.socket, text: bytes) -> None:
+    to.sendall(_LENGTH.pack(len(text)) + text)
+
+
+def _receive(of: socket.socket) -> bytes | None:
+    """None when the other end is closed."""
+    with of.makefile("rb") as stream:
+        head = stream.read(_LENGTH.size)
+        if len(head) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack(head)
+        text = stream.read(length)
+        return text if len(text) == length else None

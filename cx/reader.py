@@ -1,0 +1,97 @@
+"""Reads projects in a process beside this one, which meanwhile loads what it asks the engine with.
+
+What a project holds (git objects, YAML, templates) is taken apart there; what comes back is data of known types.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from cx.adapters.apart import Apart
+
+if TYPE_CHECKING:
+    from cx.adapters.git import Source
+    from cx.model.blueprint import Blueprint
+    from cx.model.state import Desired
+
+T = TypeVar("T")
+OF_FOLDER, OF_WISH = b"f", b"w"  # what a question is about: its first letter
+DONE, FAILED = b"+", b"-"  # how an answer begins
+
+
+@contextmanager
+def reading() -> Iterator[Reader | None]:
+    """A reader, for a process that has just begun; None where other threads run already, and one reads oneself."""
+    if threading.active_count() > 1:
+        yield None
+        return
+    with closing(Reader()) as reader:
+        yield reader
+
+
+class Reader:
+    """Answers as a Host of this process's configuration would."""
+
+    def __init__(self) -> None:
+        self._apart = Apart(_begin)
+
+    def read_source(self, path: Path, ref: str = "") -> Source:
+        from cx.adapters.git import Source
+
+        return self._ask(OF_FOLDER, (str(path), ref), Source)
+
+    def read_blueprint(self, wish: Desired) -> Blueprint:
+        from cx.model.blueprint import Blueprint
+
+        return self._ask(OF_WISH, wish, Blueprint)
+
+    def close(self) -> None:
+        self._apart.close()
+
+    def _ask(self, about: bytes, question: object, of: type[T]) -> T:
+        import msgspec
+
+        from cx.events import Failed, error_of
+
+        answer = self._apart.ask(about + msgspec.json.encode(question))
+        if answer[:1] == DONE:
+            return msgspec.json.decode(answer[1:], type=of)
+        told = msgspec.json.decode(answer[1:], type=Failed)
+        raise error_of(told.error, told.remedy, told.log, told.exit_code)
+
+
+def _begin() -> Callable[[bytes], bytes]:
+    """Loads what reading takes, and gives what answers."""
+    from functools import cache
+    from threading import Thread
+
+    import msgspec
+
+    from cx.errors import CxError
+    from cx.events import failed
+    from cx.model.state import Desired
+    from cx.wiring import Host, load_settings
+
+    @cache
+    def host() -> Host:
+        return Host(load_settings())
+
+    def load() -> None:
+        import cx.render  # noqa: F401
+
+    def answer(question: bytes) -> bytes:
+        about, told = question[:1], question[1:]
+        try:
+            if about == OF_FOLDER:
+                path, ref = msgspec.json.decode(told, type=tuple[str, str])
+                return DONE + msgspec.json.encode(host().read_source(Path(path), ref))
+            return DONE + msgspec.json.encode(host().read_blueprint(msgspec.json.decode(told, type=Desired)))
+        except CxError as exc:
+            return FAILED + msgspec.json.encode(failed(exc))
+
+    Thread(target=load, daemon=True).start()  # it goes on while git is at work
+    return answer
