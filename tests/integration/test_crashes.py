@@ -19,7 +19,8 @@ INSIDE = (
     "inside release",
     "inside pooler",
     "after poolers",
-    "inside start",
+    "inside create",
+    "after create",
     "clone:role",
     "clone:copied",
     "clone:open",
@@ -31,7 +32,8 @@ REDEPLOY = [
         for when in ("before", "after")
     ),
     "inside build",
-    "inside start",
+    "inside create",
+    "after create",
     "inside retire",
     "inside retire, containers gone",
 ]
@@ -57,8 +59,6 @@ def of_its_own(guestbook: Project, point: str) -> None:
     """Another tree, so that its image is built for it, and goes with it."""
     guestbook.write("point.txt", point)
     guestbook.replace("Dockerfile", "migrate.py ./", "migrate.py point.txt ./")
-    if "poolers" in point:  # which start while something is built
-        guestbook.write("Dockerfile", (guestbook.folder / "Dockerfile").read_text() + "RUN sleep 2\n")
 
 
 def died(cx: Cx, point: str, *argv: object) -> None:
@@ -83,7 +83,7 @@ def only(cx: Cx, name: str) -> None:
 def test_a_first_deploy_that_was_killed_is_completed_by_the_next(
     cx: Cx, preview: Callable[[], str], guestbook: Project, point: str
 ) -> None:
-    if "build" in point or "poolers" in point:
+    if "build" in point:
         of_its_own(guestbook, point)
     name = preview()
     died(cx, point, "deploy", guestbook.folder, "--namespace", name)

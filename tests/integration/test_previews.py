@@ -198,6 +198,16 @@ def test_who_is_well_need_not_wait_until_the_engine_asks(cx: Cx, preview: Callab
     assert json.loads(again[-1])["event"] == "unchanged"
 
 
+def test_who_is_not_probed_is_waited_for_as_the_engine_says(cx: Cx, preview: Callable[[], str], hello: Project) -> None:
+    """The check of a database says yes to the server that runs while its image makes it."""
+    name = preview()
+    worker = 'command = ["sleep", "600"]\n[services.worker.healthcheck]\ntest = "true"\n'
+    hello.write("cx.toml", f'[services.app]\nbuild = "."\n[services.worker]\nbuild = "."\nroute = false\n{worker}')
+    cx("deploy", hello.folder, "--namespace", name)
+    (health,) = [one.health for one in cx.observe(name).containers if one.service == "worker"]
+    assert health == "healthy"
+
+
 def test_delete_leaves_nothing_and_can_be_repeated(cx: Cx, preview: Callable[[], str], guestbook: Project) -> None:
     name = preview()
     cx("deploy", guestbook.folder, "--namespace", name)

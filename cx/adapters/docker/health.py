@@ -1,5 +1,8 @@
 """Asks containers how they are, by their own health checks, sooner than the engine does.
 
+This is for those that a probe is sent to next. A database may say yes too soon: while its image makes it for the first
+time, a server runs that takes no connections from elsewhere and ends again.
+
 The engine asks for the first time after an interval (`start_interval`, cx's default is 1 s), and what has long been
 ready would be waited for. So each check is run as well when its container has just started, a few times with growing
 pauses; after that the engine's own word is waited for. As with the engine, a check that ends with 0 is one that is

@@ -84,7 +84,9 @@ class Start:
         return services or [name for name, one in self.model["services"].items() if not one.get("profiles")]
 
     def _independent(self, services: Sequence[str]) -> bool:
-        return not any(self.model["services"][name].get("depends_on") for name in self._wanted(services))
+        """Whether to start them is all that is left: they wait for nobody, and Compose puts no file into them then."""
+        wanted = [self.model["services"][name] for name in self._wanted(services)]
+        return not any(one.get(key) for one in wanted for key in ("depends_on", "configs", "secrets"))
 
     def _started(self, services: Sequence[str]) -> bool:
         """Those that Compose has made, and that need no order, run: it need not look at them all once more.

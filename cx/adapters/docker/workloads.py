@@ -189,7 +189,7 @@ class Workloads:
         """Every service of the revision runs and is healthy, every job is done. Raises StartFailed."""
         until = time.monotonic() + blueprint.start_timeout_s
         labels = [f"{LABEL_INSTANCE}={self.names.instance}", f"{LABEL_NAMESPACE}={wish.namespace}"]
-        asking = Asking(self.engine)
+        asking, routed = Asking(self.engine), {route.service for route in blueprint.routes}
         with happenings(self.engine, labels) as wait:
             while True:
                 mine = [
@@ -197,7 +197,7 @@ class Workloads:
                     for one in self._containers(wish.namespace)
                     if one.revision == wish.revision or one.role in ("pinned", "server")
                 ]
-                asking.look(mine)
+                asking.look([one for one in mine if one.service in routed])
                 ill = [one for one in mine if not (one.well or asking.answered(one)) and one.role != "release"]
                 if mine and not ill:
                     return
