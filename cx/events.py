@@ -99,9 +99,15 @@ DONE: Mapping[str, type[_Done]] = {
 
 
 def failed(exc: CxError) -> Failed:
+    log = [_text(line) for line in exc.log]
     return Failed(
-        at=round(time.time(), 3), error=exc.what, remedy=exc.remedy, log=list(exc.log), exit_code=exc.exit_code
+        at=round(time.time(), 3), error=_text(exc.what), remedy=_text(exc.remedy), log=log, exit_code=exc.exit_code
     )
+
+
+def _text(said: str) -> str:
+    """What other programs said of names that are not UTF-8, as text that can be handed on."""
+    return said.encode(errors="replace").decode()
 
 
 def error_of(what: str, remedy: str, log: list[str], exit_code: int, *, missing: bool = False) -> CxError:

@@ -73,6 +73,7 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
         _parts(wish, seen, names, blueprint),
         *([(Step(Do.PIN),)] if blueprint.lasting else []),
         *_release(wish, seen, blueprint),
+        *([(Step(Do.CREATE),)] if seen.route == wish.revision else []),  # what serves goes as late as may be
         (Step(Do.START), Step(Do.OFFER)),
         (Step(Do.AWAIT),),
         (Step(Do.PROBE),),
@@ -98,7 +99,14 @@ def _parts(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) ->
         if wish.reset_data or use.name not in complete
     ]
     pooled = any(use.way == "pooler" for use in blueprint.databases)
-    return (*builds, *clones, Step(Do.LAY), *([Step(Do.POOL)] if pooled else []), Step(Do.CREATE))
+    creates = seen.route != wish.revision
+    return (
+        *builds,
+        *clones,
+        Step(Do.LAY),
+        *([Step(Do.POOL)] if pooled else []),
+        *([Step(Do.CREATE)] if creates else []),
+    )
 
 
 def data_of(clones: Iterable[Clone], blueprint: Blueprint) -> str:

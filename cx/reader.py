@@ -66,12 +66,13 @@ class Reader:
 
 def _begin() -> Callable[[bytes], bytes]:
     """Loads what reading takes, and gives what answers."""
+    import traceback
     from functools import cache
     from threading import Thread
 
     import msgspec
 
-    from cx.errors import CxError
+    from cx.errors import CxError, Retryable, Terminal
     from cx.events import failed
     from cx.model.state import Desired
     from cx.wiring import Host, load_settings
@@ -92,6 +93,13 @@ def _begin() -> Callable[[bytes], bytes]:
             return DONE + msgspec.json.encode(host().read_blueprint(msgspec.json.decode(told, type=Desired)))
         except CxError as exc:
             return FAILED + msgspec.json.encode(failed(exc))
+        except OSError as exc:  # a folder of cx's that cannot be written, a full disk
+            what = f"the project could not be read: {exc}"
+            return FAILED + msgspec.json.encode(failed(Terminal(what, remedy="see to it, and deploy again")))
+        except Exception as exc:  # noqa: BLE001 - a defect of ours, which is told as whoever asked would meet it
+            traceback.print_exc()
+            what = f"the project could not be read: {type(exc).__name__}: {exc}"
+            return FAILED + msgspec.json.encode(failed(Retryable(what, remedy="this is a defect of cx: report it")))
 
     Thread(target=load, daemon=True).start()  # it goes on while git is at work
     return answer

@@ -211,14 +211,20 @@ class _Pass:
             self._still_wanted()
             if len(stage) == 1:
                 self._step(stage[0])
-                continue
-            with ThreadPoolExecutor(max_workers=6) as pool:  # each begins after those that it may wait for
-                begun: list[tuple[Step, Future[None]]] = []
-                for step in stage:
-                    needed = [future for other, future in begun if other.do in step.needs]
-                    begun.append((step, pool.submit(self._in_turn, step, needed)))
-                for _, done in begun:
-                    done.result()
+            else:
+                self._side_by_side(stage)
+            if self.wish.reset_data and any(step.do is Do.LAY for step in stage):
+                # The clones of that stage are new by now: a later pass need not make them so again.
+                self.of.intent.data_was_reset(self.wish.namespace)
+
+    def _side_by_side(self, stage: Stage) -> None:
+        with ThreadPoolExecutor(max_workers=6) as pool:  # each begins after those that it may wait for
+            begun: list[tuple[Step, Future[None]]] = []
+            for step in stage:
+                needed = [future for other, future in begun if other.do in step.needs]
+                begun.append((step, pool.submit(self._in_turn, step, needed)))
+            for _, done in begun:
+                done.result()
 
     def _in_turn(self, step: Step, needed: Sequence[Future[None]]) -> None:
         for one in needed:
@@ -332,9 +338,6 @@ class _Pass:
         )
 
     def _poolers(self, blueprint: Blueprint) -> list[Pooler]:
-        if self.wish.reset_data:
-            # The clones are new by now, as an earlier stage saw to: a later pass need not do it again.
-            self.of.intent.data_was_reset(self.wish.namespace)
         return [self.of.databases.pooler(self.wish.namespace, use) for use in blueprint.databases]
 
     def _data(self, blueprint: Blueprint) -> str:

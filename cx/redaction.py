@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 SHORTEST = 6  # characters: what is shorter stands in too many texts by chance
+PEM = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")  # around a key stands nothing that is secret
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 _CONTROL = re.compile(
@@ -17,7 +18,8 @@ class Redactor:
     """Knows secrets, and takes them out."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        known = {line for secret in secrets for line in (secret, *secret.splitlines()) if len(line) >= SHORTEST}
+        lines = {line for secret in secrets for line in (secret, *secret.splitlines()) if len(line) >= SHORTEST}
+        known = {line for line in lines if not PEM.fullmatch(line)}
         longest_first = sorted(known, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 

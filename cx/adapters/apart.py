@@ -7,11 +7,13 @@ not share. What it is about to do when it is told to end, it takes back.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import struct
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +22,7 @@ from typing import NoReturn
 from cx.errors import Retryable
 
 _LENGTH = struct.Struct("!Q")
+GRACE_S = 2.0
 
 
 class Apart:
@@ -46,25 +49,33 @@ class Apart:
         return answer
 
     def close(self) -> None:
-        """It is gone. Safe to repeat."""
+        """It is gone, within GRACE_S. Safe to repeat."""
         self._socket.close()
         pid, self._pid = self._pid, 0
         if pid:
             with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGTERM)
-                os.waitpid(pid, 0)
+                until = time.monotonic() + GRACE_S
+                while os.waitpid(pid, os.WNOHANG) == (0, 0):
+                    if time.monotonic() > until:
+                        os.kill(pid, signal.SIGKILL)
+                    time.sleep(0.002)
 
 
 def _serve(asker: socket.socket, begin: Callable[[], Callable[[bytes], bytes]]) -> NoReturn:
-    """Ends with whoever asks, or when he says so: an interrupt of the terminal's is his to act upon."""
+    """Ends with whoever asks, however he ends, or when he says so: an interrupt of the terminal's is for him."""
     code = 0
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: sys.exit())
+        threading.Thread(target=_end_with, args=(asker,), daemon=True).start()
         answer = begin()
         while (question := _receive(asker)) is not None:
-            _send(asker, answer(question))
-    except (SystemExit, OSError):
+            said = answer(question)
+            with suppress(OSError):  # nobody is there any more
+                _send(asker, said)
+    except SystemExit:
         pass
     except BaseException:  # noqa: BLE001 - a copy must not go on with what the process it was made of was doing
         traceback.print_exc()
@@ -73,16 +84,24 @@ def _serve(asker: socket.socket, begin: Callable[[], Callable[[bytes], bytes]]) 
         os._exit(code)
 
 
+def _end_with(asker: socket.socket) -> None:
+    """The other end of the socket is closed when its process ends, even by SIGKILL: what is at work is ended then."""
+    poll = select.poll()
+    poll.register(asker, select.POLLHUP)
+    poll.poll()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _send(to: socket.socket, text: bytes) -> None:
     to.sendall(_LENGTH.pack(len(text)) + text)
 
 
 def _receive(of: socket.socket) -> bytes | None:
     """None when the other end is closed."""
-    with of.makefile("rb") as stream:
+    with suppress(OSError), of.makefile("rb") as stream:
         head = stream.read(_LENGTH.size)
-        if len(head) < _LENGTH.size:
-            return None
-        (length,) = _LENGTH.unpack(head)
-        text = stream.read(length)
-        return text if len(text) == length else None
+        if len(head) == _LENGTH.size:
+            (length,) = _LENGTH.unpack(head)
+            text = stream.read(length)
+            return text if len(text) == length else None
+    return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cx.adapters.secret import kept
+from cx.errors import Terminal
 
 FOREVER = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)  # RFC 5280, 4.1.2.5: it has no end
 
@@ -24,13 +25,22 @@ class Certificate:
 
 
 def given(chain: Path, key: Path) -> Certificate:
-    """Those of the host's owner."""
-    return Certificate(chain.read_text(), key.read_text())
+    """Those of the host's owner. Raises Terminal."""
+    try:
+        return Certificate(chain.read_text(), key.read_text())
+    except OSError as exc:
+        raise Terminal(f"{exc.filename}: {exc.strerror}", remedy="see router.certificate and router.key") from exc
 
 
 def own(path: Path) -> Certificate:
-    """One that nobody trusts, made the first time and kept at `path`: the router is not to start anew for another."""
-    key, begin, chain = kept(path, _self_signed).partition("-----BEGIN CERTIFICATE-----")
+    """One that nobody trusts, made the first time and kept at `path`: the router is not to start anew for another.
+
+    Raises Terminal when the file has been changed.
+    """
+    text = kept(path, _self_signed)
+    key, begin, chain = text.partition("-----BEGIN CERTIFICATE-----")
+    if not (key.startswith("-----BEGIN PRIVATE KEY-----") and chain.rstrip().endswith("-----END CERTIFICATE-----")):
+        raise Terminal(f"{path} is no key with its certificate", remedy="remove it: cx makes another")
     return Certificate(begin + chain, key)
 
 

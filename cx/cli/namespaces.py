@@ -66,6 +66,8 @@ def deploy(
     values = variables(set_ or [])
     if not is_text(str(path.resolve())):
         raise Invalid("PATH", shown(str(path.resolve()), 200), "is not UTF-8", remedy="rename it")
+    if not is_text(ref):
+        raise Invalid("--ref", shown(ref), "is not a commit, branch or tag")
     with previews(remote, reads=True) as there:
         from cx.previews import Wanted
 

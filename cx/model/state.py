@@ -60,7 +60,8 @@ class Desired:
 @dataclass(frozen=True)
 class Container:
     """One container as the engine has it. `state` as in Docker: created, running, exited, ...;
-    `health` is "" without a health check; `data` is what a release ran on."""
+    `health` is "" without a health check; `data` is what a release ran on; `restarted` says that it has ended by itself
+    and runs again, where anybody looked."""
 
     id: str
     name: str
@@ -72,6 +73,7 @@ class Container:
     exit_code: int = 0
     data: str = ""
     image: str = ""
+    restarted: bool = False
 
     @property
     def running(self) -> bool:
@@ -84,8 +86,9 @@ class Container:
 
     @property
     def starting(self) -> bool:
-        """Running, and its health check has not said yet how it is."""
-        return self.running and self.health == "starting"
+        """Running for the first time since somebody started it, and its health check has not said yet how it is."""
+        first = self.role not in ("release", "job") and not self.restarted
+        return first and self.running and self.health == "starting"
 
     @property
     def well(self) -> bool:

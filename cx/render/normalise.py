@@ -137,8 +137,10 @@ def _run(argv: list[str], text: str, folder: Path) -> tuple[str, str, int]:
             output = process.stdout.read(OUTPUT_MAX_BYTES + 1)
             if len(output) > OUTPUT_MAX_BYTES:
                 process.kill()
+        except BaseException:  # whoever waits for it is told to end
+            process.kill()
+            raise
         finally:
-            process.kill() if process.poll() is None and late.is_set() else None
             status = process.wait()
             watchdog.cancel()
             process.stdout.close() if process.stdout else None

@@ -214,8 +214,10 @@ class Host(Adapters):
         """The blueprint of what is wanted, or may be. Nothing is changed by it. Raises Invalid or Refused."""
         if self.reader:
             return self.reader.read_blueprint(wish)
-        aside = f"check-{os.getpid()}"
-        with self.sources.checkout(wish.namespace, wish.project, wish.tree, aside=aside) as checkout:
+        with (
+            self.lock(f"reading-{wish.namespace}", "read its project", wait_s=WAIT_S),
+            self.sources.checkout(wish.namespace, wish.project, wish.tree, aside="reading") as checkout,
+        ):
             return self._read(wish, lambda: checkout)
 
     def _end(self, kept: Desired | None, now: float) -> float | None:

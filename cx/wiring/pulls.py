@@ -153,7 +153,7 @@ def secrets_of(host: Host) -> list[str]:
     """Every secret that this host knows, for taking them out of texts."""
     found = [given.reveal() for given in _known_secrets(host.settings) if not given.variable or _is_set(given)]
     found += [os.environ[name] for name in ("GITHUB_TOKEN",) if os.environ.get(name)]
-    found += [one.read_text() for one in sorted((host.state_dir / "secrets").glob("*")) if one.is_file()]
+    found += [one.read_text() for one in sorted((host.state_dir / "secrets").glob("[!.]*")) if one.is_file()]
     for url in list(found):
         if "://" in url and "@" in url:
             found.append(url.partition("://")[2].rpartition("@")[0].partition(":")[2])
@@ -237,7 +237,7 @@ class HostPreviews:
             and (wish.commit, wish.origin, wish.environment) == (order.commit, order.origin, order.environment)
             and dict(wish.values) == dict(order.values)
             and wish.host == digest
-            and settled(wish, seen)
+            and (settled(wish, seen) or settling(wish, seen))
         )
         deployments = [one for one in host.store.deployments(namespace) if one.doing in FRESH]
         serving, took_s = "", None
@@ -275,7 +275,8 @@ class HostPreviews:
                 continue
             host = settings.host(namespace, one.service)
             url = settings.base_url(host) if host in routed else ""
-            found[one.service] = ServiceShown(one.service, url, one.health or one.state)
+            state = one.state if one.starting else one.health or one.state  # nobody looks again when it is healthy
+            found[one.service] = ServiceShown(one.service, url, state)
         return tuple(sorted(found.values(), key=lambda one: (not one.url, one.name)))
 
     def want_absent(self, namespace: Namespace) -> None:

@@ -122,11 +122,12 @@ class Upkeep:
         """One of `litter` is gone; False: somebody uses it by now."""
         from cx.adapters.git.upkeep import remove
 
-        if path.suffix != ".git":
-            shutil.rmtree(path, ignore_errors=True)
-            return True
         project = path.name.removesuffix(".git")
         try:
+            if path.suffix != ".git":
+                with self.host.lock(f"reading-{path.stem}", "remove a checkout", wait_s=0):
+                    shutil.rmtree(path, ignore_errors=True)
+                return True
             with self.host.lock(f"project-{project}", "remove a mirror", wait_s=0):
                 return remove(path, lambda: self._is_used(project))
         except Busy:

@@ -196,6 +196,23 @@ def test_who_is_well_need_not_wait_until_the_engine_asks(cx: Cx, preview: Callab
     assert row["state"] == "ready"
     again = cx("deploy", hello.folder, "--namespace", name, "--json").stdout.splitlines()
     assert json.loads(again[-1])["event"] == "unchanged"
+    assert [one["doing"] for one in cx.json("show", name)["deployments"]] == ["deploy"]
+
+    # Who ends and runs again is not one that has just started: it could do so for ever.
+    client = docker.from_env()
+    try:
+        client.containers.get(container.id).exec_run(["python", "-c", "import os; os.kill(1, 15)"])
+        until = time.monotonic() + 20
+        while (
+            client.api.inspect_container(container.id)["RestartCount"] == 0
+            or not cx.observe(name).containers[0].running
+        ):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    finally:
+        client.close()
+    (row,) = [one for one in cx.json("list") if one["namespace"] == name]
+    assert row["state"] == "unwell"
 
 
 def test_who_is_not_probed_is_waited_for_as_the_engine_says(cx: Cx, preview: Callable[[], str], hello: Project) -> None:

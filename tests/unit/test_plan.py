@@ -127,8 +127,18 @@ def test_poolers_run_before_anything_of_the_project_does(wanted: Desired, seen: 
     if stages and not settling(wanted, seen):
         pooled = {Do.POOL} if blueprint(wanted.tree[0]).databases else set()
         first = {step.do for step in stages[0]}
-        assert first >= {Do.LAY, Do.CREATE} | pooled
+        assert first >= {Do.LAY} | pooled
         assert first.isdisjoint({Do.PIN, Do.RELEASE, Do.START})
+
+
+@given(present, anything)
+def test_what_serves_is_made_anew_as_late_as_may_be(wanted: Desired, seen: Observed) -> None:
+    """A release that fails, or a stateful service, takes nothing away from it."""
+    stages = planned(wanted, seen)
+    if stages and not settling(wanted, seen):
+        (made,) = [number for number, stage in enumerate(stages) if Do.CREATE in [step.do for step in stage]]
+        (start,) = [number for number, stage in enumerate(stages) if Do.START in [step.do for step in stage]]
+        assert made == (start - 1 if seen.route == wanted.revision else 0)
 
 
 @given(present, anything)

@@ -96,7 +96,7 @@ def test_a_jobs_environment_holds_no_secret():
 def test_every_secret_of_the_host_is_taken_out(tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_TOKEN", "ghp_of-the-environment")
     given = host(tmp_path)
-    made = given._secret("postgres")
+    made, key = given._secret("postgres"), given._certificate().key
     hide = Redactor(secrets_of(given))
     known = ["ghp_aaaaaaaaaaaa", "pro-duc-tion", "sk_test_123456", "a-secret-of-the-webhook", "ghp_of-the-environment"]
     assert [hide(f"with {secret}.") for secret in [*known, made]] == ["with ***."] * 6
@@ -105,6 +105,9 @@ def test_every_secret_of_the_host_is_taken_out(tmp_path, monkeypatch):
         assert hide(seen_as_nothing.join("ghp_aaaaaaaaaaaa")) == "***"
     assert hide("overwritten\rghp_aaaaaaaaaaaa") == "***"
     assert "ghp" not in repr(hide)
+    assert hide(f"-----BEGIN CERTIFICATE-----\n{key}") == (
+        "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n***\n***\n***\n-----END PRIVATE KEY-----\n"
+    )
     assert Redactor([])("text") == Redactor(["", "a"])("text") == "text"
 
 

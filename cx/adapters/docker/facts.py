@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+from docker.errors import NotFound
 
 from cx.adapters.docker.engine import Engine, translated
 from cx.model.names import (
@@ -21,7 +24,7 @@ from cx.model.state import Container, Observed
 def observe(engine: Engine, names: Names, namespace: Namespace) -> Observed:
     """Containers, networks, volumes and images of `namespace`; the rest of Observed is left empty."""
     labels = _labels(names, namespace)
-    found = containers(engine, names, namespace)
+    found = tuple(_closely(engine, one) for one in containers(engine, names, namespace))
     with translated("list what the engine has"):
         networks = engine.api.networks(filters={"label": labels})
         volumes = engine.api.volumes(filters={"label": labels})["Volumes"] or []
@@ -60,7 +63,7 @@ def observe_all(engine: Engine, names: Names) -> dict[str, Observed]:
     found = {of(one) for one in (*listed, *networks, *volumes)} | {tag.split("/")[1] for tag in images}
     return {
         name: Observed(
-            containers=tuple(container(one) for one in listed if of(one) == name),
+            containers=tuple(_closely(engine, container(one)) for one in listed if of(one) == name),
             networks={
                 one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in networks if of(one) == name
             },
@@ -78,6 +81,17 @@ def observe_all(engine: Engine, names: Names) -> dict[str, Observed]:
 def _clone(volume: dict[str, Any]) -> bool:
     """Whether a volume is a clone, a snapshot, or the mark of one: those are observed and dropped as databases."""
     return (volume["Labels"] or {}).get(LABEL_ROLE, "") in ("clone", "snapshot", "mark")
+
+
+def _closely(engine: Engine, one: Container) -> Container:
+    """The listing says the same of who starts for the first time, and of who ends again and again."""
+    if not one.starting:
+        return one
+    with translated(f"look at {one.name}"):
+        try:
+            return replace(one, restarted=engine.api.inspect_container(one.id)["RestartCount"] > 0)
+        except NotFound:
+            return one
 
 
 def container(listed: dict[str, Any]) -> Container:

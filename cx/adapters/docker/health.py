@@ -6,82 +6,95 @@ time, a server runs that takes no connections from elsewhere and ends again.
 The engine asks for the first time after an interval (`start_interval`, cx's default is 1 s), and what has long been
 ready would be waited for. So each check is run as well when its container has just started, a few times with growing
 pauses; after that the engine's own word is waited for. As with the engine, a check that ends with 0 is one that is
-well, and it runs as what its image or its service says: command, user, folder and environment.
+well, and it runs as what its image or its service says: command, user, folder and environment. What cannot be asked
+has not answered: nothing but a yes counts here.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from docker.errors import APIError, NotFound
+from docker.errors import DockerException
+from requests import RequestException
 
-from cx.adapters.docker import containers
-from cx.adapters.docker.engine import Engine, translated
+from cx.adapters.docker.engine import Engine
 from cx.model.state import Container
 
 PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.4)  # before each time that one is asked
+LEAST_PAUSE_S = 0.02
+UNASKABLE = (DockerException, RequestException, OSError)
 
 
 @dataclass
 class _Question:
-    argv: list[str]
+    """To one container. `check` is the id of the program that runs in it, once there is one."""
+
     asked: int = 0
     next_at: float = 0.0
-    running: str = ""  # the check's id, while it runs
+    busy: bool = False
+    check: str = ""
     well: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.well or (self.asked >= len(PAUSES_S) and not self.busy)
+
+    def end(self, well: bool) -> None:
+        pause = PAUSES_S[self.asked] if self.asked < len(PAUSES_S) else 0.0
+        self.check, self.well, self.next_at, self.busy = "", well, time.monotonic() + pause, False
 
 
 @dataclass
 class Asking:
-    """For one wait. The engine's events tell when a check has ended: look then."""
+    """For one wait. Nothing here waits for the engine to begin a check, and its events tell when one has ended."""
 
     engine: Engine
     _of: dict[str, _Question] = field(default_factory=dict)
 
     def look(self, them: Iterable[Container]) -> None:
-        """Whose health the engine does not know yet is asked, where it is time to."""
-        containers.each(self._ask, [one for one in them if one.starting])
+        """Whose health the engine does not know yet is asked, where it is time to. All others are forgotten."""
+        self._of = {one.id: self._of.get(one.id) or _Question() for one in them if one.starting}
+        for container, question in self._of.items():
+            if question.check:
+                self._hear(question)
+            if not question.busy and not question.is_over and time.monotonic() >= question.next_at:
+                question.busy, question.asked = True, question.asked + 1
+                threading.Thread(target=self._ask, args=(container, question), daemon=True).start()
 
     def answered(self, one: Container) -> bool:
         """Its check has ended with 0, and the engine has not said otherwise since."""
         return one.starting and one.id in self._of and self._of[one.id].well
 
     def pause_s(self) -> float:
-        """So long nothing is to be asked; infinite when the engine's word is waited for."""
-        due = [one.next_at for one in self._of.values() if not (one.well or one.running) and one.asked < len(PAUSES_S)]
-        return max(0.0, min(due, default=float("inf")) - time.monotonic())
+        """So long there is nothing to be asked; infinite when the engine's word is waited for."""
+        waiting = [one.next_at for one in self._of.values() if not (one.busy or one.is_over)]
+        return max(LEAST_PAUSE_S, min(waiting, default=float("inf")) - time.monotonic())
 
-    def _ask(self, one: Container) -> None:
-        with translated(f"ask {one.name} how it is"):
-            try:
-                question = self._of.get(one.id) or self._of.setdefault(one.id, _Question(self._check(one)))
-                if question.running:
-                    self._hear(question)
-                late = time.monotonic() >= question.next_at
-                if question.argv and not question.running and late and question.asked < len(PAUSES_S):
-                    made = self.engine.api.exec_create(one.id, question.argv, stdout=False, stderr=False)["Id"]
-                    self.engine.api.exec_start(made, detach=True)
-                    question.running, question.asked = made, question.asked + 1
-            except NotFound:  # it went
+    def _ask(self, container: str, question: _Question) -> None:
+        api = self.engine.api
+        try:
+            argv = command(api.inspect_container(container)["Config"])
+            if not argv:
+                question.asked = len(PAUSES_S)
+                question.end(False)
                 return
-            except APIError as exc:
-                if exc.response is None or exc.response.status_code != 409:  # 409: it ends, or has ended
-                    raise
+            question.check = api.exec_create(container, argv, stdout=False, stderr=False)["Id"]
+            api.exec_start(question.check, detach=True)
+        except UNASKABLE:  # no such program yet, it has just ended, ...: as when the engine asks, that is no yes
+            question.end(False)
 
     def _hear(self, question: _Question) -> None:
-        found = self.engine.api.exec_inspect(question.running)
-        if found["Running"]:
+        try:
+            found = self.engine.api.exec_inspect(question.check)
+        except UNASKABLE:
+            question.end(False)
             return
-        question.running, question.well = "", found["ExitCode"] == 0
-        if question.asked < len(PAUSES_S):
-            question.next_at = time.monotonic() + PAUSES_S[question.asked]
-
-    def _check(self, one: Container) -> list[str]:
-        """Its health check's command; empty where there is none."""
-        return command(self.engine.api.inspect_container(one.id)["Config"])
+        if not found["Running"] and found["ExitCode"] is not None:
+            question.end(found["ExitCode"] == 0)
 
 
 def command(config: dict[str, Any]) -> list[str]:

@@ -94,8 +94,11 @@ class Start:
         False where one does not start: Compose is to try, and to say why.
         """
         names = {f"{self.project}-{name}-1" for name in self._wanted(services)}
+        mine = [one for one in self._mine() if one.name in names]
+        if len(mine) < len(names):  # somebody has removed what did not run yet
+            return False
         try:
-            containers.start(self.engine, [one for one in self._mine() if one.name in names])
+            containers.start(self.engine, mine)
         except (EngineRefused, Retryable):
             return False
         return True

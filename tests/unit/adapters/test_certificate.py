@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from cx.adapters.certificate import given, own
+from cx.adapters.secret import kept, token
+from cx.errors import Terminal
 from cx.settings import Settings, load
 from cx.wiring import Host
 
@@ -28,6 +33,31 @@ def test_it_is_made_once_and_fits_its_key(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
     assert first.key not in repr(first)
     assert given(tmp_path / "chain.pem", tmp_path / "key.pem") == first
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n"])
+def test_a_file_that_was_changed_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "router.pem").write_text(text)
+    with pytest.raises(Terminal, match="is no key with its certificate; remove it"):
+        own(tmp_path / "router.pem")
+
+
+def test_owners_files_that_are_gone_are_told(tmp_path: Path) -> None:
+    with pytest.raises(Terminal, match="No such file or directory; see router"):
+        given(tmp_path / "gone.pem", tmp_path / "key.pem")
+
+
+def test_all_who_make_it_at_once_have_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: kept(tmp_path / "new" / "key", token), range(64)))
+    assert found == {(tmp_path / "new" / "key").read_text()}
+    assert [one.name for one in (tmp_path / "new").iterdir()] == ["key"]
+
+
+def test_what_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder").touch()
+    with pytest.raises(Terminal, match="File exists; it is cx's own"):
+        kept(tmp_path / "folder" / "key", token)
 
 
 def test_the_router_is_given_it_with_and_without_tls(tmp_path: Path) -> None:
