@@ -11,20 +11,16 @@ from cx.model.state import Clone, Desired, Do, Observed, Stage, Step
 
 
 def settled(wish: Desired, seen: Observed) -> bool:
-    """True when nothing is to be done: the wanted revision is the only one, is well, and is routed to; it has a
-    clone behind each pooler, and its release has run on them; and no image is there that nothing uses.
+    """True when nothing is to be done: the wanted revision is the only one, is well or starts, and is routed to; it has
+    a clone behind each pooler, and its release has run on them; and no image is there that nothing uses.
+
+    What starts and is routed to has answered before, or was started by the engine, which goes on asking how it is.
     """
     if not wish.present:
         return not seen.leftovers()
     if wish.asleep:
         return _rests(seen)
-    return not seen.asleep and all(one.well for one in seen.containers) and _whole(wish, seen)
-
-
-def settling(wish: Desired, seen: Observed) -> bool:
-    """True when nothing is to be done but to wait: all is as for `settled`, and health checks are still to say so."""
-    up = wish.present and not wish.asleep and not seen.asleep and _whole(wish, seen)
-    return up and all(one.well or one.starting for one in seen.containers)
+    return not seen.asleep and all(one.well or one.starting for one in seen.containers) and _whole(wish, seen)
 
 
 def _rests(seen: Observed) -> bool:
@@ -63,8 +59,6 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
         return []
     if wish.asleep:
         return _asleep(seen)
-    if settling(wish, seen):
-        return [(Step(Do.AWAIT),)]
     if blueprint is None:
         raise ValueError("a namespace that is to be present needs a blueprint")
     if _only_sleeps(wish, seen, names, blueprint):

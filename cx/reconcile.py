@@ -175,9 +175,8 @@ class Reconciler:
             except CxError as exc:
                 pass_.abandon(exc)
                 raise
-        done = {step.do for stage in stages for step in stage}
-        outcome = "unchanged" if done == {Do.AWAIT} else "awake" if Do.WAKE in done else "ready"
-        return Outcome(outcome, blueprint.routes, blueprint.notes)
+        woken = any(step.do is Do.WAKE for stage in stages for step in stage)
+        return Outcome("awake" if woken else "ready", blueprint.routes, blueprint.notes)
 
     # --- absence
     def _absent(self, wish: Desired, report: Reporter) -> Outcome:

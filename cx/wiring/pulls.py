@@ -27,7 +27,7 @@ from cx.follow.workers import Workers
 from cx.model.names import Namespace, shown
 from cx.model.pulls import DatabaseShown, Pull, PullId, ServiceShown
 from cx.model.state import Do, Observed
-from cx.plan import settled, settling
+from cx.plan import settled
 from cx.redaction import Redactor
 from cx.schema import Secret, alternatives, leaves, unwrapped
 from cx.settings import HostFile
@@ -237,7 +237,7 @@ class HostPreviews:
             and (wish.commit, wish.origin, wish.environment) == (order.commit, order.origin, order.environment)
             and dict(wish.values) == dict(order.values)
             and wish.host == digest
-            and (settled(wish, seen) or settling(wish, seen))
+            and settled(wish, seen)
         )
         deployments = [one for one in host.store.deployments(namespace) if one.doing in FRESH]
         serving, took_s = "", None
@@ -294,8 +294,7 @@ class HostPreviews:
         mine = [one for one in self.host.store.all_desired() if one.origin.partition(":")[2] == repository]
         with ThreadPoolExecutor(4) as pool:
             seen = list(pool.map(lambda one: self.host.observe(one.namespace), mine))
-        both = zip(mine, seen, strict=True)
-        return {wish.namespace for wish, there in both if not (settled(wish, there) or settling(wish, there))}
+        return {wish.namespace for wish, there in zip(mine, seen, strict=True) if not settled(wish, there)}
 
     def values(self, repository: str) -> Mapping[str, str]:
         rules = self.host.settings.github.rules.get(repository)

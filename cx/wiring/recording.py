@@ -59,9 +59,7 @@ class Recorded:
         self._told.line(step, text)
 
     def ended(self, outcome: str, error: CxError | None) -> None:
-        if self._deployment is not None and outcome == "unchanged" and not self._data:
-            self._store.take_back(self._deployment)  # somebody was waited for, no more
-        elif self._deployment is not None:
+        if self._deployment is not None:
             message, log = (str(error), error.log) if error else ("", ())
             known = outcome
             if outcome == "unchanged":  # but for the data

@@ -94,15 +94,6 @@ def test_data_that_could_not_be_brought_changed_nothing(store: Store) -> None:
     assert history(store) == []
 
 
-def test_to_wait_for_a_health_check_is_no_attempt(store: Store) -> None:
-    world = World().brought_to(wish("a"))
-    place = world.place(PR_7)
-    place.containers = {name: replace(one, health="starting") for name, one in place.containers.items()}
-    assert reconciled(world, store).outcome == "unchanged"
-    assert history(store) == []
-    assert store.steps(PR_7) == []
-
-
 def test_much_sleep_drives_no_deployment_out(store: Store) -> None:
     store.end(store.begin(wish("a"), 1.0), 2.0, "ready")
     for number in range(KEPT + 3):

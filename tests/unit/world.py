@@ -309,7 +309,7 @@ class Workloads:
     def await_well(self, wish: Desired, blueprint: Blueprint) -> None:
         self.world.fails("well")
         there = {one.service: one for one in self.observe(wish.namespace).of(wish.revision) if one.role == "service"}
-        if set(there) != set(blueprint.services) or not all(one.well or one.starting for one in there.values()):
+        if set(there) != set(blueprint.services) or not all(one.well for one in there.values()):
             raise StartFailed("something does not run")
 
     def must_stay_up(self, wish: Desired) -> None:

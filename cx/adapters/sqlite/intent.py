@@ -132,10 +132,6 @@ class Store:
             (now, outcome, message, "\n".join(log), deployment),
         )
 
-    def take_back(self, deployment: int) -> None:
-        """Nothing was done: it was no attempt."""
-        self.database.run("DELETE FROM deployments WHERE id = ?", (deployment,))
-
     def last(self, namespace: Namespace, *doing: str) -> Deployment | None:
         """The newest attempt at one of `doing`."""
         rows = self.database.run(
