@@ -32,6 +32,7 @@ class Apart:
         if threading.active_count() > 1:
             raise RuntimeError("another thread could hold a lock, which the copy would wait for")
         self._socket, theirs = socket.socketpair()
+        self._at_work = False
         self._pid = os.fork()
         if self._pid == 0:
             self._socket.close()
@@ -40,21 +41,22 @@ class Apart:
 
     def ask(self, question: bytes) -> bytes:
         """The answer. Raises Retryable when the other process has ended without one."""
-        answer = None
+        answer, self._at_work = None, True
         with suppress(OSError):
             _send(self._socket, question)
             answer = _receive(self._socket)
+        self._at_work = False
         if answer is None:
             raise Retryable("the process that reads projects has ended", remedy="try again; is memory short?")
         return answer
 
     def close(self) -> None:
-        """It is gone, within GRACE_S. Safe to repeat."""
+        """It is gone: at once, when it has no question to answer, else within GRACE_S. Safe to repeat."""
         self._socket.close()
         pid, self._pid = self._pid, 0
         if pid:
             with suppress(ProcessLookupError, ChildProcessError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, signal.SIGTERM if self._at_work else signal.SIGKILL)
                 until = time.monotonic() + GRACE_S
                 while os.waitpid(pid, os.WNOHANG) == (0, 0):
                     if time.monotonic() > until:

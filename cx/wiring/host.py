@@ -203,11 +203,12 @@ class Host(Adapters):
         )
         if before is None or not before.present or before.revision != wish.revision:
             self._blueprints[namespace, wish.revision] = self.read_blueprint(wish)
-        if self.reader:
+        if self.reader:  # there is no more to read
             self.reader.close()
             self.reader = None
-        self.sources.keep(namespace, source)
-        self.store.want(wish, now)
+        if before != wish:  # else it is wanted, and its tree is kept: nothing need reach the disk
+            self.sources.keep(namespace, source)
+            self.store.want(wish, now)
         return wish
 
     def read_blueprint(self, wish: Desired) -> Blueprint:
