@@ -13,7 +13,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -54,14 +53,12 @@ class Apart:
         """It is gone: at once, when it has no question to answer, else within GRACE_S. Safe to repeat."""
         self._socket.close()
         pid, self._pid = self._pid, 0
-        if pid:
-            with suppress(ProcessLookupError, ChildProcessError):
-                os.kill(pid, signal.SIGTERM if self._at_work else signal.SIGKILL)
-                until = time.monotonic() + GRACE_S
-                while os.waitpid(pid, os.WNOHANG) == (0, 0):
-                    if time.monotonic() > until:
-                        os.kill(pid, signal.SIGKILL)
-                    time.sleep(0.002)
+        if not pid:
+            return
+        if self._at_work:
+            _end(pid, within_s=GRACE_S)
+        os.kill(pid, signal.SIGKILL)  # it has not been waited for: the number is its own
+        os.waitpid(pid, 0)
 
 
 def _serve(asker: socket.socket, begin: Callable[[], Callable[[bytes], bytes]]) -> NoReturn:
@@ -84,6 +81,16 @@ def _serve(asker: socket.socket, begin: Callable[[], Callable[[bytes], bytes]]) 
         code = 1
     finally:
         os._exit(code)
+
+
+def _end(pid: int, *, within_s: float) -> None:
+    """The process is told to end, and does so within that time or not at all."""
+    process = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGTERM)
+        select.select([process], [], [], within_s)
+    finally:
+        os.close(process)
 
 
 def _end_with(asker: socket.socket) -> None:

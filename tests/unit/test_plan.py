@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -100,11 +101,11 @@ def test_nothing_is_taken_away_before_the_new_revision_is_published(wanted: Desi
         ({"state": "restarting"}, False),
     ],
 )
-def test_what_has_just_started_is_left_alone(change: dict[str, str | bool], is_settled: bool) -> None:
+def test_what_has_just_started_is_left_alone(change: dict[str, Any], is_settled: bool) -> None:
     """It serves, and has answered; the engine is still to ask it how it is."""
     seen = World().brought_to(wish("a")).observed()
     web = next(one for one in seen.containers if one.service == "web" and one.role == "service")
-    now = replace(seen, containers=(*(set(seen.containers) - {web}), replace(web, **change)))  # type: ignore[arg-type]
+    now = replace(seen, containers=(*(set(seen.containers) - {web}), replace(web, **change)))
     assert settled(wish("a"), now) == is_settled
     assert not settled(wish("b"), now)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from docker.errors import APIError
 from requests import ReadTimeout, Response
 
+from cx.adapters.docker.engine import Engine
 from cx.adapters.docker.health import PAUSES_S, Asking, command
 from cx.model.state import Container
 
@@ -55,17 +57,14 @@ class Api:
         return {"Running": code is None, "ExitCode": code}
 
 
-@dataclass
-class Engine:
-    api: Api
-
-
 APP = Container("1", "app", "app", "service", "r", "running", "starting")
 
 
 def asked(api: Api, *, looks: int = 12, one: Container = APP) -> Asking:
     """It was looked at so often, each time when there was something to ask."""
-    asking = Asking(Engine(api))  # type: ignore[arg-type]
+    engine = Engine("unix:///nothing.sock")
+    engine.__dict__["client"] = SimpleNamespace(api=api)
+    asking = Asking(engine)
     for _ in range(looks):
         asking.look([one])
         until = time.monotonic() + 5
