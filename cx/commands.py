@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cx.model.durations import LASTING, duration_ns
 from cx.model.marker import marked
 from cx.model.pulls import PullId
 
@@ -20,8 +21,6 @@ _HIDDEN = re.compile(r"[^`]*<!--(?!.*-->)")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _SHA = re.compile(r"[0-9a-f]{40}")  # all of it: who makes two commits can make them begin alike
-_LASTING = re.compile(r"([1-9][0-9]{0,3})([hdw])")
-_HOUR_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class Verb(StrEnum):
@@ -100,10 +99,12 @@ def commands_in(
 
 def lasting_s(argument: str) -> int:
     """`3d` in seconds; hours, days or weeks, 90 days at most. Raises ValueError with what is wrong."""
-    match = _LASTING.fullmatch(argument)
-    if not match:
-        raise ValueError("should be a time such as 12h, 3d or 2w")
-    seconds = int(match[1]) * _HOUR_S[match[2]]
+    try:
+        seconds, rest = divmod(duration_ns(argument, units=LASTING), 10**9)
+    except ValueError as exc:
+        raise ValueError("should be a time such as 12h, 3d or 2w") from exc
+    if rest or seconds % 3600:
+        raise ValueError("should be whole hours")
     if seconds > LONGEST_S:
         raise ValueError("should be 90 days at most")
     return seconds

@@ -19,9 +19,9 @@ from cx.adapters.docker.model import escaped
 from cx.adapters.docker.networks import Networks, data_subnet, server_address
 from cx.errors import Retryable, Terminal
 from cx.model.names import Names
+from cx.model.sizes import size_bytes
 from cx.resources import folder, template
 from cx.settings import Settings
-from cx.settings.rules import disk_bytes
 
 TIMEOUT_S = 900
 READY_S = 90
@@ -154,7 +154,7 @@ class Stack:
     @property
     def _volume_bytes(self) -> int:
         size = self.settings.postgres.volume_size
-        return disk_bytes(size) if size else 0
+        return size_bytes(size) if size else 0
 
     def _check_place(self) -> None:
         """The server's data lies where the settings say, or there is none yet: it is not left behind unseen."""

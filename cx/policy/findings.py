@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cx.model.names import shown
-from cx.policy.sizes import size_bytes
+from cx.model.sizes import size_bytes
 
 FINDINGS_MAX = 100
 
@@ -22,6 +22,10 @@ class Caps:
     pids: int = 256
     replicas: int = 3
     services: int = 20
+
+    @property
+    def memory_bytes(self) -> int:
+        return size_bytes(self.memory)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Grants:
         memory, cpus, pids, replicas = caps.memory, caps.cpus, caps.pids, caps.replicas
         for word in sorted(self.words):
             what, _, value = word.partition(":")
-            if what == "memory" and (size_bytes(value) or 0) > (size_bytes(memory) or 0):
+            if what == "memory" and size_bytes(value) > size_bytes(memory):
                 memory = value
             elif what == "cpus":
                 cpus = max(cpus, float(value))

@@ -10,8 +10,8 @@ from typing import Any
 
 from cx.checkout import Outside, inside
 from cx.model.names import shortened, shown
+from cx.model.sizes import size_bytes
 from cx.policy.findings import Look, at
-from cx.policy.sizes import size_bytes
 from cx.policy.values import path_in_container
 
 MOUNTS_MAX = 50
@@ -69,8 +69,8 @@ def _mount(look: Look, key: str, mount: Mapping[str, Any]) -> dict[str, Any] | N
 def _tmpfs(look: Look, key: str, target: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
     kept: dict[str, Any] = {}
     for name, one in options.items():
-        if name == "size" and (size := size_bytes(one)) is not None:
-            kept["size"] = min(size, size_bytes(look.caps.memory) or size)
+        if name == "size" and (size := _bounded(look, one)):
+            kept["size"] = size
         elif name == "mode" and isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= 0o7777:
             kept["mode"] = one
         elif not str(name).startswith("x-"):
@@ -150,7 +150,6 @@ def tmpfs(look: Look, key: str, value: Any) -> list[str] | None:
         look.refuse(key, "should be a list of paths")
         return None
     kept = []
-    most = size_bytes(look.caps.memory) or 0
     for number, one in enumerate(value):
         where = f"{key}[{number}]"
         path, _, text = str(one).partition(":")
@@ -159,9 +158,8 @@ def tmpfs(look: Look, key: str, value: Any) -> list[str] | None:
         options = []
         for option in filter(None, text.split(",")):
             name, _, setting = option.partition("=")
-            size = size_bytes(setting) if name == "size" else None
-            if name == "size" and size is not None:
-                options.append(f"size={min(size, most)}")
+            if name == "size" and (size := _bounded(look, setting)):
+                options.append(f"size={size}")
             elif option in ("rw", "ro", "exec", "noexec", "nosuid", "nodev") or (
                 name in ("mode", "uid", "gid") and re.fullmatch(r"[0-9]{1,10}", setting)
             ):
@@ -170,3 +168,11 @@ def tmpfs(look: Look, key: str, value: Any) -> list[str] | None:
                 look.refuse(where, f"is not an option that a preview may set: {shown(option)}")
         kept.append(path + (":" + ",".join(options) if options else ""))
     return kept
+
+
+def _bounded(look: Look, value: Any) -> int | None:
+    """At most the memory of one container; None for what is no size, and for 0, which would mean no limit."""
+    try:
+        return min(size_bytes(value), look.caps.memory_bytes)
+    except ValueError:
+        return None

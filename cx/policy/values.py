@@ -6,15 +6,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cx.model.durations import compose_duration, duration_s
 from cx.model.names import LABEL_PREFIX, shown
+from cx.model.sizes import size_bytes
 from cx.policy.findings import Look, at, plain
-from cx.policy.sizes import duration, seconds, size_bytes
 
 Take = Callable[[Look, str, Any], Any]
 
 TEXT_MAX = 64 * 1024
 WORDS_MAX = 1000
 ENVIRONMENT_MAX_BYTES = 256 * 1024
+MEMORY_LEAST = 6 << 20
+CPUS_LEAST = 0.01
 
 # What a project may ask for: enough to start as root, own its files and drop to a user.
 CAPABILITIES = frozenset({"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"})
@@ -129,14 +132,15 @@ def healthcheck(look: Look, key: str, value: Any) -> dict[str, Any] | None:
 
 
 def bounded_time(look: Look, key: str, value: Any, least: float, most: float) -> str | None:
-    found = seconds(value)
-    if found is None:
-        look.refuse(key, f"should be a time such as 10s, is {_seen(value)}")
+    try:
+        found = duration_s(value, zero=True)
+    except ValueError as exc:
+        look.refuse(key, f"should be a time such as 10s, is {_seen(value)}: {exc}")
         return None
     bounded = min(max(found, least), most)
-    if bounded != found and found:
-        look.note(key, f"{shown(str(value))} is made {duration(bounded)}")
-    return duration(bounded)
+    if bounded != found:
+        look.note(key, f"{shown(str(value))} is made {compose_duration(bounded)}")
+    return compose_duration(bounded)
 
 
 def stop_grace_period(look: Look, key: str, value: Any) -> str | None:
@@ -145,30 +149,33 @@ def stop_grace_period(look: Look, key: str, value: Any) -> str | None:
 
 def memory(look: Look, key: str, value: Any) -> int | None:
     """At most the cap; None for 0, which would mean no limit."""
-    found = size_bytes(value)
-    if found is None:
-        look.refuse(key, f"should be a size such as 256m, is {_seen(value)}")
+    if value in (0, "0") and not isinstance(value, bool):
+        look.note(key, f"0 means no limit: made {look.caps.memory}")
         return None
-    if 0 < found < 6 * 1024 * 1024:
+    found = _size(look, key, value, "256m")
+    if found is not None and found < MEMORY_LEAST:
         look.refuse(key, "should be at least 6m, which is the engine's least")
         return None
-    most = size_bytes(look.caps.memory) or 0
-    if found > most:
-        look.note(key, f"{shown(str(value))} is more than a container gets here: made {look.caps.memory}")
-    return min(found, most) or None
+    return found
 
 
 def shm_size(look: Look, key: str, value: Any) -> int | None:
-    found = size_bytes(value)
-    if found is None:
-        look.refuse(key, f"should be a size such as 64m, is {_seen(value)}")
+    if value in (0, "0") and not isinstance(value, bool):  # the engine's default, as if it were not said
         return None
-    most = size_bytes(look.caps.memory) or 0
+    return _size(look, key, value, "64m")
+
+
+def _size(look: Look, key: str, value: Any, example: str) -> int | None:
+    """At most the memory of one container."""
+    try:
+        found = size_bytes(value)
+    except ValueError as exc:
+        look.refuse(key, f"should be a size such as {example}, is {_seen(value)}: {exc}")
+        return None
+    most = look.caps.memory_bytes
     if found > most:
-        look.note(
-            key, f"{shown(str(value))} is more than the memory that a container gets here: made {look.caps.memory}"
-        )
-    return min(found, most) or None
+        look.note(key, f"{shown(str(value))} is more than a container gets here: made {look.caps.memory}")
+    return min(found, most)
 
 
 def cpus(look: Look, key: str, value: Any) -> float | None:
@@ -177,12 +184,18 @@ def cpus(look: Look, key: str, value: Any) -> float | None:
         found = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
     except (ValueError, OverflowError):
         found = -1.0
-    if not 0 <= found < 1e6:
+    if not 0 <= found < 1e6 or "_" in str(value):
         look.refuse(key, f"should be a number of cores, is {_seen(value)}")
+        return None
+    if found == 0:
+        look.note(key, f"0 means no limit: made {look.caps.cpus:g}")
+        return None
+    if found < CPUS_LEAST:
+        look.refuse(key, f"should be at least {CPUS_LEAST}, which is the engine's least")
         return None
     if found > look.caps.cpus:
         look.note(key, f"{found:g} is more than a container gets here: made {look.caps.cpus:g}")
-    return min(found, look.caps.cpus) or None
+    return min(found, look.caps.cpus)
 
 
 def pids(look: Look, key: str, value: Any) -> int | None:
@@ -190,9 +203,12 @@ def pids(look: Look, key: str, value: Any) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool):
         look.refuse(key, f"should be a number, is {_seen(value)}")
         return None
+    if value <= 0:
+        look.note(key, f"{value} means no limit: made {look.caps.pids}")
+        return None
     if value > look.caps.pids:
         look.note(key, f"{value} is more than a container gets here: made {look.caps.pids}")
-    return min(value, look.caps.pids) if value > 0 else None
+    return min(value, look.caps.pids)
 
 
 def replicas(look: Look, key: str, value: Any) -> int | None:

@@ -10,14 +10,15 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from cx.model.durations import duration_s
 from cx.model.names import check_database, check_service, shown
+from cx.model.sizes import size_bytes
 from cx.schema import Rule, Wrong
 
 Scalar = str | int | float | bool
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATORS = frozenset("();<>|&")
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:us|ms|s|m|h))+")
 
 
 # --- rules
@@ -40,13 +41,17 @@ def check_path(text: str) -> None:
 
 
 def _memory(text: str) -> None:
-    if not re.fullmatch(r"[1-9][0-9]{0,8}[kmg]b?", text.lower()):
-        raise ValueError(f"should be a size such as 256m, is {shown(text)}")
+    try:
+        size_bytes(text)
+    except ValueError as exc:
+        raise ValueError(f"should be a size such as 256m, is {shown(text)}: {exc}") from exc
 
 
 def _duration(text: str) -> None:
-    if not _DURATION.fullmatch(text):
-        raise ValueError(f"should be a time such as 10s or 1m30s, is {shown(text)}")
+    try:
+        duration_s(text, zero=True)
+    except ValueError as exc:
+        raise ValueError(f"should be a time such as 10s or 1m30s, is {shown(text)}: {exc}") from exc
 
 
 def _command(value: str | list[str]) -> None:

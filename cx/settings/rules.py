@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 
 from cx.commands import lasting_s
 from cx.model.names import shown
+from cx.model.sizes import size_bytes
 from cx.schema import Secret
 
 GRANTS = re.compile(
     r"env_file|extra_hosts|add_url|cap_add:[A-Z_]+|(?:bind|device):/[A-Za-z0-9._/ -]+|sysctl:[a-z0-9._-]+"
-    r"|memory:[1-9][0-9]*[kmg]b?|cpus:[0-9]+(?:\.[0-9]+)?|(?:pids|replicas):[1-9][0-9]*"
+    r"|memory:[0-9A-Za-z.]+|cpus:[0-9]{1,6}(?:\.[0-9]{1,9})?|(?:pids|replicas):[1-9][0-9]{0,8}"
 )
 _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,180}}$)(?:{_DNS_LABEL}\.)*{_DNS_LABEL}")
@@ -75,29 +76,24 @@ def is_https_url(text: str) -> None:
 
 
 def is_memory(text: str) -> None:
-    match = re.fullmatch(r"([1-9][0-9]{0,8})([kmg])b?", text.lower())
-    if not match:
-        raise ValueError(f"should be a size such as 512m or 2g, is {shown(text)}")
-    if int(match[1]) * {"k": 1, "m": 1024, "g": 1024**2}[match[2]] < 16 * 1024:
+    if _bytes(text, "512m or 2g") < 16 << 20:
         raise ValueError(f"should be at least 16m, is {shown(text)}")
 
 
 def is_disk(text: str) -> None:
-    if disk_bytes(text) < 1 << 30:
+    if _bytes(text, "50g or 2t") < 1 << 30:
         raise ValueError(f"should be at least 1g, is {shown(text)}")
 
 
-def disk_bytes(text: str) -> int:
-    """`text` such as 50g or 2t in bytes. Raises ValueError."""
-    match = re.fullmatch(r"([1-9][0-9]{0,5})([gt])b?", text.lower())
-    if not match:
-        raise ValueError(f"should be a size such as 50g or 2t, is {shown(text)}")
-    return int(match[1]) << {"g": 30, "t": 40}[match[2]]
-
-
 def is_log_size(text: str) -> None:
-    if not re.fullmatch(r"[1-9][0-9]{0,5}[kmg]", text):
-        raise ValueError(f"should be a size such as 10m, is {shown(text)}")
+    _bytes(text, "10m")
+
+
+def _bytes(text: str, example: str) -> int:
+    try:
+        return size_bytes(text)
+    except ValueError as exc:
+        raise ValueError(f"should be a size such as {example}, is {shown(text)}: {exc}") from exc
 
 
 def is_host_path(text: str) -> None:
@@ -106,8 +102,9 @@ def is_host_path(text: str) -> None:
 
 
 def is_pg_size(text: str) -> None:
-    if not re.fullmatch(r"[1-9][0-9]{0,6}(kB|MB|GB)", text):
+    if not text.endswith(("kB", "MB", "GB")):  # PostgreSQL tells them apart by case
         raise ValueError(f"should be a size such as 256MB, is {shown(text)}")
+    _bytes(text, "256MB")
 
 
 def is_source(secret: Secret) -> None:
@@ -147,6 +144,8 @@ def is_project(text: str) -> None:
 def is_grant(text: str) -> None:
     if not GRANTS.fullmatch(text) or ".." in text.split("/"):
         raise ValueError(f"is not something that can be allowed: {shown(text)}; see docs/host-configuration.md")
+    if text.startswith("memory:"):
+        is_memory(text.removeprefix("memory:"))
 
 
 def is_listen_host(text: str) -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cx.model.blueprint import Blueprint, Pooler, Route
+from cx.model.durations import duration_s
 from cx.model.names import LABEL_DATA, Names, Namespace
-from cx.policy.sizes import seconds
 
 RELEASE = "cx-release"
 POOLER = "cx-pooler"
@@ -352,7 +352,7 @@ def prompt(health: Mapping[str, Any], start_timeout_s: float) -> dict[str, Any]:
         return dict(health)
     given = health.get("start_period", "0s")
     least = health.get("interval", "30s") if "test" in health else f"{start_timeout_s:.0f}s"
-    longer = max(given, least, key=lambda one: seconds(one) or 0.0)
+    longer = max(given, least, key=lambda one: duration_s(one, zero=True))
     return {"start_interval": "1s"} | dict(health) | {"start_period": longer}
 
 

@@ -13,6 +13,7 @@ from cx.adapters.docker.engine import Engine, translated
 from cx.adapters.docker.files import tarred
 from cx.adapters.docker.model import PoolerContainer
 from cx.model.names import LABEL_DATA
+from cx.model.sizes import size_bytes
 from cx.model.state import Container
 
 
@@ -50,7 +51,7 @@ def _start(engine: Engine, pooler: PoolerContainer, old: str | None, fault: Call
             ),
             host_config=api.create_host_config(
                 network_mode=next(iter(pooler.networks)),
-                mem_limit=pooler.memory,
+                mem_limit=size_bytes(pooler.memory),
                 nano_cpus=int(pooler.cpus * 1e9),
                 pids_limit=pooler.pids,
                 cap_drop=["ALL"],

@@ -26,6 +26,7 @@ from cx.adapters.postgres.naming import check_snapshot
 from cx.adapters.postgres.values import Snapshot
 from cx.errors import Invalid, NotFound, Terminal
 from cx.model.names import Namespace
+from cx.model.sizes import size_bytes
 
 _START_TIMEOUT_S = 60
 Locked = Callable[[Namespace, str], AbstractContextManager[None]]
@@ -186,7 +187,7 @@ class EngineCopies:
                 host_config=api.create_host_config(
                     mounts=[mount(copy.name, DATA, subpath="data")],
                     network_mode="none",
-                    mem_limit=spec.memory,
+                    mem_limit=size_bytes(spec.memory),
                     cap_drop=["ALL"],
                     security_opt=["no-new-privileges"],
                 ),

@@ -12,6 +12,7 @@ from cx.adapters.engines.making import Making
 from cx.adapters.engines.values import DATA, GOLDEN, Serving, Spec, Volume
 from cx.errors import Invalid
 from cx.model.blueprint import DatabaseUse
+from cx.model.sizes import size_bytes
 
 # The client as the server's administrator: the password is read inside, and shows in no argv.
 _CLIENT = r"""
@@ -19,7 +20,6 @@ set -- $(command -v redis-cli || command -v valkey-cli) -p "$(sed -n 's/^port //
 key=$(sed -n 's/^requirepass "\(.*\)"$/\1/p' /cx/redis.conf | sed 's/\\\(.\)/\1/g')
 [ -z "$key" ] || export REDISCLI_AUTH="$key"
 """
-_UNITS = {"k": 10, "m": 20, "g": 30}
 
 
 class Redis:
@@ -81,8 +81,7 @@ class Redis:
 
 def _most_memory(spec: Spec) -> int:
     """Bytes that data may take: the rest of the limit is the server's own, and for saving."""
-    size = spec.memory.lower().rstrip("b")
-    return (int(size[:-1]) << _UNITS[size[-1]]) * 3 // 4
+    return size_bytes(spec.memory) * 3 // 4
 
 
 def _used(checked: str) -> int:

@@ -105,6 +105,13 @@ REFUSED = [
     ({"healthcheck": {"what": 1}}, "healthcheck.what"),
     ({"mem_limit": "lots"}, "mem_limit"),
     ({"mem_limit": "1k"}, "mem_limit"),
+    ({"mem_limit": "0.5b"}, "mem_limit"),
+    ({"mem_limit": "-1"}, "mem_limit"),
+    ({"mem_limit": "8192p"}, "mem_limit"),
+    ({"cpus": 0.001}, "cpus"),
+    ({"cpus": "1_0"}, "cpus"),
+    ({"cpus": "nan"}, "cpus"),
+    ({"tmpfs": ["/run:size=0"]}, "tmpfs[0]"),
     ({"cpus": "many"}, "cpus"),
     ({"cpus": -1}, "cpus"),
     ({"pids_limit": "many"}, "pids_limit"),
@@ -277,10 +284,27 @@ def test_a_grant_is_for_one_thing_only(refused):
 
 
 @pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ({"mem_limit": 0}, "mem_limit: 0 means no limit: made 512m"),
+        ({"mem_limit": "0"}, "mem_limit: 0 means no limit: made 512m"),
+        ({"cpus": 0}, "cpus: 0 means no limit: made 1"),
+        ({"pids_limit": -1}, "pids_limit: -1 means no limit: made 256"),
+        ({"healthcheck": {"test": ["CMD", "x"], "interval": "0s"}}, "healthcheck.interval: 0s is made 1s"),
+    ],
+)
+def test_no_limit_is_given_in_silence(admitted, service, said):
+    assert [note for note in admitted(service).notes if note.endswith(said)]
+
+
+@pytest.mark.parametrize(
     ("service", "kept"),
     [
         ({"mem_limit": "100m"}, {"mem_limit": 100 * 1024**2}),
         ({"mem_limit": "4g"}, {"mem_limit": 512 * 1024**2}),
+        ({"mem_limit": "0.25g"}, {"mem_limit": 256 * 1024**2}),
+        ({"shm_size": "0.25g"}, {"shm_size": 256 * 1024**2}),
+        ({"tmpfs": ["/run:size=0.25g"]}, {"tmpfs": ["/run:size=268435456"]}),
         ({"mem_limit": 0}, {"mem_limit": None}),
         (
             {"deploy": {"resources": {"limits": {"memory": "64m", "cpus": "0.1", "pids": 20}}}},
