@@ -17,7 +17,8 @@ from cx.adapters.docker.compose import environment
 from cx.adapters.docker.engine import MINIMUM_API, Engine, translated
 from cx.adapters.docker.networks import data_subnet
 from cx.adapters.stack import taken
-from cx.errors import CxError
+from cx.errors import CxError, Terminal
+from cx.plugins import program
 
 if TYPE_CHECKING:
     from cx.adapters.docker.networks import Networks
@@ -80,11 +81,16 @@ class Doctor:
             yield Check("engine", "ok", finding)
 
     def _tools(self) -> Iterator[Check]:
-        for name, argv, least in (
-            ("compose", ["docker", "compose", "version", "--short"], MINIMUM_COMPOSE),
-            ("buildx", ["docker", "buildx", "version"], None),
-            ("git", ["git", "--version"], None),
+        for name, options, least in (
+            ("compose", ["version", "--short"], MINIMUM_COMPOSE),
+            ("buildx", ["version"], None),
+            ("git", ["--version"], None),
         ):
+            try:
+                argv = [name if name == "git" else program(name), *options]
+            except Terminal as exc:
+                yield Check(name, "broken", exc.what, "scripts/engine installs it")
+                continue
             said = _said(argv)
             if said is None:
                 yield Check(name, "broken", f"`{' '.join(argv)}` fails", "scripts/engine installs it")

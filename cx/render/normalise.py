@@ -11,48 +11,23 @@ import json
 import os
 import re
 import resource
-import shutil
 import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cx.checkout import read_inside
-from cx.errors import Invalid, Retryable, Terminal
+from cx.errors import Invalid, Retryable
 from cx.model.names import shown
+from cx.plugins import program
 
 TIMEOUT_S = 20.0
 OUTPUT_MAX_BYTES = 8 * 1024 * 1024
 MEMORY_MAX_BYTES = 1536 * 1024 * 1024
 DOTENV_MAX_BYTES = 64 * 1024
 _LINE_MAX = 2000  # characters of a message of Compose's that are looked into
-_PLUGINS = (
-    "/usr/local/lib/docker/cli-plugins",
-    "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins",
-    "/usr/libexec/docker/cli-plugins",
-)
-
-
-@cache
-def compose_program() -> str:
-    """The Compose plugin itself. `docker compose` would look for it in the user's configuration, which the
-    program must not see. Raises Terminal when there is none."""
-    own = Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser())
-    extra: list[str] = []
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads((own / "config.json").read_text()).get("cliPluginsExtraDirs")
-        extra = [str(one) for one in found] if isinstance(found, list) else []
-    for folder in [str(own / "cli-plugins"), *extra, *_PLUGINS]:
-        path = Path(folder) / "docker-compose"
-        if path.is_file() and os.access(path, os.X_OK):
-            return str(path)
-    if alone := shutil.which("docker-compose"):
-        return alone
-    raise Terminal("docker compose is not installed", remedy="see `cx doctor`")
 
 
 def normalise(
@@ -66,7 +41,7 @@ def normalise(
     inner = {key: value for key, value in document.items() if key not in ("name", "version")}
     checkout = Path(os.path.realpath(checkout))
     with tempfile.TemporaryDirectory(prefix="cx-") as folder:
-        argv = [compose_program(), "--file", "-", "--project-directory", str(checkout / base), "--project-name", "x"]
+        argv = [program("compose"), "--file", "-", "--project-directory", str(checkout / base), "--project-name", "x"]
         for path in _env_files(Path(folder), checkout, base, variables):
             argv += ["--env-file", str(path)]
         text = json.dumps(inner)

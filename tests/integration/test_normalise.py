@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from cx.errors import CxError, Invalid, Refused
 from cx.model.blueprint import Blueprint
 from cx.model.names import Namespace
+from cx.plugins import program
 from cx.render import normalise, read_blueprint
 from cx.settings import load
 
@@ -359,10 +360,11 @@ def test_a_bomb_of_variables_does_not_go_off(repository):
 
 
 def test_a_program_that_hangs_is_stopped(repository, monkeypatch, tmp_path):
-    slow = tmp_path / "docker-compose"
+    slow = tmp_path / "cli-plugins" / "docker-compose"
+    slow.parent.mkdir()
     slow.write_text("#!/bin/sh\nexec sleep 600\n")
     slow.chmod(0o755)
-    monkeypatch.setattr(normalise, "compose_program", lambda: str(slow))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setattr(normalise, "TIMEOUT_S", 0.2)
     with pytest.raises(CxError, match="took more than") as caught:
         repository.holding(OK).read()
@@ -371,9 +373,7 @@ def test_a_program_that_hangs_is_stopped(repository, monkeypatch, tmp_path):
 
 def test_the_plugin_is_the_one_of_docker_compose():
     theirs = subprocess.run(["docker", "compose", "version", "--short"], capture_output=True, text=True, check=True)
-    ours = subprocess.run(
-        [normalise.compose_program(), "version", "--short"], capture_output=True, text=True, check=True
-    )
+    ours = subprocess.run([program("compose"), "version", "--short"], capture_output=True, text=True, check=True)
     assert ours.stdout == theirs.stdout
 
 
@@ -563,7 +563,7 @@ def test_it_is_fast(repository):
         repository.read()
         reading.append(time.perf_counter() - start)
         start = time.perf_counter()
-        argv = [normalise.compose_program(), "--project-directory", str(repository.root), "config", "--quiet"]
+        argv = [program("compose"), "--project-directory", str(repository.root), "config", "--quiet"]
         subprocess.run(argv, check=True, env={"PATH": os.defpath, "HOME": "/nonexistent"}, capture_output=True)
         composing.append(time.perf_counter() - start)
     assert min(reading) < 2.5 * min(composing)

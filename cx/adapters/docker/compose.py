@@ -14,11 +14,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cx.errors import Retryable, Terminal
+from cx.plugins import program
 
 # What the Docker CLI itself needs to reach the engine, a registry and a build's network.
 PASSED_ON = (
@@ -34,29 +34,14 @@ PASSED_ON = (
 )
 
 
-# Where Docker's command line looks for its plugins.
-PLUGIN_FOLDERS = (
-    "/usr/local/lib/docker/cli-plugins",
-    "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins",
-    "/usr/libexec/docker/cli-plugins",
-    "/Applications/Docker.app/Contents/Resources/cli-plugins",
-)
-
-
-@cache
 def plugin(name: str) -> tuple[str, ...]:
     """The argv that runs Docker's plugin `name` (compose, buildx) so that it dies with this process.
 
     The plugin is started itself, not through `docker`: a signal to that would leave the plugin at work, and a
-    pass that was killed could go on starting containers beside the next one.
+    pass that was killed could go on starting containers beside the next one. Raises Terminal where there is none.
     """
-    own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "cli-plugins"
-    for folder in (own, *map(Path, PLUGIN_FOLDERS)):
-        if os.access(folder / f"docker-{name}", os.X_OK):
-            guard = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
-            return (*guard, str(folder / f"docker-{name}"))
-    raise Terminal(f"docker {name} is not installed", remedy="see `cx doctor`")
+    guard = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+    return (*guard, program(name))
 
 
 class CommandFailed(Terminal):
