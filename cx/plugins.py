@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from cx.errors import Terminal
+from cx.core.errors import Terminal
 
 # https://github.com/docker/cli/blob/master/cli-plugins/manager/manager_unix.go
 SYSTEM_FOLDERS = (

@@ -20,8 +20,8 @@ from typing import Any, TypeVar, Union
 
 import msgspec
 
-from cx.errors import Invalid
-from cx.model.names import shown
+from cx.core.errors import Invalid
+from cx.core.names import shown
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ import typer
 
 from cx.cli.namespaces import NamespaceArgument, RemoteOption
 from cx.cli.output import ForceOption, JsonOption, as_json, confirm, printable, table
-from cx.errors import CxError, Invalid, NotFound, Terminal
-from cx.model.names import Namespace, shown
+from cx.core.errors import CxError, Invalid, NotFound, Terminal
+from cx.core.names import Namespace, shown
 
 if TYPE_CHECKING:
-    from cx.wiring import Host
+    from cx.host import Host
 
 NameArgument = Annotated[str, typer.Argument(metavar="[DATABASE]", help="Where a namespace has several.")]
 SnapshotArgument = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Its name.")]
@@ -48,7 +48,7 @@ def snapshot(
 
     What runs on a clone that is a volume is stopped meanwhile.
     """
-    from cx import wiring
+    from cx import host as wiring
 
     space = Namespace(namespace)
     with wiring.open_host() as host, host.lock(space.name, "take a snapshot", wait_s=60):
@@ -65,9 +65,9 @@ def restore(
     namespace: NamespaceArgument, name: SnapshotArgument, database: NameArgument = "", force: ForceOption = False
 ) -> None:
     """Bring a snapshot's data back; then the release command runs on it."""
-    from cx import wiring
+    from cx import host as wiring
     from cx.cli.namespaces import change
-    from cx.local import LocalPreviews
+    from cx.host.previews import LocalPreviews
 
     space = Namespace(namespace)
     with wiring.open_host() as host:
@@ -90,9 +90,9 @@ def branch(
     force: ForceOption = False,
 ) -> None:
     """Give a namespace a copy of another's data; then the release command runs on it."""
-    from cx import wiring
+    from cx import host as wiring
     from cx.cli.namespaces import change
-    from cx.local import LocalPreviews
+    from cx.host.previews import LocalPreviews
 
     space, of = Namespace(namespace), Namespace(other)
     if space == of:
@@ -115,7 +115,7 @@ def branch(
 
 def diff(namespace: NamespaceArgument, database: NameArgument = "", json: JsonOption = False) -> None:
     """Show how a namespace's schema and row counts differ from the newest golden's."""
-    from cx import wiring
+    from cx import host as wiring
 
     space = Namespace(namespace)
     with wiring.open_host() as host:
@@ -144,7 +144,7 @@ def dump(
 
     As of pg_dump --format=custom, mariadb-dump or mysqldump; Redis's is an RDB file; a volume's is a tar.
     """
-    from cx import wiring
+    from cx import host as wiring
 
     if file is None and os.isatty(1):
         raise Invalid("standard output", "", "is a terminal", remedy=f"cx db dump {namespace} --file FILE")
@@ -188,7 +188,7 @@ def _written(file: Path | None) -> Iterator[Callable[[bytes], object]]:
 def psql(namespace: NamespaceArgument, database: NameArgument = "") -> None:
     """Open psql on a namespace's clone, as the role that the app has; or the client of its engine, on a server of its
     own."""
-    from cx import wiring
+    from cx import host as wiring
 
     with wiring.open_host() as host:
         interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
@@ -203,7 +203,7 @@ def psql(namespace: NamespaceArgument, database: NameArgument = "") -> None:
 
 def drop(namespace: NamespaceArgument, database: NameArgument = "", force: ForceOption = False) -> None:
     """Drop a namespace's clone. The next deploy makes it anew from the newest golden."""
-    from cx import wiring
+    from cx import host as wiring
 
     name = Namespace(namespace)
     with wiring.open_host() as host:

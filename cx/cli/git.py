@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cx.errors import Busy, Invalid, Retryable
+from cx.core.errors import Busy, Invalid, Retryable
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
-    from cx.adapters.sqlite.deliveries import Deliveries
+    from cx.host import Host
     from cx.schema import Secret
+    from cx.store.deliveries import Deliveries
     from cx.web.rehearsal import Rehearsal
-    from cx.wiring import Host
 
 git = typer.Typer(
     help="Pull requests: the listener, and what it does by hand.", no_args_is_help=True, rich_markup_mode=None
@@ -52,11 +52,12 @@ def listen(
 
     Logs are JSON lines on standard error.
     """
-    from cx import logs, wiring
-    from cx.adapters.sqlite.deliveries import Deliveries
+    from cx import host as wiring
+    from cx import logs
+    from cx.host.following import open_following
+    from cx.store.deliveries import Deliveries
     from cx.web.listener import Hands, place
     from cx.web.listener import listen as serve
-    from cx.wiring.pulls import open_following
 
     with wiring.open_host() as host:
         given = host.settings.listen
@@ -83,10 +84,11 @@ def sync(dry_run: DryRunOption = False) -> None:
 
     Where a listener runs, it does the work.
     """
-    from cx import logs, wiring
-    from cx.adapters.sqlite.deliveries import Deliveries
-    from cx.model.pulls import PullId
-    from cx.wiring.pulls import open_following
+    from cx import host as wiring
+    from cx import logs
+    from cx.host.following import open_following
+    from cx.pulls.values import PullId
+    from cx.store.deliveries import Deliveries
 
     with wiring.open_host() as host:
         repositories = _repositories(host)
@@ -122,7 +124,8 @@ def replay(
     dry_run: DryRunOption = False,
 ) -> None:
     """Sign a recorded payload and send it to the listener that runs; with --dry-run, print the plan instead."""
-    from cx import logs, wiring
+    from cx import host as wiring
+    from cx import logs
     from cx.web.replay import recorded, send
 
     recording = recorded(file, event, delivery)
@@ -149,7 +152,7 @@ def _take(host: Host, box: Deliveries, event: str, body: bytes, delivery: str) -
     """As the listener takes it. Raises Invalid."""
     import time
 
-    from cx.web.payloads import Malformed, read
+    from cx.forges.github.payloads import Malformed, read
 
     try:
         found = read(event, body, delivery, _repositories(host), time.time())
@@ -181,7 +184,7 @@ def _repositories(host: Host) -> list[str]:
 
 def _api(host: Host) -> list[BaseRoute]:
     """None without a token."""
-    from cx.local import ServedPreviews
+    from cx.host.previews import ServedPreviews
     from cx.web.api import api_routes, tokens_of
 
     given = host.settings.api
@@ -198,10 +201,10 @@ def _alone(host: Host) -> Iterator[None]:
 @contextmanager
 def _rehearsal(host: Host) -> Iterator[tuple[Deliveries, Rehearsal]]:
     """A queue that is gone afterwards, and who prints the plans of what is in it."""
-    from cx.adapters.sqlite import Database
-    from cx.adapters.sqlite.deliveries import Deliveries
+    from cx.host.following import open_following
+    from cx.store import Database
+    from cx.store.deliveries import Deliveries
     from cx.web.rehearsal import Rehearsal
-    from cx.wiring.pulls import open_following
 
     with tempfile.TemporaryDirectory(prefix="cx-rehearsal-") as folder, open_following(host) as following:
         database = Database(Path(folder) / "cx.db")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cx.cli.output import JsonOption, ago, as_json, printable, size, table
-from cx.errors import CxError, Invalid, Terminal
+from cx.core.errors import CxError, Invalid, Terminal
 
 if TYPE_CHECKING:
-    from cx.adapters.postgres.values import Golden
-    from cx.wiring import Host
+    from cx.data.values import Golden
+    from cx.host import Host
 
 
 def refresh(
@@ -28,7 +28,7 @@ def refresh(
     ] = False,
 ) -> None:
     """Make a new golden of a source; the old one serves until then. A failed refresh changes nothing."""
-    from cx import wiring
+    from cx import host as wiring
 
     if bool(database) == schedule:
         raise Invalid("SOURCE", "", "name one, or say --schedule")
@@ -84,9 +84,9 @@ SourceArgument = Annotated[
 
 def classify(database: SourceArgument, json: JsonOption = False) -> None:
     """Look at a source for columns that look personal and have no rule, and propose rules as TOML."""
-    from cx import wiring
-    from cx.adapters.masking.personal import proposal
-    from cx.model.engines import POSTGRES
+    from cx import host as wiring
+    from cx.core.kinds import POSTGRES
+    from cx.data.masking.personal import proposal
 
     with wiring.open_host() as host:
         spec = host.specs.get(database)
@@ -104,8 +104,8 @@ def classify(database: SourceArgument, json: JsonOption = False) -> None:
 
 def audit(database: SourceArgument, json: JsonOption = False) -> None:
     """Prove on a golden, its files, rows, statistics and logs that no value of the masked columns is in it."""
-    from cx import wiring
-    from cx.model.engines import POSTGRES
+    from cx import host as wiring
+    from cx.core.kinds import POSTGRES
 
     with wiring.open_host() as host:
         spec = host.specs.get(database)
@@ -142,7 +142,7 @@ def _aside(text: str) -> None:
 
 def list_(json: JsonOption = False) -> None:
     """List goldens, and the clones of namespaces."""
-    from cx import wiring
+    from cx import host as wiring
 
     with wiring.open_host() as host:
         goldens = host.goldens.list()
@@ -225,7 +225,7 @@ def _old(host: Host, source: str, made_at: datetime | None) -> bool:
 
 def spares(json: JsonOption = False) -> None:
     """Make the finished clones that the next previews take. `cx deploy` starts this by itself when it took one."""
-    from cx import wiring
+    from cx import host as wiring
 
     with wiring.open_host() as host:
         host.refill()

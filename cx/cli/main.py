@@ -11,7 +11,7 @@ import typer
 from cx import __version__
 from cx.cli import database, git, namespaces, pruning, stack
 from cx.cli.output import printable
-from cx.errors import CxError
+from cx.core.errors import CxError
 
 app = typer.Typer(
     name="cx",
@@ -66,7 +66,7 @@ def failed(exc: CxError) -> NoReturn:
     if "--json" in sys.argv:
         import msgspec
 
-        from cx.events import failed as told
+        from cx.core.events import failed as told
 
         print(msgspec.json.encode(told(exc)).decode())
     for line in exc.log:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, lasting, printable, size, table, until
-from cx.errors import Invalid, NotFound
-from cx.model.names import Namespace, shown
+from cx.core.errors import Invalid, NotFound
+from cx.core.names import Namespace, shown
 
 if TYPE_CHECKING:
-    from cx.adapters.sqlite import Deployment
-    from cx.previews import Ending, Previews
-    from cx.reconcile import Reporter
+    from cx.core.history import Deployment
+    from cx.core.previews import Ending, Previews
+    from cx.core.reconcile import Reporter
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -27,8 +27,8 @@ ENVIRONMENT = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 def complete() -> list[str]:
     """Namespace names for the shell; none when anything at all is wrong."""
-    from cx import wiring
-    from cx.errors import CxError
+    from cx import host as wiring
+    from cx.core.errors import CxError
 
     try:
         with wiring.open_host() as host:
@@ -69,7 +69,7 @@ def deploy(
     if not is_text(ref):
         raise Invalid("--ref", shown(ref), "is not a commit, branch or tag")
     with previews(remote, reads=True) as there:
-        from cx.previews import Wanted
+        from cx.core.previews import Wanted
 
         source = there.read(name, path, ref)
         wanted = Wanted(environment, values, reset_db)
@@ -100,7 +100,7 @@ def is_text(given: str) -> bool:
 def previews(remote: str = "", *, reads: bool = False) -> Iterator[Previews]:
     """Those of this machine, or those behind the API at `remote`. `reads`: a project is to be read first."""
     if remote:
-        from cx.remote import Remote
+        from cx.host.remote import Remote
 
         with Remote.open(remote, os.environ.get("CX_REMOTE_TOKEN", "")) as there:
             yield there
@@ -108,11 +108,11 @@ def previews(remote: str = "", *, reads: bool = False) -> Iterator[Previews]:
     with ExitStack() as stack:
         reader = None
         if reads:
-            from cx.reader import reading
+            from cx.host.reader import reading
 
             reader = stack.enter_context(reading())
-        from cx import wiring
-        from cx.local import LocalPreviews
+        from cx import host as wiring
+        from cx.host.previews import LocalPreviews
 
         yield LocalPreviews(stack.enter_context(wiring.open_host(reader)))
 
@@ -130,7 +130,7 @@ def change(name: Namespace, doing: Callable[[Reporter], Ending], *, as_json: boo
     if as_json:
         import msgspec
 
-        from cx.events import done
+        from cx.core.events import done
 
         print(msgspec.json.encode(done(ending, name, time.monotonic() - began)).decode())
         return
@@ -237,7 +237,7 @@ def _history(deployments: Sequence[Deployment]) -> None:
 
 def events(namespace: NamespaceArgument, json: JsonOption = False) -> None:
     """Print what was done to a namespace, step by step."""
-    from cx import wiring
+    from cx import host as wiring
 
     name = Namespace(namespace)
     with wiring.open_host() as host:
@@ -283,7 +283,7 @@ def exec_(
     command: Annotated[list[str] | None, typer.Argument(help="What to run; a shell when left out.")] = None,
 ) -> None:
     """Run a command in a container of a namespace: cx exec preview-1 app -- ls."""
-    from cx import wiring
+    from cx import host as wiring
 
     name = Namespace(namespace)
     with wiring.open_host() as host:
@@ -300,7 +300,7 @@ def open_(namespace: NamespaceArgument) -> None:
     """Open a namespace's URL in the browser."""
     import webbrowser
 
-    from cx import wiring
+    from cx import host as wiring
 
     with wiring.open_host() as host:
         hosts = host.router.observe(host.existing(Namespace(namespace)).namespace).hosts
@@ -343,7 +343,7 @@ def extend(
 
 def lasting_of(text: str) -> float | None:
     """`3d` in seconds, None for `never`. Raises Invalid."""
-    from cx.commands import lasting_s
+    from cx.pulls.commands import lasting_s
 
     if text == "never":
         return None

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cx.errors import Terminal
+from cx.core.errors import Terminal
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Do not ask.")]

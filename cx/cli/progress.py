@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cx.adapters.sqlite import Store
 from cx.cli.output import printable
-from cx.errors import CxError, Terminal
-from cx.events import AnyEvent, Telling, doing
-from cx.model.names import Namespace
-from cx.model.state import Desired
-from cx.reconcile import Reporter
-from cx.wiring.recording import Recorded
+from cx.core.errors import CxError, Terminal
+from cx.core.events import AnyEvent, Telling, doing
+from cx.core.names import Namespace
+from cx.core.reconcile import Reporter
+from cx.core.state import Desired
+from cx.host.recording import Recorded
+from cx.store import Store
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cx.cli.output import ForceOption, confirm
-from cx.model.names import Namespace
+from cx.core.names import Namespace
 
 if TYPE_CHECKING:
-    from cx.wiring.upkeep import Upkeep
+    from cx.host.upkeep import Upkeep
 
 
 def prune(
@@ -26,7 +26,7 @@ def prune(
     """Remove what belongs to no namespace that is wanted: of this instance only, and shown first."""
     import time
 
-    from cx import wiring
+    from cx import host as wiring
     from cx.cli.progress import reporter
 
     with wiring.open_host() as host:

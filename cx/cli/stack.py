@@ -13,9 +13,9 @@ config = typer.Typer(help="The host configuration.", no_args_is_help=True, rich_
 
 def up() -> None:
     """Start the host's stack: the router and the database server."""
-    from cx import wiring
-    from cx.adapters.postgres import volume
-    from cx.adapters.postgres.server import prepare, session
+    from cx import host as wiring
+    from cx.data.session import prepare, session
+    from cx.data.shared import volume
 
     with wiring.open_host() as host, host.lock("stack", "start the stack", wait_s=60):
         host.stack.up(lambda text: print(f"{text} ...", flush=True))
@@ -32,7 +32,7 @@ def down(
     volumes: Annotated[bool, typer.Option("--volumes", help="Remove the data as well: goldens and clones.")] = False,
 ) -> None:
     """Stop the host's stack. Its data stays, unless --volumes."""
-    from cx import wiring
+    from cx import host as wiring
 
     with wiring.open_host() as host, host.lock("stack", "stop the stack", wait_s=60):
         running = host.workloads.observe_all()
@@ -47,7 +47,7 @@ def down(
 
 def doctor(json: JsonOption = False) -> None:
     """Check everything that previews need, and say what mends what is wrong."""
-    from cx import wiring
+    from cx import host as wiring
 
     with wiring.open_host() as host:
         found = host.doctor.checks()
@@ -67,7 +67,7 @@ def doctor(json: JsonOption = False) -> None:
 @config.command("show")
 def config_show(json: JsonOption = False) -> None:
     """Print every setting, its value, and where that comes from."""
-    from cx import wiring
+    from cx import host as wiring
     from cx.settings import settings_document
 
     document = settings_document(wiring.load_settings())

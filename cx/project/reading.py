@@ -10,11 +10,11 @@ from typing import Literal
 
 import msgspec
 
-from cx.checkout import Outside, inside, read_inside
-from cx.errors import Invalid
-from cx.model.names import shown
+from cx.core.errors import Invalid
+from cx.core.names import shown
+from cx.project.checkout import Outside, inside, read_inside
+from cx.project.cx_toml import Build, Document, Release, Service, text_of, words
 from cx.project.dockerfile import exposed
-from cx.project.document import Build, Document, Release, Service, text_of, words
 from cx.schema import decode, parse_toml
 
 FILE = "cx.toml"

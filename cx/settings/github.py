@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from cx.model.names import shortened, shown
+from cx.core.names import shortened, shown
 from cx.schema import Rule, Secret, Wrong
 from cx.settings.rules import is_variable
 

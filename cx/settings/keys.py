@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from cx.commands import lasting_s
-from cx.model.engines import ENGINES, POSTGRES, VOLUME, EngineFacts, Kind, Way
-from cx.model.names import Namespace, check_database, check_instance, dns_label
+from cx.core.kinds import ENGINES, POSTGRES, VOLUME, EngineFacts, Kind, Way
+from cx.core.names import Namespace, check_database, check_instance, dns_label
+from cx.pulls.commands import lasting_s
 from cx.schema import Rule, Secret, Wrong
 from cx.settings.api import Api
-from cx.settings.engines import check_database_keys, is_identifier, is_volume
 from cx.settings.github import GitHub, is_repository
+from cx.settings.kinds import check_database_keys, is_identifier, is_volume
 from cx.settings.listen import Listen
 from cx.settings.masking import Mask, TableRows
 from cx.settings.rules import (

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from cx.errors import Invalid
+from cx.core.errors import Invalid
 from cx.schema import FromEnvironment, Secret, decode, joined, leaves, read_toml
 from cx.settings.keys import HostFile, Settings
 

@@ -18,7 +18,7 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
-from cx.model.names import shown
+from cx.core.names import shown
 from cx.schema import Rule, Wrong
 
 Fake = Literal[

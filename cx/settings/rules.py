@@ -7,9 +7,9 @@ import re
 import string
 from urllib.parse import urlsplit
 
-from cx.commands import lasting_s
-from cx.model.names import shown
-from cx.model.sizes import size_bytes
+from cx.core.names import shown
+from cx.core.sizes import size_bytes
+from cx.pulls.commands import lasting_s
 from cx.schema import Secret
 
 GRANTS = re.compile(

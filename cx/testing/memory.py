@@ -9,21 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cx.adapters.git import Source
-from cx.adapters.sqlite import Deployment
-from cx.adapters.sqlite.intent import FRESH, SERVING
-from cx.errors import CxError, Invalid, NotFound
-from cx.model.names import Namespace, shown
-from cx.model.state import Desired
-from cx.previews import DatabaseUse, Detail, Ending, LogLine, Logs, Row, ServiceUse, Wanted
-from cx.reconcile import Reporter
+from cx.core.errors import CxError, Invalid, NotFound
+from cx.core.history import FRESH, SERVING, Deployment
+from cx.core.names import Namespace, shown
+from cx.core.previews import DatabaseUse, Detail, Ending, LogLine, Logs, Row, ServiceUse, Wanted
+from cx.core.reconcile import Reporter
+from cx.core.source import Source
+from cx.core.state import Desired
 
 STEPS = ("read the project", "build app", "clone app", "network and volumes", "start", "healthy", "probe", "publish")
 
 
 @dataclass
 class MemoryPreviews:
-    """cx.previews.Served. Every namespace has one service, `app`, and a clone of the database `app`.
+    """cx.core.previews.Served. Every namespace has one service, `app`, and a clone of the database `app`.
 
     `failing`: the step at which the next change of a namespace fails, and the error that it raises, once.
     `notes`: what every deployment has to say.

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from starlette.applications import Starlette
 
-from cx.previews import Served
+from cx.core.previews import Served
 from cx.testing.memory import MemoryPreviews
 from cx.web.api import api_routes
 from cx.web.serving import Server, bound, config

@@ -25,12 +25,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from cx import logs
-from cx.commands import lasting_s
-from cx.errors import Busy, CxError, Invalid, NotFound, Refused, Retryable, Terminal
-from cx.events import Telling, done, failed
-from cx.model.names import Namespace, shown
-from cx.previews import Ending, Row, Served, Wanted
-from cx.reconcile import Reporter
+from cx.core.errors import Busy, CxError, Invalid, NotFound, Refused, Retryable, Terminal
+from cx.core.events import Telling, done, failed
+from cx.core.names import Namespace, shown
+from cx.core.previews import Ending, Row, Served, Wanted
+from cx.core.reconcile import Reporter
+from cx.pulls.commands import lasting_s
 
 BODY_MAX = 256 * 1024
 EVENTS = "application/x-ndjson"

@@ -13,9 +13,9 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from cx import logs
-from cx.adapters.sqlite.deliveries import Deliveries
-from cx.errors import CxError, Invalid, Retryable
+from cx.core.errors import CxError, Invalid, Retryable
 from cx.schema import Secret
+from cx.store.deliveries import Deliveries
 from cx.web.app import make_app
 from cx.web.metrics import Metrics
 from cx.web.serving import bound, is_loopback, serve
@@ -50,7 +50,7 @@ class Following(Protocol):
 
 
 class Runs(Protocol):
-    """What follows pull requests until it is told to stop (cx/wiring/pulls.py)."""
+    """What follows pull requests until it is told to stop (cx/host/following.py)."""
 
     def run(self, stop: threading.Event) -> None: ...
 

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from cx import __version__
-from cx.events import AnyEvent
-from cx.model.names import NAMESPACE_RULE
-from cx.previews import Detail
+from cx.core.events import AnyEvent
+from cx.core.names import NAMESPACE_RULE
+from cx.core.previews import Detail
 from cx.web.api import (
     BUNDLE,
     EVENTS,

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from cx import logs
-from cx.adapters.sqlite.deliveries import Deliveries
-from cx.errors import CxError
-from cx.model.pulls import PullId
+from cx.core.errors import CxError
+from cx.pulls.values import PullId
+from cx.store.deliveries import Deliveries
 
 PATIENCE_S = 1.0
 

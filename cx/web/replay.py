@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cx.errors import Invalid, Retryable, Terminal
-from cx.model.names import shown
-from cx.web.payloads import EVENTS
+from cx.core.errors import Invalid, Retryable, Terminal
+from cx.core.names import shown
+from cx.forges.github.payloads import EVENTS
 from cx.web.webhook import signature
 
 SIZE_MAX = 25 * 2**20  # GitHub's own limit

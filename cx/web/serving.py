@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from cx.errors import Invalid, Retryable, Terminal
+from cx.core.errors import Invalid, Retryable, Terminal
 
 CONNECTIONS_MAX = 1000
 HEADERS_S = 10.0  # for the headers of a request to arrive

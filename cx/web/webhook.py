@@ -16,10 +16,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from cx import logs
-from cx.adapters.sqlite.deliveries import Delivery
-from cx.errors import CxError
+from cx.core.errors import CxError
+from cx.forges.github.payloads import EVENTS, Malformed, read
+from cx.pulls.delivery import Delivery
 from cx.web.metrics import Metrics
-from cx.web.payloads import EVENTS, Malformed, read
 
 SIZE_MAX = 4 * 2**20  # bytes of one body
 HELD_MAX = 64 * 2**20  # bytes of all bodies that are being read; above it the one that takes longest is given up

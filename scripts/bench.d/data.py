@@ -19,11 +19,11 @@ from figures import Figure, Report, shown
 from host import SCALES, Bench, free_port, source_of
 from rows import Rounds, _session
 
-from cx.adapters.postgres import volume
-from cx.adapters.postgres.server import session
-from cx.adapters.postgres.values import Clone, Terms
-from cx.model.names import Namespace
-from cx.wiring import Host
+from cx.core.names import Namespace
+from cx.data.session import session
+from cx.data.shared import volume
+from cx.data.values import Clone, Terms
+from cx.host import Host
 
 ONE = Namespace("one")
 FIRST_S = {"1gb": 0.15, "4gb": 0.4, "8gb": 0.4}  # request to first query, by reflink

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from cx.adapters.docker.model import PoolerContainer
+from cx.docker.model import PoolerContainer
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from docker.errors import APIError, NotFound
 from figures import plain_model, steps_of, with_poolers
 
 from cx import settings as host_settings
-from cx.model.names import LABEL_INSTANCE, Namespace
-from cx.wiring import Host
+from cx.core.names import LABEL_INSTANCE, Namespace
+from cx.host import Host
 
 INSTANCE = "bench"
 POOL = "10.218.0.0/16"

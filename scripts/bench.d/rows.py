@@ -18,8 +18,8 @@ from figures import Figure, Report, Step
 from host import Bench, Failed, source_of
 from pulls import burst, webhook
 
-from cx.model.names import Namespace
-from cx.wiring import Host
+from cx.core.names import Namespace
+from cx.host import Host
 
 UP = ("up", "--detach", "--wait", "--quiet-pull")
 DOWN = ("down", "--volumes")

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from cx.errors import Invalid
-from cx.model.names import Namespace
+from cx.core.errors import Invalid
+from cx.core.names import Namespace
+from cx.host import Host
 from cx.settings import load
-from cx.wiring import Host
 
 TEXT = """
 [databases.app]

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from forge.fake import TOKEN, FakeGitHub, fake_github
 
-from cx.adapters.doctor import Check, Doctor
-from cx.adapters.github import GitHubAnnouncer, GitHubForge, open_github
-from cx.adapters.github.connection import Forbidden, Unavailable
-from cx.commands import spoken
-from cx.errors import CxError, Invalid
-from cx.model.pulls import DatabaseShown, Phase, PullId, Report, ServiceShown
+from cx.core.errors import CxError, Invalid
+from cx.forges.github import GitHubAnnouncer, GitHubForge, open_github
+from cx.forges.github.connection import Forbidden, Unavailable
+from cx.host.doctor import Check, Doctor
+from cx.pulls.commands import spoken
+from cx.pulls.values import DatabaseShown, Phase, PullId, Report, ServiceShown
 from cx.schema import Secret
 from cx.settings.github import GitHub
 from cx.settings.github import Repository as Rules

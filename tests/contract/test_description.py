@@ -18,9 +18,9 @@ import pytest
 from description import USED, WHOLE, cut
 from forge.fake import TOKEN, FakeGitHub
 
-from cx.adapters.github import open_github
-from cx.adapters.github.rights import missing
-from cx.model.pulls import DatabaseShown, Phase, PullId, Report, ServiceShown
+from cx.forges.github import open_github
+from cx.forges.github.rights import missing
+from cx.pulls.values import DatabaseShown, Phase, PullId, Report, ServiceShown
 from cx.settings.github import GitHub
 from cx.settings.github import Repository as Rules
 

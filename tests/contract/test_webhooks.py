@@ -12,10 +12,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from cx.adapters.sqlite.deliveries import Delivery
-from cx.commands import Verb
-from cx.model.pulls import PullId
-from cx.web.payloads import EVENTS, PULL_ACTIONS, Malformed, read
+from cx.forges.github.payloads import EVENTS, PULL_ACTIONS, Malformed, read
+from cx.pulls.commands import Verb
+from cx.pulls.delivery import Delivery
+from cx.pulls.values import PullId
 
 HERE = Path(__file__).parent
 PACKAGES = HERE / "node_modules" / "@octokit"

@@ -18,9 +18,9 @@ from pathlib import Path
 import docker
 
 from cx import settings as host_settings
-from cx.model.names import LABEL_INSTANCE, Namespace
-from cx.model.state import Observed
-from cx.wiring import Host
+from cx.core.names import LABEL_INSTANCE, Namespace
+from cx.core.state import Observed
+from cx.host import Host
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent.parent / "examples"

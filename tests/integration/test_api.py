@@ -12,10 +12,10 @@ from api_suite import cx as remotely
 from live import HERE, Cx, Project
 
 from cx import settings as host_settings
-from cx.local import ServedPreviews
-from cx.model.names import Namespace
+from cx.core.names import Namespace
+from cx.host import Host
+from cx.host.previews import ServedPreviews
 from cx.testing import TestApiServer
-from cx.wiring import Host
 
 __all__ = ["named", "web"]
 

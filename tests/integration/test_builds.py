@@ -14,7 +14,7 @@ import docker
 import pytest
 from live import HERE, Cx, Project
 
-from cx.model.names import LABEL_BUILD, LABEL_INSTANCE
+from cx.core.names import LABEL_BUILD, LABEL_INSTANCE
 
 CACHED = """FROM python:3.13-slim
 ARG ROUND

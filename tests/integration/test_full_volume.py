@@ -14,13 +14,13 @@ import pytest
 from live import EXAMPLES, Cx, host_on_xfs
 
 from cx import settings as host_settings
-from cx.adapters.postgres.clones import PostgresClones
-from cx.adapters.postgres.errors import NoSpace, ServerUnavailable
-from cx.adapters.postgres.goldens import PostgresGoldens
-from cx.adapters.postgres.server import session
-from cx.adapters.postgres.values import Checkpoint, ObservedClone, Source, Terms
-from cx.model.names import Namespace
-from cx.wiring import Host
+from cx.core.names import Namespace
+from cx.data.errors import NoSpace, ServerUnavailable
+from cx.data.session import session
+from cx.data.shared.clones import PostgresClones
+from cx.data.shared.goldens import PostgresGoldens
+from cx.data.values import Checkpoint, ObservedClone, Source, Terms
+from cx.host import Host
 
 if os.geteuid() != 0 or platform.system() != "Linux" or "xfs" not in Path("/proc/filesystems").read_text():
     modules = Path(f"/lib/modules/{platform.release()}/modules.builtin")

@@ -16,7 +16,7 @@ import pytest
 from live import Cx, Project, free_port
 
 from cx import settings
-from cx.adapters.sqlite import Database
+from cx.store import Database
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from live import Cx
 
-from cx.adapters.docker.engine import Engine
-from cx.adapters.docker.held import HeldExec
+from cx.docker.connection import Engine
+from cx.docker.held import HeldExec
 
 MARK = "/tmp/cx-went"
 

@@ -18,11 +18,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from cx.errors import CxError, Invalid, Refused
-from cx.model.blueprint import Blueprint
-from cx.model.names import Namespace
+from cx.core.blueprint import Blueprint
+from cx.core.errors import CxError, Invalid, Refused
+from cx.core.names import Namespace
 from cx.plugins import program
-from cx.render import normalise, read_blueprint
+from cx.project import compose as normalise
+from cx.project.blueprint import read_blueprint
 from cx.settings import load
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from live import Cx, Project, free_port
 
-from cx.adapters.sessions import members
+from cx.process.sessions import members
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -191,7 +191,7 @@ class Team:
         mine = f"CX_CONFIG={self.folder / 'host.toml'}".encode()
         for one in Path("/proc").iterdir():
             try:
-                if one.name.isdigit() and b"cx.job" in (one / "cmdline").read_bytes():
+                if one.name.isdigit() and b"cx.host.jobs" in (one / "cmdline").read_bytes():
                     environ = (one / "environ").read_bytes()
                     assert TOKEN.encode() not in environ
                     assert SECRET.encode() not in environ

@@ -15,11 +15,11 @@ import pytest
 from live import Cx, host_on_xfs
 
 from cx import settings as host_settings
-from cx.adapters.postgres import volume
-from cx.adapters.postgres.server import session
-from cx.adapters.postgres.values import Clone, Terms
-from cx.model.names import Namespace
-from cx.wiring import Host
+from cx.core.names import Namespace
+from cx.data.session import session
+from cx.data.shared import volume
+from cx.data.values import Clone, Terms
+from cx.host import Host
 
 if os.geteuid() != 0 or platform.system() != "Linux" or "xfs" not in Path("/proc/filesystems").read_text():
     modules = Path(f"/lib/modules/{platform.release()}/modules.builtin")

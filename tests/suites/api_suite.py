@@ -19,7 +19,7 @@ import httpx
 import jsonschema
 import pytest
 
-from cx.remote import Remote
+from cx.host.remote import Remote
 from cx.testing import TestApiServer
 from cx.web.openapi import document
 

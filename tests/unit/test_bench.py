@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from cx.adapters.docker.model import PoolerContainer
+from cx.docker.model import PoolerContainer
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "bench.d"
 

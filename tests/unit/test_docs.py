@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from cx import __version__, errors
+from cx import __version__
 from cx.cli.main import app
-from cx.project.document import Document
+from cx.core import errors
+from cx.project.cx_toml import Document
 from cx.schema import leaves
 from cx.settings import HostFile, load
 
@@ -203,7 +204,7 @@ GITHUB = (ROOT / "docs" / "github.md").read_text()
 
 
 def test_commands_in_comments_are_those_of_the_code() -> None:
-    from cx.commands import USAGE
+    from cx.pulls.commands import USAGE
 
     told = re.findall(r"^\| `(/cx [^`]+)` \| (.+) \|$", GITHUB, re.MULTILINE)
     assert told == list(USAGE.values())

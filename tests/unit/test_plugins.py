@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cx import plugins
-from cx.errors import Terminal
+from cx.core.errors import Terminal
 from cx.plugins import program
 
 CX = Path(plugins.__file__).parent

@@ -1,4 +1,4 @@
-"""All ports of cx.reconcile in memory, with a state that can be looked at.
+"""All ports of cx.core.reconcile in memory, with a state that can be looked at.
 
 Every change of the world is one effect: what is done before it stays done when the process dies at it. So a
 death *inside* a step leaves what the real one would leave: a clone without its comment, a network without
@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cx.errors import BuildFailed, CxError, ProbeFailed, ReleaseFailed, Retryable, StartFailed
-from cx.model.blueprint import Blueprint, Build, DatabaseUse, Mounted, Pooler, Release, Route
-from cx.model.names import Names, Namespace
-from cx.model.state import Clone, Container, Desired, Observed
-from cx.reconcile import Checkout, Outcome, Reconciler
+from cx.core.blueprint import Blueprint, Build, DatabaseUse, Mounted, Pooler, Release, Route
+from cx.core.errors import BuildFailed, CxError, ProbeFailed, ReleaseFailed, Retryable, StartFailed
+from cx.core.names import Names, Namespace
+from cx.core.reconcile import Checkout, Outcome, Reconciler
+from cx.core.state import Clone, Container, Desired, Observed
 
 NAMES = Names("t")
 PR_7 = Namespace("preview-7")

@@ -11,10 +11,10 @@ from subprocess import PIPE
 
 import pytest
 
-from cx.adapters.sqlite import Database, Store
 from cx.cli.start import OVERVIEW
-from cx.model.names import Namespace
-from cx.model.state import Desired
+from cx.core.names import Namespace
+from cx.core.state import Desired
+from cx.store import Database, Store
 
 HEAVY = ("docker", "psycopg", "jinja2", "rich", "yaml", "requests", "hypothesis")
 COMMANDS = (
@@ -109,7 +109,7 @@ WAITS = """
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from cx.cli.namespaces import change
-from cx.model.names import Namespace
+from cx.core.names import Namespace
 
 def doing(report):
     report.step_began("build app")

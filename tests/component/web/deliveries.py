@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cx.adapters.sqlite import Database
-from cx.adapters.sqlite.deliveries import Deliveries
+from cx.store import Database
+from cx.store.deliveries import Deliveries
 from cx.web.app import make_app
 from cx.web.metrics import Metrics
 from cx.web.serving import Server, bound, config

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from api_suite import ApiContract, cx, events, named, web
 
-from cx.errors import BuildFailed, Invalid, Retryable
-from cx.model.names import Namespace
-from cx.remote import Remote
+from cx.core.errors import BuildFailed, Invalid, Retryable
+from cx.core.names import Namespace
+from cx.host.remote import Remote
 from cx.testing import MemoryPreviews, TestApiServer
 from cx.web.api import Tokens, api_routes
 from cx.web.openapi import document

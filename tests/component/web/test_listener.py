@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from deliveries import SECRET, Listener, pull_request
 
-from cx.adapters.sqlite import Database
-from cx.adapters.sqlite.deliveries import Deliveries
-from cx.errors import Invalid, Retryable
-from cx.model.pulls import PullId
+from cx.core.errors import Invalid, Retryable
+from cx.pulls.values import PullId
 from cx.schema import Secret
+from cx.store import Database
+from cx.store.deliveries import Deliveries
 from cx.web.listener import Place, listen, place
 from cx.web.serving import bound, is_loopback
 

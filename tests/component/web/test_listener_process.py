@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from forge.fake import TOKEN, fake_github
 
-from cx.adapters.sqlite import Database
-from cx.adapters.sqlite.deliveries import Deliveries
+from cx.store import Database
+from cx.store.deliveries import Deliveries
 from cx.web.serving import bound
 
 

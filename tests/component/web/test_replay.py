@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from deliveries import SECRET, Listener, comment, listening, pull_request, push
 
-from cx.errors import Invalid, Retryable, Terminal
-from cx.model.pulls import PullId
+from cx.core.errors import Invalid, Retryable, Terminal
+from cx.pulls.values import PullId
 from cx.web.rehearsal import Rehearsal
 from cx.web.replay import event_of, recorded, send
 

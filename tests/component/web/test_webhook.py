@@ -17,10 +17,10 @@ import pytest
 from deliveries import SECRET, Listener, comment, listening, pull_request, push
 
 from cx import logs
-from cx.commands import Verb
-from cx.errors import Retryable
-from cx.model.pulls import PullId
-from cx.web.payloads import OLD_S, PULL_ACTIONS
+from cx.core.errors import Retryable
+from cx.forges.github.payloads import OLD_S, PULL_ACTIONS
+from cx.pulls.commands import Verb
+from cx.pulls.values import PullId
 from cx.web.webhook import SIZE_MAX, signature, signed
 
 PR_7 = PullId("acme/shop", 7)

@@ -13,7 +13,7 @@ from deliveries import SECRET, Listener, comment, listening, pull_request, push
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from cx.web.payloads import EVENTS, Malformed, read
+from cx.forges.github.payloads import EVENTS, Malformed, read
 from cx.web.webhook import signature
 from examples import examples
 

@@ -14,8 +14,8 @@ from live import Cx, free_pool, free_port, sweep
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.container import DockerContainer
 
-from cx.model.names import Namespace
-from cx.wiring import Host
+from cx.core.names import Namespace
+from cx.host import Host
 
 PEOPLE = (
     f"CREATE TABLE people (id int PRIMARY KEY, email varchar(80)); INSERT INTO people VALUES (1,'{RAW}'), (2,'b@x');"

@@ -13,11 +13,11 @@ import docker
 from live import Cx
 
 from cx import settings as host_settings
-from cx.adapters.copies import Copies
-from cx.model.blueprint import Blueprint, DatabaseUse, Pooler
-from cx.model.names import LABEL_INSTANCE, Namespace
-from cx.model.state import Clone, Desired
-from cx.wiring import Host
+from cx.core.blueprint import Blueprint, DatabaseUse, Pooler
+from cx.core.names import LABEL_INSTANCE, Namespace
+from cx.core.state import Clone, Desired
+from cx.data.copies import Copies
+from cx.host import Host
 
 RAW = "ada@example.com"
 MASKED = "masked"
@@ -215,8 +215,8 @@ def dies(cx: Cx, point: str, call: str) -> None:
     script = (
         "from pathlib import Path\n"
         "from cx import settings\n"
-        "from cx.model.names import Namespace\n"
-        "from cx.wiring.host import Host, fault_from_environment\n"
+        "from cx.core.names import Namespace\n"
+        "from cx.host.host import Host, fault_from_environment\n"
         f"host = Host(settings.load(Path({str(cx.config)!r}), {{}}), fault_from_environment())\n"
         f"host.{call}\n"
     )

@@ -12,9 +12,9 @@ import pytest
 from engineworld import BY_NAME, CASES, RAW, Case, Space, dies, open_host, run, volumes_of
 from live import Cx
 
-from cx.adapters.postgres.errors import SnapshotMissing
-from cx.errors import CxError, Invalid, Terminal
-from cx.wiring import Host
+from cx.core.errors import CxError, Invalid, Terminal
+from cx.data.errors import SnapshotMissing
+from cx.host import Host
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 Make = Callable[[Case], Space]

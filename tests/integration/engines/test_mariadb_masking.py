@@ -18,18 +18,18 @@ import pytest
 from engineworld import open_host, volumes_of
 from live import Cx, free_pool, free_port, sweep
 
-from cx.adapters.engines.mariadb import expressions as mariadb
-from cx.adapters.engines.mariadb.catalog import literal as mariadb_literal
-from cx.adapters.engines.values import FillFailed
-from cx.adapters.masking.catalog import Column
-from cx.adapters.postgres.errors import LeakFound, SanitiseFailed, Unmasked
-from cx.adapters.postgres.masking import expressions as postgres
-from cx.adapters.postgres.masking.columns import literal
-from cx.adapters.postgres.masking.expressions import KEY_SETTING, Row
-from cx.errors import CxError
-from cx.model.names import LABEL_INSTANCE
+from cx.core.errors import CxError
+from cx.core.names import LABEL_INSTANCE
+from cx.data.errors import LeakFound, SanitiseFailed, Unmasked
+from cx.data.masking.catalog import Column
+from cx.data.masking.dialects.mariadb import expressions as mariadb
+from cx.data.masking.dialects.mariadb.catalog import literal as mariadb_literal
+from cx.data.masking.dialects.postgres import expressions as postgres
+from cx.data.masking.dialects.postgres.columns import literal
+from cx.data.masking.dialects.postgres.expressions import KEY_SETTING, Row
+from cx.data.volumes.values import FillFailed
+from cx.host import Host
 from cx.settings.masking import FAKES, Masked, Rows
-from cx.wiring import Host
 
 # MySQL has neither sequences nor these types.
 IN_MYSQL = [

@@ -10,11 +10,11 @@ import docker
 import pytest
 from pgworld import IMAGE, KEY, SUPERUSER_PASSWORD, Machine, World, fill, until
 
-from cx.adapters.postgres.clones import PostgresClones
-from cx.adapters.postgres.goldens import PostgresGoldens
-from cx.adapters.postgres.server import prepare
-from cx.adapters.postgres.values import Server, Source
-from cx.model.names import Names
+from cx.core.names import Names
+from cx.data.session import prepare
+from cx.data.shared.clones import PostgresClones
+from cx.data.shared.goldens import PostgresGoldens
+from cx.data.values import Server, Source
 
 
 @pytest.fixture(scope="session")

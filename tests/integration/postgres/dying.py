@@ -10,11 +10,11 @@ from pathlib import Path
 
 import docker
 
-from cx.adapters.postgres.clones import PostgresClones
-from cx.adapters.postgres.goldens import PostgresGoldens
-from cx.adapters.postgres.spares import PostgresSpares
-from cx.adapters.postgres.values import Server, Source, Terms
-from cx.model.names import Names, Namespace
+from cx.core.names import Names, Namespace
+from cx.data.shared.clones import PostgresClones
+from cx.data.shared.goldens import PostgresGoldens
+from cx.data.shared.spares import PostgresSpares
+from cx.data.values import Server, Source, Terms
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ import docker
 import psycopg
 import psycopg.sql
 
-from cx.adapters.postgres.clones import PostgresClones
-from cx.adapters.postgres.goldens import PostgresGoldens
-from cx.adapters.postgres.values import Clone, Server
-from cx.model.names import Names, Namespace
+from cx.core.names import Names, Namespace
+from cx.data.shared.clones import PostgresClones
+from cx.data.shared.goldens import PostgresGoldens
+from cx.data.values import Clone, Server
 
 HERE = Path(__file__).parent
 IMAGE = "postgres:18"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from pgworld import IMAGE, KEY, SUPERUSER_PASSWORD, Machine, World
 
-from cx.adapters.postgres.clones import PostgresClones
-from cx.adapters.postgres.goldens import PostgresGoldens
-from cx.adapters.postgres.server import prepare
-from cx.adapters.postgres.values import Server, Source, Terms
-from cx.model.names import Names, Namespace
+from cx.core.names import Names, Namespace
+from cx.data.session import prepare
+from cx.data.shared.clones import PostgresClones
+from cx.data.shared.goldens import PostgresGoldens
+from cx.data.values import Server, Source, Terms
 
 if os.geteuid() != 0:
     pytest.skip("a loop-mounted btrfs needs root", allow_module_level=True)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from pgworld import HERE, IMAGE, KEY, ONE, SUPERUSER_PASSWORD, Machine, World, until
 
-from cx.adapters.postgres.errors import ServerBusy
-from cx.adapters.postgres.values import Source
+from cx.data.errors import ServerBusy
+from cx.data.values import Source
 
 
 def begun(world: World, operation: str, point: str, **more: Any) -> subprocess.Popen[bytes]:

@@ -14,8 +14,8 @@ import pytest
 from pgworld import HERE, ONE, UNICODE_NAME, Machine, World, fill
 from psycopg import sql
 
-from cx.adapters.postgres.spares import PostgresSpares
-from cx.adapters.postgres.values import Clone, Source, Terms
+from cx.data.shared.spares import PostgresSpares
+from cx.data.values import Clone, Source, Terms
 
 TABLES = """
 SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

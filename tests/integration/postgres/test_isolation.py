@@ -9,8 +9,8 @@ import psycopg.sql
 import pytest
 from pgworld import KEY, ONE, TWO, World
 
-from cx.adapters.postgres import naming
-from cx.adapters.postgres.values import Clone, Terms
+from cx.data.shared import naming
+from cx.data.values import Clone, Terms
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from pgworld import HERE, ONE, Machine, World, put
 
-from cx.adapters.postgres import errors
-from cx.adapters.postgres.values import Masks, Source
+from cx.data import errors
+from cx.data.values import Masks, Source
 from cx.settings.masking import Rows
 
 TREE = """

@@ -11,15 +11,15 @@ import psycopg
 import pytest
 from pgworld import HERE, ONE, TWO, Machine, World, put, until
 
-from cx.adapters.masking.auditing import Audit
-from cx.adapters.masking.catalog import Column
-from cx.adapters.masking.personal import proposal
-from cx.adapters.postgres import errors
-from cx.adapters.postgres.masking.expressions import select
-from cx.adapters.postgres.masking.moving import PARALLEL
-from cx.adapters.postgres.spares import PostgresSpares
-from cx.adapters.postgres.values import Clone, Masks, Source, Terms
-from cx.errors import CxError, Invalid
+from cx.core.errors import CxError, Invalid
+from cx.data import errors
+from cx.data.masking.auditing import Audit
+from cx.data.masking.catalog import Column
+from cx.data.masking.dialects.postgres.expressions import select
+from cx.data.masking.dialects.postgres.moving import PARALLEL
+from cx.data.masking.personal import proposal
+from cx.data.shared.spares import PostgresSpares
+from cx.data.values import Clone, Masks, Source, Terms
 from cx.settings.masking import Masked, Rows, masked, rows
 
 KEY = b"a key for the tests of masking"

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pgworld import ONE, World, until
 
-from cx.adapters.postgres.pooler import pooler_files
-from cx.adapters.postgres.values import Connection
-from cx.errors import Invalid
-from cx.model.blueprint import DatabaseUse
-from cx.model.names import Names
+from cx.core.blueprint import DatabaseUse
+from cx.core.errors import Invalid
+from cx.core.names import Names
+from cx.data.shared.pooler import pooler_files
+from cx.data.values import Connection
 
 PORT = 6543
 AWKWARD = "p'a\"s s;#%=\\€ {x}:@/数"

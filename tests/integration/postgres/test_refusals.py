@@ -19,17 +19,17 @@ from pgworld import IMAGE, KEY, ONE, UNICODE_NAME, Machine, World, until
 from test_crash import running
 from test_fidelity import checksums
 
-from cx.adapters.postgres import errors
-from cx.adapters.postgres import source as source_module
-from cx.adapters.postgres.clones import PostgresClones
-from cx.adapters.postgres.comparing import Comparing
-from cx.adapters.postgres.goldens import PostgresGoldens
-from cx.adapters.postgres.masking import reading
-from cx.adapters.postgres.server import prepare
-from cx.adapters.postgres.spares import PostgresSpares
-from cx.adapters.postgres.values import Clone, Masks, Server, Source, Terms
-from cx.errors import CxError, Invalid, Retryable, Terminal
-from cx.model.names import Names, Namespace
+from cx.core.errors import CxError, Invalid, Retryable, Terminal
+from cx.core.names import Names, Namespace
+from cx.data import errors
+from cx.data.masking.dialects.postgres import reading
+from cx.data.refresh import source as source_module
+from cx.data.session import prepare
+from cx.data.shared.clones import PostgresClones
+from cx.data.shared.comparing import Comparing
+from cx.data.shared.goldens import PostgresGoldens
+from cx.data.shared.spares import PostgresSpares
+from cx.data.values import Clone, Masks, Server, Source, Terms
 from cx.settings.masking import Masked
 
 SECRET = "wr0ng:pass'word"

@@ -12,14 +12,14 @@ import pytest
 from pgworld import IMAGE, KEY, ONE, TWO, Machine, World, until
 from test_crash import only_the_golden_is_left, rows, running
 
-from cx.adapters.postgres import naming
-from cx.adapters.postgres.clones import PostgresClones
-from cx.adapters.postgres.goldens import PostgresGoldens
-from cx.adapters.postgres.server import prepare
-from cx.adapters.postgres.spares import PostgresSpares
-from cx.adapters.postgres.values import Server, Source, Terms
-from cx.errors import CxError, Retryable
-from cx.model.names import Names
+from cx.core.errors import CxError, Retryable
+from cx.core.names import Names
+from cx.data.session import prepare
+from cx.data.shared import naming
+from cx.data.shared.clones import PostgresClones
+from cx.data.shared.goldens import PostgresGoldens
+from cx.data.shared.spares import PostgresSpares
+from cx.data.values import Server, Source, Terms
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,15 @@ import pytest
 from pgworld import ONE, TWO, World
 from test_crash import dies, only_the_golden_is_left, rows
 
-from cx.adapters.postgres import naming
-from cx.adapters.postgres.comparing import Comparing
-from cx.adapters.postgres.dropping import allow, cut
-from cx.adapters.postgres.dumping import dumper
-from cx.adapters.postgres.errors import GoldenMissing, SnapshotMissing
-from cx.adapters.postgres.server import session
-from cx.adapters.postgres.spares import PostgresSpares
-from cx.adapters.postgres.values import Source, Terms
-from cx.errors import Invalid
+from cx.core.errors import Invalid
+from cx.data.errors import GoldenMissing, SnapshotMissing
+from cx.data.session import session
+from cx.data.shared import naming
+from cx.data.shared.comparing import Comparing
+from cx.data.shared.dropping import allow, cut
+from cx.data.shared.dumping import dumper
+from cx.data.shared.spares import PostgresSpares
+from cx.data.values import Source, Terms
 
 
 def change(world: World, statements: str) -> None:

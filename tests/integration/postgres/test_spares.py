@@ -12,14 +12,14 @@ import pytest
 from pgworld import IMAGE, ONE, TWO, Machine, World, until
 from test_crash import dies, only_the_golden_is_left
 
-from cx.adapters.postgres import spares as module
-from cx.adapters.postgres.errors import BudgetSpent, GoldenTooOld, NoSpace
-from cx.adapters.postgres.goldens import PostgresGoldens
-from cx.adapters.postgres.server import prepare, session, tried_lock
-from cx.adapters.postgres.spares import PostgresSpares
-from cx.adapters.postgres.values import Server, Source, Terms
-from cx.adapters.postgres.volume import Volume
-from cx.model.names import Names, Namespace
+from cx.core.names import Names, Namespace
+from cx.data.errors import BudgetSpent, GoldenTooOld, NoSpace
+from cx.data.session import prepare, session, tried_lock
+from cx.data.shared import spares as module
+from cx.data.shared.goldens import PostgresGoldens
+from cx.data.shared.spares import PostgresSpares
+from cx.data.shared.volume import Volume
+from cx.data.values import Server, Source, Terms
 
 TERMS = Terms(spares=2)
 
@@ -58,7 +58,7 @@ def test_a_session_that_is_not_kept_has_let_go_of_its_locks(fresh: World, monkey
         close(connection)
 
     monkeypatch.setattr(psycopg.Connection, "close", closed)
-    monkeypatch.setattr("cx.adapters.postgres.server._IDLE_MAX", 0)
+    monkeypatch.setattr("cx.data.session._IDLE_MAX", 0)
     with session(fresh.server) as connection:
         assert tried_lock(connection, "of one after another")
     assert held == [(0,)]
@@ -202,7 +202,7 @@ def test_the_clones_limits_stay_under_what_the_server_has(fresh: World) -> None:
 
 
 def test_a_clone_beyond_the_budget_is_refused(fresh: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cx.adapters.postgres.opening._OWN_CONNECTIONS", 94)
+    monkeypatch.setattr("cx.data.shared.opening._OWN_CONNECTIONS", 94)
     fresh.clones.clone(ONE, "shop", Terms(connection_limit=3))
     with pytest.raises(BudgetSpent, match=r"postgres\.max_connections"):
         fresh.clones.clone(TWO, "shop", Terms(connection_limit=3))

@@ -16,20 +16,20 @@ import pytest
 import typer.main
 
 # `cx deploy` begins with a thread that loads these; it would outlive its test, and with it the filters of warnings.
-import cx.adapters.databases
-import cx.adapters.docker.workloads
-import cx.adapters.engines.clones
-import cx.adapters.postgres.clones
-import cx.adapters.router
-from cx.adapters.locks import held
-from cx.adapters.sqlite import Database, Store
+import cx.data.databases
+import cx.data.shared.clones
+import cx.data.volumes.clones
+import cx.docker.workloads
+import cx.router.routes
 from cx.cli import main as command_line
 from cx.cli.goldens import _refresh
 from cx.cli.output import confirm, printable, table
 from cx.cli.progress import Live
-from cx.errors import BuildFailed, Busy, CxError, Invalid, Refused
-from cx.model.names import NAMESPACE_RULE, Namespace
-from cx.model.state import Desired
+from cx.core.errors import BuildFailed, Busy, CxError, Invalid, Refused
+from cx.core.names import NAMESPACE_RULE, Namespace
+from cx.core.state import Desired
+from cx.process.locks import held
+from cx.store import Database, Store
 
 COMMANDS = (
     "deploy", "delete", "list", "show", "logs", "exec", "open", "events", "prune",
@@ -92,7 +92,7 @@ def cx(host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
         monkeypatch.setattr(sys, "stdin", Nobody())
         monkeypatch.setattr(command_line, "_leave", leave)
         monkeypatch.setattr(command_line, "app", PARSED)
-        monkeypatch.setattr("cx.reader.reading", nullcontext)  # no process beside this one
+        monkeypatch.setattr("cx.host.reader.reading", nullcontext)  # no process beside this one
         with pytest.raises(SystemExit) as caught:
             command_line.main()
         said = capsys.readouterr()
@@ -279,7 +279,7 @@ def failing_with(cx: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, error
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr("cx.wiring.open_host", fail)
+    monkeypatch.setattr("cx.host.open_host", fail)
     return cx("list")
 
 

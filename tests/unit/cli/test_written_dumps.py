@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cx.cli.clones import _written
-from cx.errors import Invalid, Terminal
+from cx.core.errors import Invalid, Terminal
 
 
 def test_it_takes_the_files_place(tmp_path: Path) -> None:

@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cx.errors import CxError, Invalid
-from cx.project import Document, check_environment, read_document, read_project
-from cx.project.document import PLACEHOLDERS, Release, words
-from cx.project.reading import release_of, variables
+from cx.core.errors import CxError, Invalid
+from cx.project.cx_toml import PLACEHOLDERS, Document, Release, words
+from cx.project.reading import check_environment, read_document, read_project, release_of, variables
 from cx.schema import decode, leaves, meta, reference
 from examples import examples
 
 DOC = Path(__file__).parents[3] / "docs" / "cx-toml.md"
-BEGIN, END = "<!-- reference: made from cx/project/document.py -->\n", "<!-- end of reference -->\n"
+BEGIN, END = "<!-- reference: made from cx/project/cx_toml.py -->\n", "<!-- end of reference -->\n"
 
 BAD = [
     ("servces = {}", "servces", "did you mean services?"),

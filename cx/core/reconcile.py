@@ -1,0 +1,374 @@
+"""One pass for one namespace: observe, plan, apply. Level-triggered and idempotent: whoever calls it, however
+often, and wherever the pass before it died, it brings what is to what should be (laws 1 to 5).
+
+The ports below are what the core needs of the world; the adapters fill them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Protocol, TypeVar
+
+from cx.core.blueprint import Blueprint, Build, DatabaseUse, Pooler, Route
+from cx.core.errors import CxError, ProbeFailed, Retryable
+from cx.core.names import Names, Namespace
+from cx.core.plan import data_of, plan, settled
+from cx.core.state import Clone, Desired, Do, Observed, Stage, Step
+
+T = TypeVar("T")
+Checkout = Callable[[], Path]  # gives the folder, which is made when it is first asked for
+
+
+class Workloads(Protocol):
+    def observe(self, namespace: Namespace) -> Observed: ...
+    def build(self, wish: Desired, build: Build, checkout: Checkout, line: Callable[[str], None]) -> None: ...
+    def lay(self, wish: Desired, blueprint: Blueprint, checkout: Checkout) -> None: ...
+    def pool(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler]) -> None: ...
+    def create(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None: ...
+    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None: ...
+    def release(
+        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
+    ) -> None: ...
+    def start(
+        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
+    ) -> None: ...
+    def await_well(self, wish: Desired, blueprint: Blueprint) -> None: ...
+    def must_stay_up(self, wish: Desired) -> None: ...
+    def targets(self, wish: Desired, blueprint: Blueprint) -> Mapping[str, Sequence[str]]: ...
+    def failure_log(self, namespace: Namespace, revision: str) -> Sequence[str]: ...
+    def sleep(self, namespace: Namespace) -> None: ...
+    def wake(self, namespace: Namespace) -> None: ...
+    def retire(self, namespace: Namespace, revision: str) -> None: ...
+    def remove(self, namespace: Namespace, what: str) -> None: ...
+    def untag(self, image: str) -> None: ...
+
+
+class Databases(Protocol):
+    def observe(self, namespace: Namespace) -> tuple[Clone, ...]: ...
+    def clone(self, namespace: Namespace, source: str) -> None: ...
+    def reset(self, namespace: Namespace, source: str) -> None: ...
+    def drop(self, namespace: Namespace, source: str) -> None: ...
+    def pooler(self, namespace: Namespace, use: DatabaseUse) -> Pooler: ...
+
+
+class Router(Protocol):
+    def observe_into(self, namespace: Namespace, seen: Observed) -> Observed: ...
+    def offer(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None: ...
+    def publish(
+        self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]
+    ) -> Callable[[], None]: ...
+    def rest(self, namespace: Namespace) -> None: ...
+    def withdraw_candidate(self, namespace: Namespace) -> None: ...
+    def withdraw(self, namespace: Namespace) -> None: ...
+    def probe(
+        self, route: Route, revision: str, *, candidate: bool, timeout_s: float, meanwhile: Callable[[], None]
+    ) -> int: ...
+
+
+class Sources(Protocol):
+    def checkout(self, namespace: Namespace, project: str, tree: str) -> AbstractContextManager[Path]: ...
+    def checkouts(self, namespace: Namespace) -> tuple[str, ...]: ...
+    def remove_checkouts(self, namespace: Namespace) -> None: ...
+    def forget(self, namespace: Namespace, project: str) -> None: ...
+
+
+class Intent(Protocol):
+    def desired(self, namespace: Namespace) -> Desired | None: ...
+    def data_was_reset(self, namespace: Namespace) -> None: ...
+    def forget(self, namespace: Namespace) -> None: ...
+
+
+class Reporter(Protocol):
+    """Told of a pass as it goes. `line` is a line of a step's output, for people."""
+
+    def began(self, wish: Desired) -> None: ...
+    def step_began(self, step: str) -> None: ...
+    def step_ended(self, step: str, started_at: float, duration_s: float, outcome: str) -> None: ...
+    def line(self, step: str, text: str) -> None: ...
+    def ended(self, outcome: str, error: CxError | None) -> None: ...
+
+
+class Superseded(Retryable):
+    """What is desired of the namespace changed while this pass was at work."""
+
+
+def no_fault(_: str) -> None:
+    """The default of `fault`: nothing happens at a named point."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`outcome`: ready, awake, asleep, unchanged or deleted. `routes` as in the blueprint, empty unless it answers."""
+
+    outcome: str
+    routes: tuple[Route, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """The ports, and two functions of the outside: `read` makes a Blueprint of a checkout; `fault` is called at
+    every named point (`before build`, `after build`, ...), where a test may end the process."""
+
+    names: Names
+    workloads: Workloads
+    databases: Databases
+    router: Router
+    sources: Sources
+    intent: Intent
+    read: Callable[[Desired, Checkout], Blueprint]
+    fault: Callable[[str], None] = no_fault
+
+    def observe(self, namespace: Namespace) -> Observed:
+        """All that there is of the namespace, everywhere."""
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            workloads = pool.submit(self.workloads.observe, namespace)
+            clones = pool.submit(self.databases.observe, namespace)
+            routes = pool.submit(self.router.observe_into, namespace, Observed())
+            routed = routes.result()
+            return replace(
+                workloads.result(),
+                clones=clones.result(),
+                checkouts=self.sources.checkouts(namespace),
+                route=routed.route,
+                candidate=routed.candidate,
+                asleep=routed.asleep,
+            )
+
+    def reconcile(self, namespace: Namespace, report: Reporter) -> Outcome:
+        """One pass. Raises CxError when the namespace could not be brought to what is desired.
+
+        The caller holds the namespace's lock.
+        """
+        wish = self.intent.desired(namespace) or Desired(namespace, present=False)
+        report.began(wish)
+        try:
+            outcome = self._present(wish, report) if wish.present else self._absent(wish, report)
+        except CxError as exc:
+            report.ended("superseded" if isinstance(exc, Superseded) else "failed", exc)
+            raise
+        report.ended(outcome.outcome, None)
+        return outcome
+
+    # --- presence
+    def _present(self, wish: Desired, report: Reporter) -> Outcome:
+        seen = self.observe(wish.namespace)
+        if settled(wish, seen):
+            return Outcome("unchanged")
+        if wish.asleep:
+            _Pass(self, wish, None, None, report).apply(plan(wish, seen, self.names, None))
+            return Outcome("asleep")
+        if seen.checkouts:
+            self.sources.remove_checkouts(wish.namespace)
+        with when_asked(self.sources.checkout(wish.namespace, wish.project, wish.tree)) as checkout:
+            blueprint = _timed(report, "read the project", lambda: self.read(wish, checkout))
+            pass_ = _Pass(self, wish, blueprint, checkout, report)
+            stages = plan(wish, seen, self.names, blueprint)
+            try:
+                pass_.apply(stages)
+            except CxError as exc:
+                pass_.abandon(exc)
+                raise
+        woken = any(step.do is Do.WAKE for stage in stages for step in stage)
+        return Outcome("awake" if woken else "ready", blueprint.routes, blueprint.notes)
+
+    # --- absence
+    def _absent(self, wish: Desired, report: Reporter) -> Outcome:
+        seen = self.observe(wish.namespace)
+        pass_ = _Pass(self, wish, None, None, report)
+        pass_.apply(plan(wish, seen, self.names, None)[:-1])
+        left = self.observe(wish.namespace).leftovers()
+        if left:
+            more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+            raise Retryable(
+                f"{wish.namespace}: still there: {', '.join(left[:3])}{more}",
+                remedy="delete it again",
+                log=left,
+            )
+        pass_.apply([(Step(Do.FORGET),)])
+        return Outcome("deleted")
+
+
+@dataclass
+class _Pass:
+    """The apply of one pass."""
+
+    of: Reconciler
+    wish: Desired
+    blueprint: Blueprint | None
+    checkout: Checkout | None
+    report: Reporter
+
+    def apply(self, stages: Sequence[Stage]) -> None:
+        for stage in stages:
+            self._still_wanted()
+            if len(stage) == 1:
+                self._step(stage[0])
+            else:
+                self._side_by_side(stage)
+            if self.wish.reset_data and any(step.do is Do.LAY for step in stage):
+                # The clones of that stage are new by now: a later pass need not make them so again.
+                self.of.intent.data_was_reset(self.wish.namespace)
+
+    def _side_by_side(self, stage: Stage) -> None:
+        with ThreadPoolExecutor(max_workers=6) as pool:  # each begins after those that it may wait for
+            begun: list[tuple[Step, Future[None]]] = []
+            for step in stage:
+                needed = [future for other, future in begun if other.do in step.needs]
+                begun.append((step, pool.submit(self._in_turn, step, needed)))
+            for _, done in begun:
+                done.result()
+
+    def _in_turn(self, step: Step, needed: Sequence[Future[None]]) -> None:
+        for one in needed:
+            one.result()
+        self._step(step)
+
+    def abandon(self, why: CxError) -> None:
+        """What serves goes on to serve; what this pass started of another revision is taken away."""
+        wish, of = self.wish, self.of
+        serving = of.router.observe_into(wish.namespace, Observed()).route
+        if not why.log and isinstance(why, ProbeFailed):
+            why.log = tuple(of.workloads.failure_log(wish.namespace, wish.revision))
+        if serving == wish.revision:
+            return
+        _timed(self.report, "clean up", self._clean_up)
+
+    def _clean_up(self) -> None:
+        self.of.router.withdraw_candidate(self.wish.namespace)
+        self.of.workloads.retire(self.wish.namespace, self.wish.revision)
+
+    def _still_wanted(self) -> None:
+        now = self.of.intent.desired(self.wish.namespace)
+        current = now or Desired(self.wish.namespace, present=False)
+        if now is not None and _kind(current) != _kind(self.wish):
+            raise Superseded(f"{self.wish.namespace}: something else is wanted of it by now")
+
+    def _step(self, step: Step) -> None:
+        def run() -> None:
+            self.of.fault(f"before {step.do}")
+            self._run(step)
+            self.of.fault(f"after {step.do}")
+
+        _timed(self.report, str(step), run)
+
+    def _run(self, step: Step) -> None:
+        of, wish, blueprint = self.of, self.wish, self.blueprint
+        namespace = wish.namespace
+        match step.do:
+            case Do.WITHDRAW:
+                of.router.withdraw(namespace)
+            case Do.REST:
+                of.router.rest(namespace)
+            case Do.SLEEP:
+                of.workloads.sleep(namespace)
+            case Do.WAKE:
+                of.workloads.wake(namespace)
+            case Do.RETIRE:
+                of.workloads.retire(namespace, step.target)
+            case Do.UNTAG:
+                of.workloads.untag(step.target)
+            case Do.DROP:
+                of.databases.drop(namespace, step.target)
+            case Do.REMOVE if step.target == "checkouts":
+                of.sources.remove_checkouts(namespace)
+            case Do.REMOVE:
+                of.workloads.remove(namespace, step.target)
+            case Do.FORGET:
+                of.sources.forget(namespace, wish.project)
+                of.intent.forget(namespace)
+            case Do.CLONE:
+                of.databases.clone(namespace, step.target)
+            case Do.RESET:
+                of.databases.reset(namespace, step.target)
+            case _:
+                assert blueprint is not None  # noqa: S101 - a plan has these steps only for presence
+                assert self.checkout is not None  # noqa: S101
+                self._bring(step, blueprint, self.checkout)
+
+    def _bring(self, step: Step, blueprint: Blueprint, checkout: Checkout) -> None:
+        of, wish = self.of, self.wish
+        match step.do:
+            case Do.BUILD:
+                build = next(one for one in blueprint.builds if one.service == step.target)
+                of.workloads.build(wish, build, checkout, lambda text: self.report.line(str(step), text))
+            case Do.LAY:
+                of.workloads.lay(wish, blueprint, checkout)
+            case Do.OFFER:
+                # Addresses are known before anything runs: the router knows the candidate when it is asked for it.
+                of.router.offer(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
+            case Do.POOL:
+                of.workloads.pool(wish, blueprint, self._poolers(blueprint))
+            case Do.CREATE:
+                of.workloads.create(wish, blueprint, self._poolers(blueprint), self._data(blueprint))
+            case Do.PIN:
+                of.workloads.pin(wish, blueprint, checkout, self._poolers(blueprint))
+            case Do.RELEASE:
+                of.workloads.release(wish, blueprint, checkout, self._poolers(blueprint), self._data(blueprint))
+            case Do.START:
+                of.workloads.start(wish, blueprint, checkout, self._poolers(blueprint), self._data(blueprint))
+            case Do.AWAIT:
+                of.workloads.await_well(wish, blueprint)
+            case Do.PROBE:
+                for route in blueprint.routes:
+                    self._probe(route, candidate=True, timeout_s=blueprint.start_timeout_s)
+            case Do.PUBLISH:
+                put_back = of.router.publish(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
+                try:
+                    for route in blueprint.routes:
+                        self._probe(route, candidate=False, timeout_s=30)
+                except CxError:
+                    put_back()
+                    raise
+
+    def _probe(self, route: Route, *, candidate: bool, timeout_s: float) -> None:
+        self.of.router.probe(
+            route,
+            self.wish.revision,
+            candidate=candidate,
+            timeout_s=timeout_s,
+            meanwhile=lambda: self.of.workloads.must_stay_up(self.wish),
+        )
+
+    def _poolers(self, blueprint: Blueprint) -> list[Pooler]:
+        return [self.of.databases.pooler(self.wish.namespace, use) for use in blueprint.databases]
+
+    def _data(self, blueprint: Blueprint) -> str:
+        return data_of(self.of.databases.observe(self.wish.namespace), blueprint)
+
+
+@contextmanager
+def when_asked(folder: AbstractContextManager[Path]) -> Iterator[Checkout]:
+    """`folder`, entered when a step first asks for it: where none does, nothing is checked out."""
+    one_at_a_time, there = Lock(), list[Path]()
+    with ExitStack() as stack:
+
+        def checkout() -> Path:
+            with one_at_a_time:
+                if not there:
+                    there.append(stack.enter_context(folder))
+                return there[0]
+
+        yield checkout
+
+
+def _kind(wish: Desired) -> tuple[bool, bool, str]:
+    return wish.present, wish.asleep, wish.revision
+
+
+def _timed(report: Reporter, name: str, run: Callable[[], T]) -> T:
+    report.step_began(name)
+    started, began = time.time(), time.monotonic()
+    outcome = "failed"
+    try:
+        result = run()
+        outcome = "done"
+        return result
+    finally:
+        report.step_ended(name, started, time.monotonic() - began, outcome)

@@ -1,0 +1,16 @@
+"""A version of a project, as cx's mirror of it holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """A version of a project in its mirror. As in Desired."""
+
+    project: str
+    origin: str
+    commit: str
+    tree: str
+    dirty: bool

@@ -1,0 +1,1 @@
+"""Data of previews: goldens made from sources, masked on the way; clones made from goldens."""

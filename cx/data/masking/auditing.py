@@ -1,0 +1,34 @@
+"""What an audit of a golden found: counts, never values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cx.data.masking.searching import Leak
+
+CANARIES = 2000  # of each column
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One column: how many values of the source count, and how many of them the golden's column holds."""
+
+    column: str
+    values: int
+    found: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`canaries` were looked for in files, statistics and logs (`in_files`) and in all rows (`in_rows`)."""
+
+    golden: str
+    same_rules: bool
+    canaries: int
+    in_files: Leak | None
+    in_rows: Leak | None
+    compared: tuple[Compared, ...]
+
+    @property
+    def clean(self) -> bool:
+        return not (self.in_files or self.in_rows or any(one.found for one in self.compared))

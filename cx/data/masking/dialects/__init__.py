@@ -1,0 +1,1 @@
+"""Masking rules in the SQL of each kind."""

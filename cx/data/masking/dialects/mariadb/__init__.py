@@ -1,0 +1,1 @@
+"""MariaDB and MySQL: rows masked in a scratch server that no network reaches."""

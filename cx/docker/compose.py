@@ -1,0 +1,171 @@
+"""Runs `docker compose` and `docker buildx`: argv only, an environment of their own, bounded in time.
+
+Models go in by standard input, so that no secret of theirs is on a disk or in argv.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cx.core.errors import Retryable, Terminal
+from cx.plugins import program
+
+# What the Docker CLI itself needs to reach the engine, a registry and a build's network.
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+    "SSH_AUTH_SOCK",
+    "XDG_RUNTIME_DIR",
+)
+
+
+def plugin(name: str) -> tuple[str, ...]:
+    """The argv that runs Docker's plugin `name` (compose, buildx) so that it dies with this process.
+
+    The plugin is started itself, not through `docker`: a signal to that would leave the plugin at work, and a
+    pass that was killed could go on starting containers beside the next one. Raises Terminal where there is none.
+    """
+    guard = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+    return (*guard, program(name))
+
+
+class CommandFailed(Terminal):
+    """A command of Docker's ended with another status than 0; `log` has its last lines."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {key: os.environ[key] for key in PASSED_ON if key in os.environ} | more
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str = "",
+    timeout_s: float,
+    line: Callable[[str], None] | None = None,
+    env: Mapping[str, str] | None = None,
+    keep: int = 40,
+) -> list[str]:
+    """Run to the end; gives the last `keep` lines of output, each also handed to `line` as it comes.
+
+    Its whole process group dies with a timeout or an interrupt. Raises CommandFailed, Retryable (timeout).
+    """
+    last: deque[str] = deque(maxlen=keep)
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(env if env is not None else environment()),
+            text=True,
+            errors="replace",
+            process_group=0,  # and in cx's session: what ends a session of cx's ends it, too
+        )
+    except FileNotFoundError as exc:
+        raise Terminal(f"{argv[0]} is not installed", remedy="see `cx doctor`") from exc
+    watchdog = _Watchdog(process, timeout_s)
+    try:
+        assert process.stdin is not None  # noqa: S101 - both are pipes
+        assert process.stdout is not None  # noqa: S101
+        with suppress(BrokenPipeError), process.stdin:  # it ended before it read all: its output says why
+            process.stdin.write(stdin)
+        for text in process.stdout:
+            last.append(text.rstrip())
+            if line:
+                line(text.rstrip())
+        status = process.wait()
+    except BaseException:
+        watchdog.kill()
+        process.wait()
+        raise
+    finally:
+        watchdog.stop()
+        process.stdout.close() if process.stdout else None
+    if watchdog.fired:
+        raise Retryable(f"{_name(argv)} took more than {timeout_s:.0f} s", log=tuple(last))
+    if status:
+        raise CommandFailed(reason(last) or f"{_name(argv)} ended with status {status}", log=telling(last))
+    return list(last)
+
+
+class _Watchdog:
+    def __init__(self, process: subprocess.Popen[str], timeout_s: float) -> None:
+        self.process = process
+        self.fired = False
+        self._timer = threading.Timer(timeout_s, self._fire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _fire(self) -> None:
+        self.fired = True
+        self.kill()
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+def _name(argv: Sequence[str]) -> str:
+    return next((Path(word).name for word in argv if "docker" in word), Path(argv[0]).name)
+
+
+def telling(lines: Sequence[str]) -> tuple[str, ...]:
+    """`lines` without Docker's progress and its warnings about the model."""
+    return tuple(
+        one for one in lines if not one.startswith(("time=", " Container ", " Image ", " Volume ", " Network "))
+    )
+
+
+def reason(lines: Sequence[str]) -> str:
+    """The line that says why, of what Docker printed."""
+    for text in reversed(lines):
+        plain = text.strip()
+        if plain and not plain.startswith(("time=", "[+]", "#", "---")):
+            return plain.removeprefix("Error response from daemon: ").removeprefix("ERROR: ")[:400]
+    return ""
+
+
+def up(
+    project: str,
+    model: Mapping[str, Any],
+    *,
+    services: Sequence[str] = (),
+    timeout_s: float,
+    line: Callable[[str], None] | None = None,
+    start: bool = True,
+) -> None:
+    """`docker compose up --detach`: creates what is missing or changed, starts it, and does not wait.
+
+    Without `start` it only creates.
+    """
+    argv = [*plugin("compose"), "--project-name", project, "--file", "-", "--project-directory", "/"]
+    argv += [
+        "--progress",
+        "plain",
+        "up",
+        "--detach" if start else "--no-start",
+        "--no-build",
+        "--quiet-pull",
+        "--no-color",
+    ]
+    argv += services if services else ["--remove-orphans"]
+    run(argv, stdin=json.dumps(model), timeout_s=timeout_s, line=line)

@@ -1,0 +1,105 @@
+"""The connection to the Docker Engine. Everything goes through its API (law 10)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import NotFound as EngineNotFound
+
+from cx.core.errors import Retryable, Terminal
+
+MINIMUM_API = (1, 45)  # Docker Engine 26: volume subpaths
+
+
+class EngineUnavailable(Retryable):
+    pass
+
+
+class EngineRefused(Terminal):
+    """The engine answered, and said no."""
+
+
+class NoSpace(Terminal):
+    pass
+
+
+def address() -> str:
+    """The engine's address: DOCKER_HOST, else the current Docker context's, else the local socket."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    folder = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
+    name = os.environ.get("DOCKER_CONTEXT") or _current_context(folder)
+    for meta in folder.glob("contexts/meta/*/meta.json") if name != "default" else ():
+        context = json.loads(meta.read_text())
+        if context.get("Name") == name:
+            return str(context["Endpoints"]["docker"]["Host"])
+    return "unix:///var/run/docker.sock"
+
+
+def _current_context(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "config.json").read_text()).get("currentContext") or "default")
+    except (OSError, ValueError):
+        return "default"
+
+
+class Engine:
+    """A lazily opened connection; `client` is docker-py's, `api` its low-level half."""
+
+    def __init__(self, host: str | None = None) -> None:
+        self.host = host or address()
+
+    @cached_property
+    def client(self) -> docker.DockerClient:
+        with translated(f"the Docker Engine at {self.host}"):
+            client = docker.DockerClient(
+                base_url=self.host, version="1.45", timeout=60, use_ssh_client=self.host.startswith("ssh")
+            )
+        client.api.trust_env = False  # proxies and .netrc are not for the engine, and are looked up for each request
+        return client
+
+    @property
+    def api(self) -> Any:
+        return self.client.api
+
+    def close(self) -> None:
+        if "client" in self.__dict__:
+            self.client.close()
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """docker-py's and requests' errors as ours; `doing` says what was asked for."""
+    try:
+        yield
+    except (EngineNotFound, ImageNotFound) as exc:
+        raise EngineRefused(f"{doing}: {_said(exc)}") from exc
+    except APIError as exc:
+        if "no space left on device" in _said(exc):
+            raise NoSpace(
+                f"{doing}: the disk is full", remedy="free some space: `cx prune`, `docker system df`"
+            ) from exc
+        if exc.response is not None and exc.response.status_code >= 500:
+            raise Retryable(f"{doing}: the engine failed: {_said(exc)}") from exc
+        raise EngineRefused(f"{doing}: {_said(exc)}") from exc
+    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as exc:
+        raise EngineUnavailable(
+            f"{doing}: the Docker Engine does not answer", remedy="start it, then see `cx doctor`"
+        ) from exc
+    except DockerException as exc:
+        raise EngineUnavailable(
+            f"{doing}: no connection to the Docker Engine", remedy="start it, then see `cx doctor`"
+        ) from exc
+
+
+def _said(exc: APIError) -> str:
+    return str(exc.explanation or exc).strip().splitlines()[0][:300]

@@ -1,0 +1,1 @@
+"""Forges: where pull requests come from and are reported to, one folder each."""

@@ -1,0 +1,296 @@
+"""Sources: what is deployed is always a git tree in a bare mirror of cx's own, one for each project.
+
+A folder is added to the mirror through an index that cx keeps (so that the next look at a big folder is
+quick), without touching the folder or its own repository. git is run by argv only: hooks off, no filters or
+configuration of the folder's, protocols limited, no prompts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from cx.core.errors import Invalid, Retryable, Terminal
+from cx.core.names import Namespace, shown
+from cx.core.source import Source
+
+SHA = re.compile(r"[0-9a-f]{40}")
+REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,200}")
+TIMEOUT_S = 300
+MAX_FILES = 200_000
+MAX_BYTES = 2 << 30
+ATTRIBUTES = "* -text -filter -ident -export-subst -working-tree-encoding\n"
+
+
+@dataclass(frozen=True)
+class Entry:
+    mode: str
+    kind: str
+    sha: str
+    size: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """`folder` is cx's own: mirrors, indexes and checkouts are below it."""
+
+    folder: Path
+
+    def read(self, path: Path, ref: str = "") -> Source:
+        """The folder at `path` as it is now, or (with `ref`) as it was at a commit, is in the mirror.
+
+        Changed and new files count, ignored ones do not. Raises Invalid for what cannot be deployed.
+        """
+        path = path.resolve()
+        if not path.is_dir():
+            raise Invalid("PATH", str(path), "is not a folder")
+        if ref and not (REF.fullmatch(ref) and ".." not in ref):
+            raise Invalid("--ref", shown(ref), "is not a commit, branch or tag")
+        project = project_of(path)
+        mirror = self.mirror(project)
+        head = self._try(["-C", str(path), "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}"])
+        top = self._try(["-C", str(path), "rev-parse", "--show-prefix"])
+        if ref:
+            if head is None:
+                raise Invalid("--ref", shown(ref), f"is no commit of {path}")
+            tree = self._fetched(mirror, path, head, top or "")
+            return Source(project, str(path), head, tree, dirty=False)
+        tree = self._added(mirror, path)
+        if head is None:
+            return Source(project, str(path), "", tree, dirty=False)
+        committed = self._try(["-C", str(path), "rev-parse", "--verify", "--quiet", f"{head}:{top or ''}"])
+        return Source(project, str(path), head, tree, dirty=committed != tree)
+
+    def keep(self, namespace: Namespace, source: Source) -> None:
+        """git's housekeeping leaves the tree alone as long as the namespace wants it."""
+        self._git(self.mirror(source.project), "update-ref", f"refs/cx/{namespace}", self._commit(source))
+
+    def bundle(self, source: Source, ref: str, target: Path) -> None:
+        """`target` is a git bundle of the tree, as `ref`, without history."""
+        mirror = self.mirror(source.project)
+        self._git(mirror, "update-ref", ref, self._commit(source))
+        self._git(mirror, "bundle", "create", "--quiet", str(target), ref)
+
+    def has(self, project: str, tree: str) -> bool:
+        return self._try(["--git-dir", str(self.mirror(project)), "cat-file", "-e", f"{tree}^{{tree}}"]) is not None
+
+    def forget(self, namespace: Namespace, project: str) -> None:
+        if (self.folder / "git" / f"{project}.git").is_dir():
+            self._git(self.mirror(project), "update-ref", "-d", f"refs/cx/{namespace}")
+
+    def digest(self, project: str, tree: str, path: str) -> str:
+        """What names the content of `path` in the tree: its git object id."""
+        inside = str(PurePosixPath(path))
+        return tree if inside == "." else self._git(self.mirror(project), "rev-parse", f"{tree}:{inside}").strip()
+
+    @contextmanager
+    def checkout(self, namespace: Namespace, project: str, tree: str, *, aside: str = "") -> Iterator[Path]:
+        """A folder with the tree's files, as long as the block runs.
+
+        One for each namespace, of whoever holds its lock; others name one of their own with `aside`.
+
+        Raises Terminal when a symbolic link leaves it, or it is too big.
+        """
+        mirror = self.mirror(project)
+        target = self.folder / "checkouts" / (f"{namespace}.{aside}" if aside else str(namespace)) / tree
+        shutil.rmtree(target.parent, ignore_errors=True)
+        links = self._links(mirror, namespace, tree)
+        target.mkdir(parents=True)
+        try:
+            index = target.parent / "index"
+            environment = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(target)}
+            self._git(mirror, "read-tree", tree, environment=environment)
+            self._git(mirror, "checkout-index", "--all", "--quiet", environment=environment)
+            for link in links:
+                if leaves(target, link):
+                    raise Terminal(
+                        f"{namespace}: {shown(link)} is a symbolic link that leaves the repository",
+                        remedy="remove the link, or make it relative and inside",
+                    )
+            yield target
+        finally:
+            shutil.rmtree(target.parent, ignore_errors=True)
+
+    def checkouts(self, namespace: Namespace) -> tuple[str, ...]:
+        """Checkouts that an earlier pass, which died, has left."""
+        folder = self.folder / "checkouts" / str(namespace)
+        return tuple(sorted(one.name for one in folder.iterdir())) if folder.is_dir() else ()
+
+    def remove_checkouts(self, namespace: Namespace) -> None:
+        shutil.rmtree(self.folder / "checkouts" / str(namespace), ignore_errors=True)
+
+    def mirror(self, project: str) -> Path:
+        """The project's bare repository, made when it is not there."""
+        mirror = self.path(project)
+        if not (mirror / "HEAD").is_file():
+            mirror.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryDirectory(prefix="new-", dir=mirror.parent) as folder:
+                new = Path(folder) / "mirror"
+                new.mkdir(mode=0o700)
+                self._git(new, "init", "--quiet", "--bare")
+                (new / "info" / "attributes").write_text(ATTRIBUTES)
+                self._put(new, mirror)
+        return mirror
+
+    def path(self, project: str) -> Path:
+        """Where the project's mirror is, or would be."""
+        return self.folder / "git" / f"{project}.git"
+
+    # --- parts
+    @staticmethod
+    def _put(new: Path, mirror: Path) -> None:
+        """The new mirror is there, unless somebody else was quicker; what a crash left of one is gone."""
+        try:
+            new.rename(mirror)
+        except OSError:
+            if not (mirror / "HEAD").is_file():
+                mirror.rename(new.parent / "left")
+                new.rename(mirror)
+
+    def _added(self, mirror: Path, path: Path) -> str:
+        environment = {"GIT_WORK_TREE": str(path), "GIT_INDEX_FILE": str(mirror / "cx-index")}
+        # A crash may have left its lock; the project's own lock (flock) says that nobody else is in here.
+        (mirror / "cx-index.lock").unlink(missing_ok=True)
+        self._git(mirror, "add", "--all", "--ignore-errors", ".", environment=environment, cwd=path)
+        return self._git(mirror, "write-tree", environment=environment).strip()
+
+    def _fetched(self, mirror: Path, path: Path, commit: str, prefix: str) -> str:
+        if self._try(["--git-dir", str(mirror), "cat-file", "-e", f"{commit}^{{commit}}"]) is None:
+            top = self._try(["-C", str(path), "rev-parse", "--absolute-git-dir"])
+            source = [
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--no-recurse-submodules",
+                "--no-auto-gc",
+                f"file://{top}",
+                commit,
+            ]
+            self._git(mirror, "-c", "protocol.file.allow=always", *source)
+        spec = f"{commit}:{prefix.rstrip('/')}" if prefix else f"{commit}^{{tree}}"
+        return self._git(mirror, "rev-parse", "--verify", spec).strip()
+
+    def _commit(self, source: Source) -> str:
+        """A commit object for the tree: refs should name commits, and git keeps what they reach."""
+        identity = {
+            "GIT_AUTHOR_NAME": "cx", "GIT_AUTHOR_EMAIL": "cx@localhost", "GIT_AUTHOR_DATE": "2000-01-01T00:00:00Z",
+            "GIT_COMMITTER_NAME": "cx", "GIT_COMMITTER_EMAIL": "cx@localhost",
+            "GIT_COMMITTER_DATE": "2000-01-01T00:00:00Z",
+        }  # fmt: skip
+        tree = ["commit-tree", "-m", "cx", source.tree]
+        return self._git(self.mirror(source.project), *tree, environment=identity).strip()
+
+    def _links(self, mirror: Path, namespace: Namespace, tree: str) -> list[str]:
+        """The symbolic links of the tree. Raises Terminal when it is too big.
+
+        It is counted as it is listed: a tree can hold the same folder a million times.
+        """
+        links, files, size = [], 0, 0
+        with closing(self._entries(mirror, tree)) as entries:
+            for entry in entries:
+                files, size = files + 1, size + entry.size
+                if files > MAX_FILES or size > MAX_BYTES:
+                    raise Terminal(
+                        f"{namespace}: more than {MAX_FILES} files and folders, or {MAX_BYTES >> 20} MiB, are more than"
+                        " cx takes",
+                        remedy="ignore what git should not hold",
+                    )
+                if entry.mode == "120000":
+                    links.append(entry.path)
+        return links
+
+    def _entries(self, mirror: Path, tree: str) -> Generator[Entry, None, None]:
+        argv = ["git", *SAFE, "--git-dir", str(mirror), "ls-tree", "-r", "-t", "-l", "-z", tree]
+        base = {"PATH": os.environ.get("PATH", os.defpath)} | ENVIRONMENT
+        process = subprocess.Popen(
+            argv, env=base, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert process.stdout  # noqa: S101 - it is a pipe
+        rest = b""
+        try:
+            while piece := os.read(process.stdout.fileno(), 1 << 16):
+                *lines, rest = (rest + piece).split(b"\0")
+                for line in lines:
+                    head, _, path = line.decode(errors="surrogateescape").partition("\t")
+                    mode, kind, sha, size = head.split()
+                    yield Entry(mode, kind, sha, int(size) if size.isdigit() else 0, path)
+            if process.wait():
+                raise Retryable(
+                    f"tree {tree} is not in cx's mirror of the project", remedy="deploy from the folder again"
+                )
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+    def _try(self, argv: list[str]) -> str | None:
+        done = _run(["git", *SAFE, *argv], {}, None)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def _git(
+        self, mirror: Path, *argv: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> str:
+        done = _run(["git", *SAFE, "--git-dir", str(mirror), *argv], environment or {}, cwd or mirror)
+        if done.returncode:
+            said = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
+            if "No space left" in done.stderr:
+                raise Terminal(f"git {argv[0]}: the disk is full", remedy="free some space")
+            raise Terminal(f"git {argv[0]}: {said.removeprefix('fatal: ')}")
+        return done.stdout
+
+
+# What every git of cx is run with: nothing of the user's, the system's or the repository's configuration.
+ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_ASKPASS": "/bin/false",
+}
+SAFE = (
+    "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never",
+    "-c", "core.autocrlf=false", "-c", "core.symlinks=true", "-c", "core.protectNTFS=true",
+    "-c", "core.attributesFile=/dev/null", "-c", "core.quotePath=false", "-c", "safe.directory=*",
+    "-c", "gc.auto=0", "-c", "core.excludesFile=/dev/null", "-c", "advice.addEmbeddedRepo=false",
+)  # fmt: skip
+
+
+def _run(argv: list[str], environment: Mapping[str, str], cwd: Path | None) -> subprocess.CompletedProcess[str]:
+    base = {"PATH": os.environ.get("PATH", os.defpath)} | ENVIRONMENT
+    try:
+        return subprocess.run(
+            argv,
+            env=base | dict(environment),
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise Retryable(f"git took more than {TIMEOUT_S} s") from exc
+    except FileNotFoundError as exc:
+        raise Terminal("git is not installed", remedy="see `cx doctor`") from exc
+
+
+def project_of(path: Path) -> str:
+    """A name for the project in `path`: what people call it, and a hash that keeps two apart."""
+    plain = re.sub(r"[^a-z0-9]+", "-", path.name.lower()).strip("-")[:30] or "project"
+    return f"{plain}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
+def leaves(checkout: Path, link: str) -> bool:
+    """True when following `link` ends outside of the checkout, also by way of other links."""
+    return not Path(os.path.realpath(checkout / link)).is_relative_to(os.path.realpath(checkout))

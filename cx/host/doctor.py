@@ -1,0 +1,279 @@
+"""Looks at everything that previews need, and says of each what is wrong and which command mends it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from cx.core.errors import CxError, Terminal
+from cx.docker.compose import environment
+from cx.docker.connection import MINIMUM_API, Engine, translated
+from cx.docker.networks import data_subnet
+from cx.host.stack import taken
+from cx.plugins import program
+
+if TYPE_CHECKING:
+    from cx.data.values import Server
+    from cx.docker.networks import Networks
+    from cx.host.stack import Stack
+    from cx.settings import Settings
+
+MINIMUM_COMPOSE = (2, 30)
+LOW_DISK = 5 << 30
+DRIFT_S = 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """`state`: ok; advice (works, could be better); broken (previews need it)."""
+
+    name: str
+    state: str
+    finding: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    engine: Engine
+    networks: Networks
+    stack: Stack
+    settings: Settings
+    server: Server
+
+    def checks(self) -> list[Check]:
+        """Every check, in the order in which one builds on another."""
+        found: list[Check] = []
+        try:
+            with translated("ask the engine"):
+                version, info = self.engine.api.version(), self.engine.api.info()
+        except CxError as exc:
+            found.append(Check("engine", "broken", exc.what, "install and start Docker; scripts/engine does"))
+            version, info = None, {}
+        found += [*self._tools()]
+        if version:
+            for look in (self._engine, self._live_restore, self._pools, self._disk, self._clock):
+                found += self._guarded(look, version, info)
+            for part in (self._router, self._ports, self._postgres):
+                found += self._guarded(part)
+        return [*found, *self._domain(), *self._github()]
+
+    def _guarded(self, look: Callable[..., Iterator[Check]], *facts: dict[str, Any]) -> list[Check]:
+        try:
+            return list(look(*facts))
+        except CxError as exc:
+            return [Check(getattr(look, "__name__", "check").strip("_"), "broken", exc.what, exc.remedy)]
+
+    def _engine(self, version: dict[str, Any], info: dict[str, Any]) -> Iterator[Check]:
+        api = tuple(int(part) for part in version["ApiVersion"].split("."))
+        finding = f"{version['Version']} at {self.engine.host}"
+        if api < MINIMUM_API:
+            yield Check("engine", "broken", f"{finding} is too old", "upgrade to Docker Engine 26 or newer")
+        else:
+            yield Check("engine", "ok", finding)
+
+    def _tools(self) -> Iterator[Check]:
+        for name, options, least in (
+            ("compose", ["version", "--short"], MINIMUM_COMPOSE),
+            ("buildx", ["version"], None),
+            ("git", ["--version"], None),
+        ):
+            try:
+                argv = [name if name == "git" else program(name), *options]
+            except Terminal as exc:
+                yield Check(name, "broken", exc.what, "scripts/engine installs it")
+                continue
+            said = _said(argv)
+            if said is None:
+                yield Check(name, "broken", f"`{' '.join(argv)}` fails", "scripts/engine installs it")
+            elif least and tuple(int(part) for part in said.lstrip("v").split(".")[:2]) < least:
+                yield Check(name, "broken", f"{said} is too old", f"upgrade to {'.'.join(map(str, least))} or newer")
+            else:
+                yield Check(name, "ok", said)
+
+    def _live_restore(self, version: dict[str, Any], info: dict[str, Any]) -> Iterator[Check]:
+        if info.get("LiveRestoreEnabled"):
+            yield Check("live-restore", "ok", "containers run on while the engine restarts")
+        else:
+            yield Check(
+                "live-restore",
+                "advice",
+                "previews stop while the engine restarts",
+                'add {"live-restore": true} to /etc/docker/daemon.json',
+            )
+
+    def _pools(self, version: dict[str, Any], info: dict[str, Any]) -> Iterator[Check]:
+        pool = self.networks.pool
+        foreign = [route for route in _host_routes() if route.overlaps(pool) and not route.subnet_of(pool)]
+        if foreign:
+            yield Check(
+                "address pool",
+                "broken",
+                f"{pool} overlaps with this host's route to {foreign[0]}",
+                "set network.pool in the host configuration to a private range that is free",
+            )
+            return
+        with translated("list the networks"):
+            there = [
+                (one["Name"], ipaddress.IPv4Network(config["Subnet"]))
+                for one in self.engine.api.networks()
+                for config in (one.get("IPAM") or {}).get("Config") or ()
+                if ":" not in config["Subnet"]
+            ]
+        own, needed = self.stack.names.data_network(), data_subnet(pool)
+        if other := next((name for name, one in there if one.overlaps(needed) and name != own), None):
+            yield Check(
+                "address pool",
+                "broken",
+                f"network {other} has addresses of {needed}, which the database server needs",
+                "set network.pool in the host configuration to a private range that is free",
+            )
+            return
+        used = sum(one.subnet_of(pool) for _, one in there)
+        yield Check("address pool", "ok", f"{pool}: {used} networks of at most {pool.num_addresses // 16 - 128}")
+
+    def _disk(self, version: dict[str, Any], info: dict[str, Any]) -> Iterator[Check]:
+        root = info.get("DockerRootDir", "/var/lib/docker")
+        if not (self.engine.host.startswith("unix://") and os.path.isdir(root)):
+            return
+        free = shutil.disk_usage(root).free
+        if free < LOW_DISK:
+            yield Check("disk", "broken", f"{free >> 30} GiB are free at {root}", "`cx prune`, `docker system df`")
+        else:
+            yield Check("disk", "ok", f"{free >> 30} GiB are free at {root}")
+
+    def _clock(self, version: dict[str, Any], info: dict[str, Any]) -> Iterator[Check]:
+        with translated("ask the engine"):
+            said = self.engine.api.get(self.engine.api.base_url + "/_ping").headers.get("Date")
+        there = parsedate_to_datetime(said).timestamp() if said else time.time()
+        drift = abs(there - time.time())
+        if drift > DRIFT_S:
+            yield Check("clock", "broken", f"the engine's clock is {drift:.0f} s off", "run an NTP client on both")
+        else:
+            yield Check("clock", "ok", "the engine's clock agrees")
+
+    def _router(self) -> Iterator[Check]:
+        for part in self.stack.parts():
+            if part.well:
+                yield Check(part.name, "ok", part.state)
+            else:
+                name = f"{self.stack.names.instance}-{part.name}"
+                remedy = "cx up" if part.state in ("missing", "exited", "created") else f"docker logs {name}"
+                yield Check(part.name, "broken", part.state, remedy)
+
+    def _ports(self) -> Iterator[Check]:
+        bind = self.settings.router.bind
+        running = any(part.name == "router" and part.well for part in self.stack.parts())
+        ports = {"http_port": self.settings.http_port}
+        if self.settings.tls != "off":
+            ports["https_port"] = self.settings.https_port
+        for key, port in ports.items():
+            busy = taken(bind, port)
+            if running == busy:
+                yield Check(f"port {port}", "ok", "the router listens" if running else "free")
+            elif busy:
+                remedy = f"stop what uses it (`ss -ltnp 'sport = :{port}'`), or set router.{key}"
+                yield Check(f"port {port}", "broken", "another program listens", remedy)
+            else:
+                yield Check(f"port {port}", "broken", "the router does not listen", "cx up")
+
+    def _postgres(self) -> Iterator[Check]:
+        from cx.data.session import session
+        from cx.data.shared import volume
+
+        if any(part.name == "postgres" and part.state == "missing" for part in self.stack.parts()):
+            return  # which its own row says; at its address may be another's
+        with session(self.server) as connection:
+            row = connection.execute(
+                "SELECT current_setting('server_version'), count(*), current_setting('max_connections')::int"
+                " FROM pg_stat_activity"
+            ).fetchone()
+            place, version = volume.look(connection), connection.info.server_version
+        assert row is not None  # noqa: S101 - an aggregate always gives a row
+        yield Check("databases", "ok", f"PostgreSQL {row[0]}, {row[1]} of {row[2]} connections")
+        free = f"{(place.free_bytes or 0) >> 30} GiB are free"
+        if place.reflink and version >= 180000:
+            yield Check("clones", "ok", f"share their blocks with the golden ({place.filesystem}); {free}")
+            return
+        gain = "by reflink, 1 GB takes 0.1 s and no disk instead of 0.5 s and 1 GB"
+        if place.reflink:
+            yield Check("clones", "advice", f"this PostgreSQL copies in full; {gain}", "take postgres:18 or newer")
+        elif self.settings.postgres.volume_size:
+            yield Check("clones", "broken", f"{place.filesystem} shares no blocks; {free}", "cx down, then cx up")
+        else:
+            remedy = "put postgres.path on XFS or btrfs"
+            if self._may_mount():
+                remedy = "set postgres.volume_size: this host can mount an XFS file"
+            yield Check("clones", "advice", f"{place.filesystem} copies each in full; {gain}; {free}", remedy)
+
+    def _may_mount(self) -> bool:
+        """Whether containers of the engine may mount a file system for the host."""
+        with translated("ask the engine"):
+            info = self.engine.api.info()
+        options = " ".join(info.get("SecurityOptions") or ())
+        return info.get("OSType") == "linux" and not any(word in options for word in ("rootless", "userns"))
+
+    def _domain(self) -> Iterator[Check]:
+        host = f"preview-0-app.{self.settings.domain}"
+        try:
+            found = sorted({one[4][0] for one in socket.getaddrinfo(host, None)})
+        except OSError:
+            found = []
+        if found:
+            yield Check("domain", "ok", f"{host} is {', '.join(map(str, found))}")
+        elif self.settings.domain == "localhost":
+            yield Check(
+                "domain",
+                "advice",
+                "this machine's resolver does not know *.localhost; browsers and curl do",
+                "install libnss-myhostname",
+            )
+        else:
+            yield Check(
+                "domain", "broken", f"{host} has no address", f"add a DNS record *.{self.settings.domain} to this host"
+            )
+
+    def _github(self) -> Iterator[Check]:
+        """A row for each repository; nothing is written there."""
+        if not self.settings.github.rules:
+            return
+        from cx.forges.github.rights import missing
+
+        app = self.settings.github.app_id is not None
+        fine = "the App has its permissions there" if app else "the token sees it, and its owner may write there"
+        try:
+            for repository, lacks, remedy in missing(self.settings.github, os.environ):
+                yield Check(f"github {repository}", "broken" if lacks else "ok", lacks or fine, remedy)
+        except CxError as exc:
+            yield Check("github", "broken", exc.what, exc.remedy)
+
+
+def _said(argv: list[str]) -> str | None:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, env=environment(), check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else None
+
+
+def _host_routes() -> Iterator[ipaddress.IPv4Network]:
+    """This host's own routes, but for the default one; none where they cannot be read."""
+    try:
+        with open("/proc/net/route") as table:
+            lines = table.read().splitlines()[1:]
+    except OSError:
+        return
+    for line in lines:
+        _, destination, _, _, _, _, _, mask, *_ = line.split()
+        address = int.from_bytes(bytes.fromhex(destination), "little")
+        prefix = int.from_bytes(bytes.fromhex(mask), "little").bit_count()
+        if prefix:
+            yield ipaddress.IPv4Network((address, prefix))

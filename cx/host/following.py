@@ -1,0 +1,323 @@
+"""Following pull requests on one host: every adapter that it takes, put together."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property, partial
+
+from cx import logs
+from cx.core.errors import CxError, NotFound
+from cx.core.history import FRESH, Deployment
+from cx.core.names import Namespace, shown
+from cx.core.plan import settled
+from cx.core.state import Do, Observed
+from cx.git.fetching import Fetching, Limits, Remote
+from cx.host.host import Host
+from cx.host.jobs.running import Jobs
+from cx.pulls import Announcer, Forge, Order, Standing
+from cx.pulls.look import Follower
+from cx.pulls.telling import Telling
+from cx.pulls.values import DatabaseShown, Pull, PullId, ServiceShown
+from cx.pulls.workers import Workers
+from cx.redaction import Redactor
+from cx.schema import Secret, alternatives, leaves, unwrapped
+from cx.settings import HostFile
+from cx.store.deliveries import Deliveries
+from cx.store.pulls import PullsTable
+
+# What a job's process needs of our environment; no secret is among it (law 8).
+PASSED_ON = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSH_AUTH_SOCK", "CX_CONFIG"}
+    | {"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "CX_TEST_DIE_AT"}
+)
+LOG_LINES = 40
+
+
+@dataclass
+class Following:
+    """Whoever runs it holds the lock `following`."""
+
+    host: Host
+    follower: Follower
+    workers: Workers
+    stopping: threading.Event
+
+    @property
+    def repositories(self) -> Collection[str]:
+        return self.workers.repositories
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until `stop` is set; what runs then is ended, and comes again at the next start."""
+
+        def watch() -> None:
+            stop.wait()
+            self.stopping.set()
+
+        threading.Thread(target=watch, name="stop", daemon=True).start()
+        self.workers.run(stop)
+
+    def drain(self) -> Sequence[str]:
+        """Works until nothing is due; what failed, in words."""
+        self.workers.run(self.stopping, until_idle=True)
+        return [f"{pull}: {why}" for pull, why in sorted(self.workers.failed.items())]
+
+    def sync(self) -> None:
+        """A comparison of every repository with GitHub is asked for."""
+        self.workers.ask_for_comparisons()
+
+    def wake(self) -> None:
+        self.workers.wake()
+
+    def measure(self, looked: Callable[[str, float], None]) -> None:
+        """`looked` is told of each look, as Workers says."""
+        self.workers.looked = looked
+
+    def problems(self) -> Sequence[str]:
+        """What GitHub refused when it was last asked; without asking."""
+        return [*self.follower.forge.refused(), *self.follower.fetcher.refused()]
+
+    def plan(self, pull: PullId) -> str:
+        """What a look at it would do, in words. Number 0: of all that a comparison finds. Nothing is written."""
+        if pull.number:
+            return self.follower.plan(pull)
+        from cx.pulls.sync import missed
+
+        found = [
+            f"{self.follower.plan(one.pull)} ({one.why})" for one in missed(self.follower, pull.repository, hear=False)
+        ]
+        return "\n".join(found) or f"{pull.repository}: all is as GitHub says"
+
+
+@contextmanager
+def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None) -> Iterator[Following]:
+    """`github` in place of the one of the host configuration."""
+    settings = host.settings.github
+    forge, announcer = github or _github(host)
+    stopping = threading.Event()
+    box = Deliveries(host.database)
+    follower = Follower(
+        forge=forge,
+        telling=Telling(announcer),
+        announcer=announcer,
+        queue=box,
+        commands=box,
+        pulls=PullsTable(host.database),
+        previews=HostPreviews(host),
+        fetcher=PullFetcher(host, forge),
+        jobs=Jobs(job_environment(os.environ)),
+        rules=settings.rules.get,
+        name=lambda pull: Namespace(settings.namespace_of(pull.repository, pull.number)),
+        hide=Redactor(secrets_of(host)),
+        stopped=stopping.is_set,
+    )
+    workers = Workers(follower, settings.at_once, sorted(settings.rules), float(settings.sync_s))
+    workers.housekeep = partial(host.refill_later, unwanted=True)
+    yield Following(host, follower, workers, stopping)
+
+
+def _github(host: Host) -> tuple[Forge, Announcer]:
+    from cx.forges.github import open_github
+
+    return open_github(host.settings.github, os.environ)
+
+
+def job_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a job gets of `environ`: the keys of the host configuration that hold no secret, and what Docker needs."""
+    ours = {"_".join(("CX", *key)).upper() for key, type_ in leaves(HostFile) if "*" not in key and not _secret(type_)}
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in PASSED_ON or name in ours or name.startswith(("LC_", "XDG_"))
+    }
+
+
+def _secret(type_: object) -> bool:
+    plain, _, _ = unwrapped(type_)
+    found = [unwrapped(one)[0] for one in alternatives(plain)]
+    return any(one is Secret or Secret in [unwrapped(inner)[0] for inner in _inside(one)] for one in found)
+
+
+def _inside(type_: object) -> tuple[object, ...]:
+    return getattr(type_, "__args__", ())
+
+
+def secrets_of(host: Host) -> list[str]:
+    """Every secret that this host knows, for taking them out of texts."""
+    found = [given.reveal() for given in _known_secrets(host.settings) if not given.variable or _is_set(given)]
+    found += [os.environ[name] for name in ("GITHUB_TOKEN",) if os.environ.get(name)]
+    found += [one.read_text() for one in sorted((host.state_dir / "secrets").glob("[!.]*")) if one.is_file()]
+    for url in list(found):
+        if "://" in url and "@" in url:
+            found.append(url.partition("://")[2].rpartition("@")[0].partition(":")[2])
+    return found
+
+
+def _known_secrets(value: object) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _known_secrets(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _known_secrets(one)
+    elif hasattr(value, "__struct_fields__"):
+        for name in value.__struct_fields__:
+            yield from _known_secrets(getattr(value, name))
+
+
+def _is_set(secret: Secret) -> bool:
+    try:
+        return bool(secret.reveal())
+    except CxError:
+        return False
+
+
+@dataclass(frozen=True)
+class PullFetcher:
+    """cx.pulls.Fetcher over git, as the host configuration limits it."""
+
+    host: Host
+    forge: Forge
+
+    def fetch(self, pull: Pull, cancelled: Callable[[], bool]) -> tuple[str, str]:
+        remote = self.remote(pull)
+        return remote.project, self._fetching.fetch(remote, pull.id.number, pull.head, cancelled)
+
+    def remote(self, pull: Pull) -> Remote:
+        """Where it is fetched from, and what may come along."""
+        return replace(self._remote(pull.id.repository, credentials=True), trusted=not pull.fork)
+
+    def forget(self, pull: PullId) -> None:
+        self._fetching.forget(self._remote(pull.repository, credentials=False), pull.number)
+
+    def refused(self) -> Sequence[str]:
+        return ["git is not allowed to fetch a repository"] if self._fetching.refused else []
+
+    def tidy(self, cancelled: Callable[[], bool]) -> None:
+        for one in self.host.upkeep.tidy_mirrors(cancelled):
+            logs.info("mirror tidied", **asdict(one))
+
+    @cached_property
+    def _fetching(self) -> Fetching:
+        given = self.host.settings.github
+        limits = Limits(given.fetch_timeout_s, given.fetch_size_mb << 20, given.fetch_files)
+        return Fetching(self.host.sources, limits)
+
+    def _remote(self, repository: str, *, credentials: bool) -> Remote:
+        given = self.host.settings.github
+        rules = given.rules[repository]
+        url = rules.url or self.forge.fetch_url(repository)
+        known = self.forge.credentials(repository) if credentials and url.startswith("https://") else None
+        return Remote(repository, url, known, given.allow_local, tuple(rules.submodules), rules.lfs)
+
+
+@dataclass(frozen=True)
+class HostPreviews:
+    """cx.pulls.Previews over a Host."""
+
+    host: Host
+
+    def standing(self, order: Order) -> Standing:
+        host, namespace = self.host, order.namespace
+        wish, seen = host.store.desired(namespace), host.observe(namespace)
+        digest = host.settings_digest()
+        basis = f"{order.origin} {order.environment} {sorted(order.values)} {digest}"
+        ready = bool(
+            wish
+            and wish.present
+            and (wish.commit, wish.origin, wish.environment) == (order.commit, order.origin, order.environment)
+            and dict(wish.values) == dict(order.values)
+            and wish.host == digest
+            and settled(wish, seen)
+        )
+        deployments = [one for one in host.store.deployments(namespace) if one.doing in FRESH]
+        serving, took_s = "", None
+        for one in reversed(deployments):  # the last one of the revision that serves holds
+            if one.revision == seen.route and one.outcome == "ready" and one.finished_at:
+                serving, took_s = one.version, one.finished_at - one.started_at
+        if wish and wish.present and seen.route == wish.revision:
+            serving = wish.commit
+        asleep = bool(wish and wish.asleep)
+        services, databases = self._services(namespace, seen), _databases(seen)
+        release_s = self._release_s(namespace, deployments, seen.route, order.commit)
+        return Standing(ready, basis, asleep, serving, services, databases, took_s, release_s)
+
+    def _release_s(
+        self, namespace: Namespace, deployments: Sequence[Deployment], route: str, commit: str
+    ) -> float | None:
+        """Of the attempt at `commit` that failed just now; else of the last one for the revision that serves."""
+        newest = next(iter(deployments), None)
+        if newest and newest.version == commit[:8] and newest.revision != route:
+            wanted = [newest.id]
+        else:
+            wanted = [one.id for one in deployments if one.revision == route]
+        took: dict[int, float] = {}
+        for taken in self.host.store.steps(namespace):
+            if taken.step.partition(" ")[0] == Do.RELEASE:
+                took[taken.deployment] = took.get(taken.deployment, 0.0) + taken.duration_s
+        return next((took[one] for one in wanted if one in took), None)
+
+    def _services(self, namespace: Namespace, seen: Observed) -> tuple[ServiceShown, ...]:
+        settings = self.host.settings
+        routed = set(self.host.router.observe(namespace).hosts) if seen.route else set()
+        found: dict[str, ServiceShown] = {}
+        for one in seen.of(seen.route) if seen.route else ():
+            if one.role not in ("service", "pinned"):
+                continue
+            host = settings.host(namespace, one.service)
+            url = settings.base_url(host) if host in routed else ""
+            state = one.state if one.starting else one.health or one.state  # nobody looks again when it is healthy
+            found[one.service] = ServiceShown(one.service, url, state)
+        return tuple(sorted(found.values(), key=lambda one: (not one.url, one.name)))
+
+    def want_absent(self, namespace: Namespace) -> None:
+        self.host.store.want_absent(namespace, time.time())
+
+    def over(self, namespace: Namespace, commit: str) -> bool:
+        wish = self.host.store.desired(namespace)
+        return bool(wish and wish.commit == commit and namespace in self.host.upkeep.expired(time.time()))
+
+    def extend(self, namespace: Namespace, lasting_s: float) -> str:
+        at = self.host.extend(namespace, lasting_s)
+        return datetime.fromtimestamp(at or 0, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+    def unwell(self, repository: str) -> set[Namespace]:
+        mine = [one for one in self.host.store.all_desired() if one.origin.partition(":")[2] == repository]
+        with ThreadPoolExecutor(4) as pool:
+            seen = list(pool.map(lambda one: self.host.observe(one.namespace), mine))
+        return {wish.namespace for wish, there in zip(mine, seen, strict=True) if not settled(wish, there)}
+
+    def values(self, repository: str) -> Mapping[str, str]:
+        rules = self.host.settings.github.rules.get(repository)
+        return {name: given.reveal() for name, given in rules.env.items()} if rules else {}
+
+    def log(self, namespace: Namespace, service: str) -> Sequence[str]:
+        from cx.docker.connection import translated
+
+        running = [one for one in self.host.workloads.observe(namespace).containers if one.service == service]
+        running = [one for one in running if one.role != "pooler"]
+        if not running:
+            raise NotFound(f"it has no service {shown(service)}")
+        with translated(f"read the log of {service}"):
+            text = self.host.engine.api.logs(running[0].id, tail=LOG_LINES)
+        return [line.rstrip() for line in text.decode(errors="replace").splitlines()]
+
+
+def _databases(seen: Observed) -> tuple[DatabaseShown, ...]:
+    return tuple(DatabaseShown(one.source, _golden_at(one.golden)) for one in seen.clones if one.complete)
+
+
+def _golden_at(golden: str) -> str:
+    """When the golden was made, which its name ends with."""
+    stamp = golden.rpartition("__")[2]
+    if not stamp.isdigit() or len(stamp) > 11:
+        return ""
+    return datetime.fromtimestamp(int(stamp), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,312 @@
+"""One Docker host: what the command line and the listener do with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from cx import settings as host_settings
+from cx.core.errors import Busy, NotFound
+from cx.core.history import Deployment
+from cx.core.names import Namespace, shown
+from cx.core.reconcile import Outcome, Reconciler, Reporter, no_fault
+from cx.core.source import Source
+from cx.core.state import Clone, Desired, Observed
+from cx.host.projects import WAIT_S, Projects, Reads
+from cx.settings import Settings
+
+if TYPE_CHECKING:
+    from cx.data.values import ObservedClone, Snapshot
+    from cx.data.values import Source as PostgresSource
+    from cx.host.upkeep import Upkeep
+    from cx.router.routes import Routes
+
+
+def load_settings() -> Settings:
+    return host_settings.load(host_settings.default_path(os.environ), os.environ)
+
+
+@dataclass
+class Host(Projects):
+    """One Docker host with its state."""
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(
+            self.names,
+            self.workloads,
+            self.databases,
+            self.router,
+            self.sources,
+            self.store,
+            self._read,
+            self.fault,
+        )
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """What is there for nobody, and how it goes."""
+        from cx.host.upkeep import Upkeep
+
+        return Upkeep(self)
+
+    # --- what the command line and the listener do
+    def make_ready(self) -> None:
+        """A deployment is to come: the libraries of engine and database server are loaded while its project is read."""
+
+        def load() -> None:
+            import cx.data.databases
+            import cx.data.shared.clones
+            import cx.data.volumes.clones
+            import cx.docker.workloads
+            import cx.router.routes  # noqa: F401
+
+        Thread(target=load, daemon=True).start()
+
+    def want(
+        self,
+        namespace: Namespace,
+        source: Source,
+        *,
+        environment: str,
+        values: Mapping[str, str],
+        reset_data: bool,
+    ) -> Desired:
+        """The namespace is wanted at `source`: intent only, nothing is done yet.
+
+        What is wrong with the project is found before: it raises Invalid or Refused, and nothing has changed.
+        """
+        before = self.store.desired(namespace)
+        kept = before if before and before.present else None
+        now = time.time()
+        wish = Desired(
+            namespace,
+            True,
+            source.project,
+            source.origin,
+            source.commit,
+            source.tree,
+            source.dirty,
+            environment,
+            dict(values),
+            self.settings_digest(),
+            reset_data or bool(kept and kept.reset_data),
+            expires_at=self._end(kept, now),
+        )
+        if before is None or not before.present or before.revision != wish.revision:
+            self._blueprints[namespace, wish.revision] = self.read_blueprint(wish)
+        if self.reader:  # there is no more to read
+            self.reader.close()
+            self.reader = None
+        if before != wish:  # else it is wanted, and its tree is kept: nothing need reach the disk
+            self.sources.keep(namespace, source)
+            self.store.want(wish, now)
+        return wish
+
+    def _end(self, kept: Desired | None, now: float) -> float | None:
+        """When a namespace that is deployed now may be deleted: a lifetime from now, or later if it was told so."""
+        before = kept.expires_at if kept else None
+        lifetime_s = self.settings.lifetime_s
+        return before if lifetime_s is None else max(before or 0.0, now + lifetime_s)
+
+    def want_asleep(self, namespace: Namespace, asleep: bool) -> None:
+        """Intent only, as `want`. Raises NotFound for what is not there, or is being deleted."""
+        self.wanted(namespace)
+        self.store.want_asleep(namespace, asleep)
+
+    def extend(self, namespace: Namespace, lasting_s: float | None, now: float | None = None) -> float | None:
+        """The namespace ends `lasting_s` from now, or later if it did so already; with None it has no end.
+
+        Gives the end, in Unix seconds. Raises NotFound.
+        """
+        before = self.wanted(namespace).expires_at
+        now = time.time() if now is None else now
+        at = None if lasting_s is None else max(before or 0.0, now + lasting_s)
+        self.store.expire(namespace, at)
+        return at
+
+    def settings_digest(self) -> str:
+        """Changes when the same project would run otherwise under the settings as they are now."""
+        shown = {
+            key: value["value"]
+            for key, value in host_settings.settings_document(self.settings).items()
+            if key.startswith(("domain", "hostname", "router.", "limits.", "pooler.", "projects.", "databases."))
+            or key.endswith((".fork_data", ".submodules", ".lfs"))
+        }
+        return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+    def settle(self, namespace: Namespace, report: Reporter, why: str, *, wait_s: float = WAIT_S) -> Outcome:
+        """One pass, with the namespace's lock. Raises Busy when it is not to be had within `wait_s`, and
+        RouterDown also where nothing had to be done."""
+
+        def waiting(holder: str) -> None:
+            report.line("wait", f"{namespace} is {holder}; waiting")
+
+        with self.lock(namespace.name, why, wait_s=wait_s, waiting=waiting):
+            outcome = self.reconciler.reconcile(namespace, report)
+        if outcome.outcome == "unchanged":  # nothing was probed
+            self.router.must_answer()
+        if "clones" in self.__dict__ and self.clones.made:
+            self.clones.made.clear()
+            self.refill_later()
+        return outcome
+
+    def refill(self) -> dict[str, int]:
+        """Every golden has its spares, and there are no others. Gives how many were made, by source.
+
+        One is at work at a time, one more waits, and the rest leave it to that one. Raises NoSpace after all sources
+        had their turn.
+        """
+        from cx.data.errors import NoSpace
+        from cx.data.values import Terms
+
+        made = {}
+        with ExitStack() as waiting, ExitStack() as working:
+            try:
+                waiting.enter_context(self.lock("spares-next", "wait to refill spares", wait_s=0))
+            except Busy:
+                return {}
+            working.enter_context(self.lock("spares", "refill spares", wait_s=WAIT_S))
+            waiting.close()
+            terms = self.terms
+            short: NoSpace | None = None
+            for source in sorted({*terms, *self.spares.sources()}):
+                try:
+                    made[source] = self.spares.refill(source, terms.get(source, Terms()))
+                except NoSpace as exc:  # another's may be fewer, or need less
+                    short = short or exc
+            if short:
+                raise short
+        return made
+
+    def refill_later(self, *, unwanted: bool = False) -> None:
+        """As `refill`, by a process of its own, which nobody waits for and which may die at any moment.
+
+        Where no spares are wanted it begins only with `unwanted`: some may be left of before.
+        """
+        if not self.terms or not (unwanted or any(one.spares for one in self.terms.values())):
+            return
+        environment = {key: value for key, value in os.environ.items() if key != "CX_TEST_DIE_AT"}
+        argv = ["nice", sys.executable, "-m", "cx", "db", "spares"]
+        nothing = subprocess.DEVNULL
+        subprocess.Popen(
+            argv, env=environment, cwd="/", stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+        )
+
+    def history(self, namespace: Namespace) -> list[Deployment]:
+        """Newest first. An attempt runs under the namespace's lock: one that runs without it has died."""
+        newest = self.store.deployments(namespace)[:1]
+        died = bool(newest) and newest[0].outcome == "running" and not self.is_locked(namespace.name)
+        found = self.store.deployments(namespace)
+        if died and found and found[0] == newest[0]:
+            found[0] = replace(found[0], outcome="died")
+        return found
+
+    def observe(self, namespace: Namespace) -> Observed:
+        return self.reconciler.observe(namespace)
+
+    def observe_all(self) -> dict[str, Observed]:
+        """All that there is of every namespace, by name."""
+        return self.observe_with_routes()[0]
+
+    def observe_with_routes(self) -> tuple[dict[str, Observed], dict[str, Routes]]:
+        """All that there is of every namespace, and what answers for it, by name: one listing of each system."""
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            clones = pool.submit(self.clones.observe_all)
+            volumes = pool.submit(self.engine_clones.observe_all)
+            routed = pool.submit(self.router.observe_all)
+            seen = self.workloads.observe_all()
+        for one in clones.result():
+            before = seen.get(one.namespace.name, Observed())
+            clone = Clone(one.source, one.database, one.complete, one.golden)
+            seen[one.namespace.name] = replace(before, clones=(*before.clones, clone))
+        for told, own in volumes.result():
+            before = seen.get(told.namespace.name, Observed())
+            seen[told.namespace.name] = replace(before, clones=(*before.clones, own))
+        for name, routes in routed.result().items():
+            before = seen.get(name, Observed())
+            seen[name] = replace(before, route=routes.revision, candidate=bool(routes.candidate), asleep=routes.asleep)
+        return seen, routed.result()
+
+    def all_clones(self, namespace: Namespace | None = None, *, sizes: bool = False) -> tuple[ObservedClone, ...]:
+        """The clones of every engine, of one namespace or of all."""
+        shared = self.clones.observe(namespace, sizes=sizes) if namespace else self.clones.observe_all(sizes=sizes)
+        own = [one for one, _ in self.engine_clones.observe_all() if namespace in (None, one.namespace)]
+        return (*shared, *own)
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The snapshots of all namespaces, of every engine."""
+        return (*self.clones.snapshots(sizes=True), *self.engine_copies.snapshots())
+
+    def source(self, name: str) -> PostgresSource:
+        """The source `name` of the host configuration. Raises NotFound."""
+        from cx.data.values import Source as PostgresSource
+
+        if name not in self.settings.databases:
+            known = ", ".join(sorted(self.settings.databases)) or "none"
+            raise NotFound(
+                f"database {shown(name)} is not in the host configuration (it has {known})",
+                remedy=f"add [databases.{shown(name)}] to {host_settings.default_path(os.environ)}",
+            )
+        given = self.settings.databases[name]
+        return PostgresSource(
+            name,
+            given.source.reveal() if given.source else None,
+            Path(given.file) if given.file else None,
+            Path(given.sanitise) if given.sanitise else None,
+            tuple(given.extensions),
+            given.jobs,
+            self.masks(given),
+            tuple(given.command),
+            given.command_image or "",
+        )
+
+    def existing(self, namespace: Namespace) -> Desired:
+        """The namespace's row. Raises NotFound."""
+        wish = self.store.desired(namespace)
+        if wish is None:
+            raise NotFound(f"{namespace} does not exist", remedy="`cx list` shows what does")
+        return wish
+
+    def wanted(self, namespace: Namespace) -> Desired:
+        """The row of a namespace that is to be there. Raises NotFound."""
+        wish = self.existing(namespace)
+        if not wish.present:
+            raise NotFound(f"{namespace} is being deleted", remedy="deploy it again first")
+        return wish
+
+
+@contextmanager
+def open_host(reader: Reads | None = None) -> Iterator[Host]:
+    """The host of the host configuration. Raises Invalid when that is wrong."""
+    host = Host(load_settings(), fault_from_environment(), reader)
+    try:
+        yield host
+    finally:
+        host.close()
+
+
+def fault_from_environment() -> Callable[[str], None]:
+    """For tests of crash-safety: with CX_TEST_DIE_AT set to the name of a point, the process kills itself there."""
+    point = os.environ.get("CX_TEST_DIE_AT")
+    if not point:
+        return no_fault
+
+    def die(at: str) -> None:
+        if at == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return die

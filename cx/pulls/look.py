@@ -1,0 +1,372 @@
+"""One look at one pull request. Level-triggered: it reads what GitHub says now, and may be repeated, cut off at any
+point, or come too late, without harm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from cx import logs
+from cx.core.errors import CxError, Retryable
+from cx.core.names import Namespace
+from cx.pulls.commands import Command, Verb
+from cx.pulls.ports import (
+    Announcer,
+    Cancelled,
+    Commands,
+    Ended,
+    Failure,
+    Fetcher,
+    Forge,
+    Jobs,
+    Known,
+    Moved,
+    Order,
+    Previews,
+    Pulls,
+    Queue,
+    Standing,
+    Ticket,
+    origin_of,
+)
+from cx.pulls.rules import May, Rules, Said, Verdict, judge
+from cx.pulls.spoken import Heard, hear, reaction_of
+from cx.pulls.telling import Telling
+from cx.pulls.values import Phase, Pull, PullId, Report
+
+
+class RepositoryRules(Rules, Protocol):
+    @property
+    def environment(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How a look ended. `parked`: it wants to deploy, and waits for a place. `again_s`: look again after so many
+    seconds, `why`; None: all is done."""
+
+    again_s: float | None = None
+    parked: Report | None = None
+    why: str = ""
+
+
+DONE = Turn()
+PHASES = {"build": Phase.BUILDING, "clone": Phase.CLONING, "reset": Phase.CLONING}
+STARTING = ("stateful", "release", "start", "trial", "healthy", "probe", "publish")
+
+
+@dataclass
+class Follower:
+    """The ports, and three functions: `rules` of a repository (None: not followed), `name` of a pull request's
+    namespace, `hide` takes the host's secrets out of a text."""
+
+    forge: Forge
+    telling: Telling
+    announcer: Announcer
+    queue: Queue
+    commands: Commands
+    pulls: Pulls
+    previews: Previews
+    fetcher: Fetcher
+    jobs: Jobs
+    rules: Callable[[str], RepositoryRules | None]
+    name: Callable[[PullId], Namespace]
+    hide: Callable[[str], str]
+    clock: Callable[[], float] = time.time
+    stopped: Callable[[], bool] = lambda: False
+
+    # --- one look
+    def look(self, ticket: Ticket, *, may_deploy: bool) -> Turn:
+        """What GitHub says of the pull request is so, or will be tried again. Raises Retryable when GitHub, git or the
+        host does not answer; Terminal when that will not change by itself."""
+        rules = self.rules(ticket.pull.repository)
+        if rules is None:
+            logs.info("not followed", pull=ticket.pull)
+            return DONE
+        return _Look(self, ticket, rules, may_deploy).run()
+
+    def judge(self, pull: Pull, rules: Rules, known: Known) -> Verdict:
+        said = Said(known.approved, known.deleted, known.expired)
+        return judge(pull, rules, said, lambda: self.forge.changed_paths(pull.id))
+
+    def order(self, pull: Pull, rules: RepositoryRules, namespace: Namespace, action: str) -> Order:
+        return Order(
+            namespace,
+            action,
+            origin=origin_of(pull),
+            commit=pull.head,
+            environment=rules.environment,
+            values={} if pull.fork else self.previews.values(pull.id.repository),
+        )
+
+    def plan(self, pull_id: PullId) -> str:
+        """What a look would do, in one line. Nothing is written anywhere, not even that somebody asked."""
+        rules = self.rules(pull_id.repository)
+        if rules is None:
+            return f"{pull_id}: not followed; its repository is not in github.repositories"
+        known = self.pulls.known(pull_id)
+        pull = self.forge.pull(pull_id)
+        namespace = known.namespace if known else self.name(pull_id)
+        if pull is None:
+            return f"{pull_id}: there is no such pull request" + (f"; would delete {namespace}" if known else "")
+        verdict = self.judge(pull, rules, known or Known(pull_id, namespace))
+        if verdict.may is May.NOT:
+            doing = f"would delete {namespace}" if known else "nothing to do"
+            return f"{pull_id}: {doing}: {verdict.why}"
+        if verdict.may is May.WAIT:
+            return f"{pull_id}: would wait: {verdict.why} {pull.head[:12]}"
+        order = self.order(pull, rules, namespace, "deploy")
+        if self.previews.standing(order).ready:
+            return f"{pull_id}: nothing to do: {namespace} is at {pull.head[:12]}"
+        return f"{pull_id}: would deploy {pull.head[:12]} as {namespace}, from {order.origin}"
+
+
+@dataclass
+class _Look:
+    of: Follower
+    ticket: Ticket
+    rules: RepositoryRules
+    may_deploy: bool
+    heard: Heard = field(init=False)
+    step: str = field(default="", init=False)
+
+    def run(self) -> Turn:
+        of, pull_id = self.of, self.ticket.pull
+        before = of.pulls.known(pull_id)
+        pull = of.forge.pull(pull_id)
+        known = before or Known(pull_id, of.name(pull_id))
+        if pull is None:
+            if before is None:
+                for command in of.commands.unanswered(pull_id):
+                    of.commands.answered(command, "refused")
+                return DONE
+            pull = Pull(pull_id, 0, 0, known.head, "", open=False)
+        said = of.commands.unanswered(pull_id)
+        self.heard = hear(said, pull, known, of.forge, of.previews, of.hide)
+        known = self._with_head(self._with_end(self.heard.known, pull), pull)
+        verdict = of.judge(pull, self.rules, known)
+        logs.info("looked", verdict=verdict.may, why=verdict.why, head=pull.head, namespace=known.namespace)
+        if verdict.may is May.NOT and before is None and not said:
+            return DONE  # it never had one: not a word about it
+        of.pulls.keep(known)
+        match verdict.may:
+            case May.NOT:
+                return self._remove(pull, known, verdict)
+            case May.WAIT:
+                return self._hold(pull, known, verdict)
+            case May.HAVE:
+                return self._have(pull, replace(known, removed=False))
+
+    def _with_head(self, known: Known, pull: Pull) -> Known:
+        if known.head == pull.head:
+            return known
+        return replace(known, head=pull.head, notes=tuple(self.heard.notes))
+
+    def _with_end(self, known: Known, pull: Pull) -> Known:
+        """Its time is over, unless something new came: a push, or somebody who asked for it."""
+        if not self.heard.again and self.of.previews.over(known.namespace, pull.head):
+            return replace(known, expired=pull.head)
+        return known
+
+    # --- none
+    def _remove(self, pull: Pull, known: Known, verdict: Verdict) -> Turn:
+        of = self.of
+        if not known.removed:
+            of.previews.want_absent(known.namespace)
+            ended = of.jobs.run(Order(known.namespace, "delete"), of.stopped, lambda event: None)
+            if ended.outcome == "cancelled":
+                return Turn(0, why="stopped")
+            if ended.outcome in ("failed", "retry"):
+                report = self._report(pull, known, Phase.FAILED, step=ended.step, message=ended.message)
+                self._tell(replace(known, unsaid=True), replace(report, remedy="cx tries again"))
+                raise Retryable(f"{known.namespace}: not deleted: {ended.message}", log=ended.log)
+            known = replace(known, removed=True, failure=None)
+            of.pulls.keep(known)
+        of.fetcher.forget(pull.id)
+        report = self._report(pull, known, Phase.REMOVED, message="" if not pull.open else verdict.why)
+        turn = self._tell(known, report)
+        self._answer("done")
+        if turn is DONE and not (pull.open and (known.deleted or known.approved or known.expired)):
+            of.pulls.forget(pull.id)
+        return turn
+
+    # --- a fork that nobody has approved: nothing of it is fetched
+    def _hold(self, pull: Pull, known: Known, verdict: Verdict) -> Turn:
+        report = self._report(pull, known, Phase.HELD, message=verdict.why)
+        standing = self.of.previews.standing(self.of.order(pull, self.rules, known.namespace, "deploy"))
+        turn = self._tell(known, _with_standing(report, standing))
+        if turn is DONE and known.held != pull.head:
+            self.of.pulls.keep(replace(known, held=pull.head, unsaid=False))
+        self._answer("done")
+        return turn
+
+    # --- a preview
+    def _have(self, pull: Pull, known: Known) -> Turn:
+        of = self.of
+        order = of.order(pull, self.rules, known.namespace, "reset" if self.heard.reset else "deploy")
+        standing = of.previews.standing(order)
+        if self.heard.rest:
+            return self._rest(pull, known, order)
+        if standing.ready and not self.heard.reset:
+            return self._ready(pull, replace(known, failure=None), standing)
+        failure = known.failure
+        if failure and (failure.head, failure.basis) == (pull.head, standing.basis) and not self.heard.again:
+            turn = self._tell(known, self._failed(pull, known, failure, standing))
+            self._answer("done")
+            return turn
+        if not self.may_deploy:
+            of.pulls.keep(known)
+            return Turn(parked=_with_standing(self._report(pull, known, Phase.QUEUED), standing))
+        return self._deploy(pull, known, order, standing)
+
+    def _rest(self, pull: Pull, known: Known, order: Order) -> Turn:
+        """What is there falls asleep or wakes. Another look sees to the rest, if the newest commit is not there."""
+        of = self.of
+        ended = of.jobs.run(Order(known.namespace, self.heard.rest), of.stopped, lambda event: None)
+        if ended.outcome == "cancelled":
+            return Turn(0, why="stopped")
+        if ended.outcome == "retry":
+            raise Retryable(f"{known.namespace}: {ended.message}", remedy=ended.remedy, log=ended.log)
+        if ended.outcome == "failed":
+            known = replace(known, notes=(*known.notes, of.hide(ended.message))[-5:])
+        of.pulls.keep(known)
+        self._answer("failed" if ended.outcome == "failed" else "done")
+        standing = of.previews.standing(order)
+        return self._ready(pull, known, standing) if standing.ready else Turn(0, why="it is not at its newest commit")
+
+    def _deploy(self, pull: Pull, known: Known, order: Order, standing: Standing) -> Turn:
+        of = self.of
+        of.pulls.keep(replace(known, unsaid=True))
+        began = of.clock()
+        of.telling.soon(_with_standing(self._report(pull, known, Phase.BUILDING), standing))
+        obsolete = _Obsolete(self, pull, known)
+        try:
+            project, tree = of.fetcher.fetch(pull, obsolete)
+            logs.info("fetched", head=pull.head, duration_s=round(of.clock() - began, 3))
+        except (Cancelled, Moved) as exc:
+            logs.info("abandoned", head=pull.head, why=exc.what)
+            return Turn(0 if isinstance(exc, Cancelled) else 2, why=exc.what)
+        except Retryable:
+            raise
+        except CxError as exc:
+            ended = Ended("failed", "fetch", exc.what, exc.remedy, exc.log)
+        else:
+            self.heard.known = known
+            order = replace(order, project=project, tree=tree)
+            ended = of.jobs.run(order, obsolete, lambda event: self._progress(pull, standing, event))
+        if ended.outcome == "cancelled":
+            logs.info("abandoned", head=pull.head, why="something else is wanted by now")
+            return Turn(0, why="something else is wanted by now")
+        logs.info("deployed" if ended.outcome in ("ready", "unchanged") else "not deployed", head=pull.head,
+                  outcome=ended.outcome, why=ended.message, duration_s=round(of.clock() - began, 3))  # fmt: skip
+        standing = of.previews.standing(order)
+        if ended.outcome in ("ready", "unchanged"):
+            return self._ready(pull, replace(known, failure=None), standing)
+        failure = Failure(
+            pull.head,
+            standing.basis,
+            ended.step,
+            of.hide(ended.message),
+            of.hide(ended.remedy),
+            tuple(of.hide(line) for line in ended.log[-20:]),
+        )
+        if ended.outcome == "retry":
+            of.telling.soon(self._failed(pull, known, replace(failure, remedy="cx tries again"), standing))
+            raise Retryable(f"{known.namespace}: {ended.message}", remedy=ended.remedy, log=ended.log)
+        known = replace(known, failure=failure)
+        turn = self._tell(known, self._failed(pull, known, failure, standing))
+        self._answer("failed")
+        return turn
+
+    def _progress(self, pull: Pull, standing: Standing, event: Mapping[str, Any]) -> None:
+        """A step began: people see which."""
+        if event.get("event") != "step_began":
+            return
+        word = str(event.get("step", "")).partition(" ")[0]
+        phase = PHASES.get(word, Phase.STARTING if word in STARTING else None)
+        if phase and phase != self.step:
+            self.step = phase
+            self.of.telling.soon(_with_standing(self._report(pull, self.heard.known, phase), standing))
+
+    def _ready(self, pull: Pull, known: Known, standing: Standing) -> Turn:
+        phase = Phase.SLEEPING if standing.asleep else Phase.READY
+        report = _with_standing(self._report(pull, known, phase), standing)
+        turn = self._tell(known, replace(report, took_s=standing.took_s, release_s=standing.release_s))
+        self._answer("done")
+        return turn
+
+    def _failed(self, pull: Pull, known: Known, failure: Failure, standing: Standing) -> Report:
+        report = self._report(pull, known, Phase.FAILED, step=failure.step, message=failure.message)
+        told = replace(report, remedy=failure.remedy, log=failure.log, release_s=standing.release_s)
+        return _with_standing(told, standing)
+
+    # --- telling
+    def _report(self, pull: Pull, known: Known, phase: Phase, *, step: str = "", message: str = "") -> Report:
+        return Report(
+            pull.id, known.namespace.name, pull.head, phase, step=step, message=self.of.hide(message), notes=known.notes
+        )
+
+    def _tell(self, known: Known, report: Report) -> Turn:
+        """GitHub shows it; else it is written down that it does not, and there is another time."""
+        known = replace(known, unsaid=True)
+        self.of.pulls.keep(known)
+        try:
+            self.of.telling.now(report)
+        except CxError as exc:
+            logs.warning("not told", phase=report.phase, why=exc)
+            return Turn(float(getattr(exc, "retry_after_s", None) or 30), why=exc.what)
+        self.of.pulls.keep(replace(known, unsaid=False))
+        return DONE
+
+    def _answer(self, otherwise: str) -> None:
+        """Each comment with commands gets its reaction, and none of them is heard again."""
+        reacted = set()
+        for command, outcome in self.heard.answers:
+            outcome = outcome or otherwise
+            reaction = (command.comment_id, reaction_of(outcome))
+            if reaction not in reacted:
+                reacted.add(reaction)
+                try:
+                    self.of.announcer.react(command.pull.repository, *reaction)
+                except CxError as exc:
+                    logs.info("no reaction", comment=command.comment_id, why=exc)
+            self.of.commands.answered(command, outcome)
+
+
+class _Obsolete:
+    """Asked often while something runs: whether it is of use still. GitHub is asked only after somebody asked us."""
+
+    def __init__(self, look: _Look, pull: Pull, known: Known) -> None:
+        self.look, self.pull, self.known = look, pull, known
+        self.seen = look.ticket.generation
+        self.answer = False
+
+    def __call__(self) -> bool:
+        of = self.look.of
+        if self.answer or of.stopped():
+            return True
+        generation = of.queue.generation(self.pull.id)
+        if generation != self.seen:
+            self.seen = generation
+            try:
+                self.answer = self._obsolete(of)
+            except CxError as exc:
+                logs.info("not known whether it is of use still", why=exc)
+        return self.answer
+
+    def _obsolete(self, of: Follower) -> bool:
+        now = of.forge.pull(self.pull.id)
+        if now is None or now.head != self.pull.head:
+            return True
+        if of.judge(now, self.look.rules, self.known).may is not May.HAVE:
+            return True
+        return any(self._stops(command, of) for command in of.commands.unanswered(self.pull.id))
+
+    def _stops(self, command: Command, of: Follower) -> bool:
+        return command.verb is Verb.DELETE and of.forge.may_write(self.pull.id.repository, command.login)
+
+
+def _with_standing(report: Report, standing: Standing) -> Report:
+    return replace(report, serving=standing.serving, services=standing.services, databases=standing.databases)

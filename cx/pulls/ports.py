@@ -1,0 +1,300 @@
+"""What following needs of the world; the adapters fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cx.core.errors import Retryable
+from cx.core.names import Namespace
+from cx.pulls.commands import Command
+from cx.pulls.values import DatabaseShown, Pull, PullId, Report, ServiceShown
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """For fetching a repository by HTTPS. Goes to git by askpass, nowhere else."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "Credentials(...)"
+
+
+@dataclass(frozen=True)
+class Comment:
+    """What `login` wrote below the issue or pull request `number`, and has not changed since. `said_at`: Unix seconds,
+    by GitHub's clock."""
+
+    id: int
+    number: int
+    login: str
+    body: str
+    said_at: float
+
+
+class Forge(Protocol):
+    """What is read of GitHub. All raise Retryable when it does not answer, Terminal when it refuses."""
+
+    def pull(self, pull: PullId) -> Pull | None:
+        """None when there is no such pull request (any more)."""
+
+    def open_pulls(self, repository: str) -> Sequence[Pull]:
+        """All of them, of every page, or an error: an incomplete list means nothing."""
+
+    def comments(self, repository: str, since: float) -> Sequence[Comment]:
+        """All that were written since then (Unix seconds), of every page, or an error; without those that were edited:
+        an edit is not seen by those who are told of new ones."""
+
+    def changed_paths(self, pull: PullId) -> Sequence[str]: ...
+
+    def may_write(self, repository: str, login: str) -> bool:
+        """Asked of the API: what a payload says of its author is not proof."""
+
+    def fetch_url(self, repository: str) -> str: ...
+
+    def credentials(self, repository: str) -> Credentials | None: ...
+
+    def refused(self) -> Sequence[str]:
+        """What was not allowed when it was last asked, in words that name no repository. Asks nothing."""
+
+
+class Announcer(Protocol):
+    """What is written to GitHub. Level-triggered: `announce` makes GitHub show the report, however often it is
+    called, and writes nothing when it shows it already. Raises Retryable (with `retry_after_s`, if GitHub said)
+    or Terminal; a preview never fails by it."""
+
+    def announce(self, report: Report) -> None: ...
+
+    def react(self, repository: str, comment: int, reaction: str) -> None:
+        """`reaction` as GitHub names it: eyes, rocket, confused, +1, -1."""
+
+
+# --- what asks for a look
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A pull request's turn. `generation` counts how often it was asked for; `delivery` asked last ("": no delivery
+    did). `pull.number` 0 stands for the whole repository: compare it with GitHub."""
+
+    pull: PullId
+    generation: int
+    delivery: str = ""
+
+
+class Queue(Protocol):
+    """Pull requests to look at: one place for each, kept on disk, in the order in which they were asked for.
+
+    Number 0 of a repository asks for a comparison of all of it. One process works the queue at a time (the one that
+    holds the lock `following`); any may ask.
+    """
+
+    def ask(self, pull: PullId, delivery: str = "", not_before: float = 0) -> None:
+        """It has a place in the queue. One that waits keeps its place; one that is being looked at comes again after.
+        `not_before` is in Unix seconds; of two that are asked for, the earlier holds."""
+
+    def take(self, now: float) -> Ticket | None:
+        """The first that is due and that nobody looks at; it is being looked at from now on."""
+
+    def done(self, ticket: Ticket) -> None:
+        """It leaves the queue, unless somebody has asked again since it was taken."""
+
+    def again(self, ticket: Ticket, not_before: float) -> None:
+        """It waits again, at its old place, until `not_before` or until somebody asks."""
+
+    def asked_since(self, ticket: Ticket) -> bool:
+        """Somebody has asked for it since it was taken: what is being done may be of no use any more."""
+
+    def generation(self, pull: PullId) -> int:
+        """Grows with every asking; 0 when it has no place in the queue."""
+
+    def position(self, pull: PullId) -> int:
+        """From 1 among those that wait and are due; 0 when it does not wait."""
+
+    def waiting(self) -> list[PullId]:
+        """All that wait, first those that are due."""
+
+    def recover(self) -> int:
+        """What a dead process was looking at waits again; how many. Only for who holds the lock `following`."""
+
+
+class Commands(Protocol):
+    """What people have told cx in comments, kept until it was answered."""
+
+    def unanswered(self, pull: PullId) -> list[Command]:
+        """Oldest first."""
+
+    def heard_until(self, repository: str) -> float | None:
+        """Until when its comments were listed for commands, in Unix seconds; None: they never were."""
+
+    def overheard(self, repository: str, commands: Sequence[Command], until: float) -> int:
+        """Kept, those that are not there yet; how many. What was said before `until` need not be listed again.
+
+        One that was said before another that is answered already was overtaken by it, and is not kept.
+        """
+
+    def answered(self, command: Command, outcome: str) -> None:
+        """It is not asked for again. `outcome` is a word for the history: done, refused, failed."""
+
+
+# --- what cx remembers of a pull request
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the deployment of `head` failed, secrets masked. `basis` stands for everything that it was made of: while
+    that is the same, trying again changes nothing."""
+
+    head: str
+    basis: str
+    step: str
+    message: str
+    remedy: str = ""
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What cx knows of a pull request that cannot be observed. The row is there before its namespace is, and goes
+    after it.
+
+    `approved` is the one commit of a fork that may be built; `held` the one that people were told waits for it.
+    `deleted`: somebody said `/cx delete`; `expired`: the commit whose preview has lived long enough. `unsaid`: GitHub
+    may not show yet what is so. `head` is the newest commit that was judged; `notes` answer the commands that were said
+    about it.
+    """
+
+    pull: PullId
+    namespace: Namespace
+    head: str = ""
+    approved: str = ""
+    held: str = ""
+    deleted: bool = False
+    expired: str = ""
+    removed: bool = False
+    unsaid: bool = False
+    failure: Failure | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Pulls(Protocol):
+    """Rows of Known, on disk."""
+
+    def known(self, pull: PullId) -> Known | None: ...
+
+    def keep(self, known: Known) -> None: ...
+
+    def forget(self, pull: PullId) -> None: ...
+
+    def all_known(self, repository: str) -> Sequence[Known]: ...
+
+
+# --- what happens on the host
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a namespace is to be. `origin` tells a fork's from the repository's own (see `origin_of`); `tree` is ""
+    until the commit was fetched. `action`: deploy, reset (deploy with fresh data), sleep,
+    wake, delete, or settle (as it is wanted already)."""
+
+    namespace: Namespace
+    action: str
+    project: str = ""
+    origin: str = ""
+    commit: str = ""
+    tree: str = ""
+    environment: str = "preview"
+    values: Mapping[str, str] = field(default_factory=dict)
+    dirty: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What there is of a namespace. `ready`: what was ordered is what answers (or sleeps), and nothing else is there;
+    `serving` is the commit that answers ("": none). `basis` as in Failure.
+    `release_s`: how long the release command ran for what answers; for an attempt that failed, for that one."""
+
+    ready: bool
+    basis: str
+    asleep: bool = False
+    serving: str = ""
+    services: tuple[ServiceShown, ...] = ()
+    databases: tuple[DatabaseShown, ...] = ()
+    took_s: float | None = None
+    release_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended: ready, awake, asleep, unchanged, deleted, failed, cancelled, or retry: the world may be better
+    in a minute."""
+
+    outcome: str
+    step: str = ""
+    message: str = ""
+    remedy: str = ""
+    log: tuple[str, ...] = ()
+
+
+class Previews(Protocol):
+    """The host, as far as it is asked in this process."""
+
+    def standing(self, order: Order) -> Standing: ...
+
+    def want_absent(self, namespace: Namespace) -> None:
+        """Written down before anything is removed."""
+
+    def unwell(self, repository: str) -> set[Namespace]:
+        """Those of the repository that are wanted, and are not what they should be."""
+
+    def over(self, namespace: Namespace, commit: str) -> bool:
+        """It is wanted at this very commit, and has lived as long as it should."""
+
+    def extend(self, namespace: Namespace, lasting_s: float) -> str:
+        """It lives so long from now, or longer if it did already; until when, for people. Raises NotFound."""
+
+    def values(self, repository: str) -> Mapping[str, str]:
+        """The variables that the host's owner gives to the repository's own previews."""
+
+    def log(self, namespace: Namespace, service: str) -> Sequence[str]:
+        """The last lines that the service printed. Raises NotFound."""
+
+
+class Jobs(Protocol):
+    """Deployments and deletions, each in a process of its own that is killed when `cancelled` says so."""
+
+    def run(self, order: Order, cancelled: Callable[[], bool], told: Callable[[Mapping[str, Any]], None]) -> Ended: ...
+
+
+class Moved(Retryable):
+    """The pull request has another head by now."""
+
+
+class Cancelled(Retryable):
+    """What was being done is of no use any more."""
+
+
+class Fetcher(Protocol):
+    def fetch(self, pull: Pull, cancelled: Callable[[], bool]) -> tuple[str, str]:
+        """The pull request's head is in cx's mirror: the mirror's name, and the commit's tree.
+
+        Exactly this commit. Raises Moved when the pull request has another one; Cancelled; Terminal: too big.
+        """
+
+    def forget(self, pull: PullId) -> None:
+        """Nothing of the pull request is kept in the mirror."""
+
+    def refused(self) -> Sequence[str]:
+        """As of a Forge."""
+
+    def tidy(self, cancelled: Callable[[], bool]) -> None:
+        """Mirrors are small again, where it is time; bounded, in nobody's way, and ended when `cancelled` says so."""
+
+
+def origin_of(pull: Pull) -> str:
+    """Where a namespace comes from, as in Desired. What is granted to a repository is not granted to its forks."""
+    return f"{'fork-of' if pull.fork else 'github'}:{pull.id.repository}"

@@ -1,0 +1,1 @@
+"""The router: routes that cx writes, probes that go through it, and its certificate."""

@@ -1,0 +1,66 @@
+"""What is known of pull requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from cx.core.errors import Terminal
+from cx.core.names import Namespace
+from cx.pulls import Failure, Known
+from cx.pulls.values import PullId
+from cx.store.database import Database
+
+FACTS = {field.name for field in fields(Known)}
+
+
+@dataclass(frozen=True)
+class PullsTable:
+    """cx.pulls.Pulls on disk."""
+
+    database: Database
+
+    def known(self, pull: PullId) -> Known | None:
+        rows = self.database.run(
+            "SELECT * FROM pulls WHERE repository = ? AND number = ?", (pull.repository, pull.number)
+        )
+        return _known(rows[0]) if rows else None
+
+    def keep(self, known: Known) -> None:
+        """Raises Terminal when another pull request has the namespace: the configuration was changed under them."""
+        facts = asdict(known)
+        del facts["pull"], facts["namespace"]
+        pull, name = known.pull, known.namespace.name
+        with self.database.transaction():
+            others = self.database.run(
+                "SELECT repository, number FROM pulls WHERE namespace = ? AND NOT (repository = ? AND number = ?)",
+                (name, pull.repository, pull.number),
+            )
+            if others:
+                raise Terminal(
+                    f"{pull}: namespace {name} is that of {PullId(*others[0])}",
+                    remedy="set github.namespace so that every pull request has a name of its own",
+                )
+            self.database.run(
+                "INSERT OR REPLACE INTO pulls VALUES (?,?,?,?)",
+                (pull.repository, pull.number, name, json.dumps(facts)),
+            )
+
+    def forget(self, pull: PullId) -> None:
+        self.database.run("DELETE FROM pulls WHERE repository = ? AND number = ?", (pull.repository, pull.number))
+
+    def all_known(self, repository: str) -> Sequence[Known]:
+        rows = self.database.run("SELECT * FROM pulls WHERE repository = ? ORDER BY number", (repository,))
+        return [_known(row) for row in rows]
+
+
+def _known(row: Sequence[Any]) -> Known:
+    repository, number, namespace, text = row
+    facts = {name: fact for name, fact in json.loads(text).items() if name in FACTS}  # an older cx knew others
+    failure = facts.pop("failure")
+    if failure:
+        failure = Failure(**failure | {"log": tuple(failure["log"])})
+    notes = tuple(facts.pop("notes"))
+    return Known(PullId(repository, number), Namespace(namespace), failure=failure, notes=notes, **facts)
