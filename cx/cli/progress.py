@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from cx.cli.output import printable
 from cx.core.errors import CxError, Terminal
-from cx.core.events import AnyEvent, Telling, doing
+from cx.core.events import Telling, doing
 from cx.core.names import Namespace
 from cx.core.reconcile import Reporter
 from cx.core.state import Desired
+from cx.host.printing import Printed
 from cx.host.recording import Recorded
 from cx.store import Store
 
@@ -48,17 +47,6 @@ class Plain:
 
     def ended(self, outcome: str, error: CxError | None) -> None:
         pass
-
-
-class _Printed:
-    """One JSON object in a line for each event: for programs."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __call__(self, event: AnyEvent) -> None:
-        with self._lock:
-            print(msgspec.json.encode(event).decode(), flush=True)
 
 
 class Live:
@@ -121,7 +109,7 @@ class Live:
 def teller(*, as_json: bool, what: str = "") -> Reporter:
     """Tells who sits before this terminal, pipe or program."""
     if as_json:
-        return Telling(_Printed())
+        return Telling(Printed())
     return Live(what) if sys.stdout.isatty() else Plain(what)
 
 

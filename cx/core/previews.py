@@ -1,6 +1,6 @@
 """What one does with previews, wherever their host is: `Previews`, and the values that it speaks in.
 
-The host on this machine fulfils it (cx/wiring/local.py), and so do a host elsewhere (cx/host/remote.py) and one in memory
+The host on this machine fulfils it (cx/host/previews.py), and so do one elsewhere (cx/host/remote.py) and one in memory
 (cx/testing). The command line is written once, against this.
 """
 

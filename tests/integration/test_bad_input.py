@@ -1,6 +1,6 @@
 """What can be wrong around cx: each gives one clear line and the right exit code, and changes nothing.
 
-What can be wrong inside files is in tests/unit/project/policy, tests/unit/project, tests/unit/settings/test_settings.py and
+What can be wrong inside files is in tests/unit/project, tests/unit/settings/test_settings.py and
 tests/integration/postgres.
 """
 

@@ -285,7 +285,7 @@ def test_exit_codes_are_those_of_the_errors() -> None:
 def test_states_are_those_of_the_code() -> None:
     table = (ROOT / "docs" / "guide.md").read_text().partition("States in `cx list`:")[2].partition("## ")[0]
     told = set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE))
-    code = (ROOT / "cx" / "view.py").read_text().partition("def state(")[2].partition("\ndef ")[0]
+    code = (ROOT / "cx" / "host" / "view.py").read_text().partition("def state(")[2].partition("\ndef ")[0]
     made = re.findall(r'"([^"]+)"', code.partition('"""')[2].partition('"""')[2])
     assert told == set(made)
 

@@ -38,21 +38,24 @@ def main() -> NoReturn:
 
 
 def _run(order: dict[str, Any], reader: Reader | None) -> Any:
-    from cx import host as wiring
-    from cx.cli.progress import reporter
+    from cx.core.events import Telling
     from cx.core.names import Namespace
     from cx.core.source import Source
+    from cx.host import open_host
+    from cx.host.printing import Printed
+    from cx.host.recording import Recorded
 
     namespace = Namespace(order["namespace"])
-    with wiring.open_host(reader) as host:
+    with open_host(reader) as host:
+        report = Recorded(host.store, Telling(Printed()))
         if order["action"] == "delete":
             host.store.want_absent(namespace, time.time())
-            return host.settle(namespace, reporter(host.store, as_json=True), "delete")
+            return host.settle(namespace, report, "delete")
         if order["action"] in ("sleep", "wake"):
             host.want_asleep(namespace, order["action"] == "sleep")
-            return host.settle(namespace, reporter(host.store, as_json=True), order["action"])
+            return host.settle(namespace, report, order["action"])
         if order["action"] == "settle":
-            return host.settle(namespace, reporter(host.store, as_json=True), "a pass")
+            return host.settle(namespace, report, "a pass")
         if order["action"] not in READS:
             raise Invalid("job", "action", "should be deploy, reset, sleep, wake, settle or delete")
         host.make_ready()
@@ -64,7 +67,7 @@ def _run(order: dict[str, Any], reader: Reader | None) -> Any:
             values=order["values"],
             reset_data=order["action"] == "reset",
         )
-        return host.settle(namespace, reporter(host.store, as_json=True), f"deploy {source.commit[:8]}")
+        return host.settle(namespace, report, f"deploy {source.commit[:8]}")
 
 
 def _end_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""What a project's Compose model may ask for: an allow-list. The policy itself is the table in `cx.project.policy.table`."""
+"""What a project's Compose model may ask for: an allow-list. `table` is the policy itself."""
 
 from cx.project.policy.admission import Admission, Admitted, admit, screen
 from cx.project.policy.builds import BuildInput

@@ -1,8 +1,8 @@
 """Rules as SQL expressions of MariaDB. Pure: text in, text out.
 
-They give what the same rules give on PostgreSQL (cx/data/masking/dialects/postgres/expressions.py): the same bytes of the
-same keyed digest choose the same words, so that a person has one fake in the databases of both. The digest is here a
-text of hexadecimal digits. The key is in a variable of the session, which is set by a file of its own.
+They give what the same rules give on PostgreSQL (cx/data/masking/dialects/postgres/expressions.py): the same bytes of
+the same keyed digest choose the same words, so that a person has one fake in the databases of both. The digest is
+here a text of hexadecimal digits. The key is in a variable of the session, which is set by a file of its own.
 """
 
 from __future__ import annotations
