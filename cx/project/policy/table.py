@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cx.project.policy import mounts, values
+from cx.project.policy.sysctls import sysctls
 from cx.project.policy.values import Take
 
 
@@ -141,7 +142,7 @@ SERVICE: Mapping[str, Entry] = {
     # What it may do
     "cap_add": Keep(values.cap_add),
     "cap_drop": Drop(""),
-    "sysctls": Keep(values.sysctls),
+    "sysctls": Keep(sysctls),
     "privileged": Refuse("gives the container the host"),
     "security_opt": Refuse(
         "takes away what keeps the container in: only no-new-privileges may be there",

@@ -21,22 +21,6 @@ CPUS_LEAST = 0.01
 
 # What a project may ask for: enough to start as root, own its files and drop to a user.
 CAPABILITIES = frozenset({"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"})
-# They hold for the container's own network namespace only.
-SYSCTLS = frozenset(
-    {
-        "net.core.somaxconn",
-        "net.ipv4.ip_local_port_range",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.tcp_fin_timeout",
-        "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes",
-        "net.ipv4.tcp_keepalive_time",
-        "net.ipv4.tcp_max_syn_backlog",
-        "net.ipv4.tcp_syncookies",
-        "net.ipv4.tcp_tw_reuse",
-        "net.ipv6.conf.all.disable_ipv6",
-    }
-)
 ULIMITS = {"core": -1, "fsize": -1, "memlock": -1, "nofile": 1_048_576, "nproc": 65_536, "stack": 1_073_741_824}
 _REPOSITORY = re.compile(
     r"(?=.{1,255}$)[A-Za-z0-9][A-Za-z0-9._-]*(?::[0-9]{1,5})?(?:/[a-z0-9][a-z0-9._-]*)*"
@@ -239,21 +223,6 @@ def ulimits(look: Look, key: str, value: Any) -> dict[str, Any] | None:
             look.refuse(where, f"should be {'a number or -1' if most == -1 else f'at most {most}'}")
         else:
             kept[name] = {"soft": limits[0], "hard": limits[1]}
-    return kept
-
-
-def sysctls(look: Look, key: str, value: Any) -> dict[str, str] | None:
-    if not isinstance(value, Mapping):
-        look.refuse(key, f"should be a table, is {_seen(value)}")
-        return None
-    kept: dict[str, str] = {}
-    for name, one in value.items():
-        if name not in SYSCTLS and not look.grants.allow(f"sysctl:{name}"):
-            look.refuse(at(key, name), "is not one of the harmless ones of the container's own network")
-        elif not re.fullmatch(r"[0-9][0-9 \t]{0,40}", str(one)):
-            look.refuse(at(key, name), f"should be a number, is {_seen(one)}")
-        else:
-            kept[name] = str(one)
     return kept
 
 

@@ -38,7 +38,7 @@ def _right(key: str, value: Any) -> bool:
     if key == "cap_add":
         return set(value) <= HARMLESS
     if key == "sysctls":
-        return all(name.startswith("net.") for name in value)
+        return all(name.startswith("net.") and value.get("net.ipv6.conf.all.disable_ipv6") != "0" for name in value)
     if key == "ulimits":
         return all(set(one) == {"soft", "hard"} for one in value.values())
     if key == "healthcheck":
