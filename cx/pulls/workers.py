@@ -18,6 +18,7 @@ from cx.pulls.values import PullId, Report
 
 LOOKERS = 4
 POLL_S = 0.2
+TROUBLE_S = 2.0
 BACKOFF_S = (5, 15, 60, 180, 600, 1800)
 
 
@@ -41,6 +42,7 @@ class Workers:
     _looks: dict[PullId, Future[None]] = field(default_factory=dict, init=False)
     _deploys: dict[PullId, Future[None]] = field(default_factory=dict, init=False)
     _parked: dict[PullId, tuple[Ticket, Report]] = field(default_factory=dict, init=False)
+    _ended: dict[PullId, tuple[Ticket, Turn]] = field(default_factory=dict, init=False)
     _since: dict[PullId, int] = field(default_factory=dict, init=False)  # in which order they came, until done
     _coming: Iterator[int] = field(default_factory=count, init=False)
     _told: dict[PullId, int] = field(default_factory=dict, init=False)
@@ -67,18 +69,23 @@ class Workers:
             ThreadPoolExecutor(self.at_once, thread_name_prefix="deploy") as deployers,
         ):
             while not stop.is_set():
-                if time.monotonic() >= next_sync:
-                    next_sync = time.monotonic() + self.sync_s
-                    self.ask_for_comparisons()
-                    self._keep_house()
-                busy = self._turn(lookers, deployers)
+                busy = True
+                try:
+                    if time.monotonic() >= next_sync:
+                        self.ask_for_comparisons()
+                        next_sync = time.monotonic() + self.sync_s
+                        self._keep_house()
+                    busy = self._turn(lookers, deployers)
+                except CxError as exc:  # a full disk: what is due stays due
+                    if until_idle:
+                        raise
+                    logs.warning("the queue cannot be worked", why=exc)
+                    stop.wait(TROUBLE_S)
                 if until_idle and not busy:
                     break
                 self._wake.wait(POLL_S)
                 self._wake.clear()
-        with self._lock:
-            for ticket, _ in self._parked.values():
-                queue.again(ticket, 0)
+        self._leave()
         self.follower.telling.stop()
         telling.join(timeout=5)
 
@@ -98,10 +105,11 @@ class Workers:
         """Hands out what there is to do; whether anything is being done or waits to be."""
         queue = self.follower.queue
         with self._lock:
+            self._hand_back()
             for pull, (ticket, _) in list(self._parked.items()):
                 if queue.asked_since(ticket):
-                    del self._parked[pull]
                     queue.again(ticket, 0)
+                    del self._parked[pull]
             while self._parked and len(self._deploys) < self.at_once:
                 pull = self._waiting()[0]
                 ticket, _ = self._parked.pop(pull)
@@ -110,7 +118,27 @@ class Workers:
                 self._since.setdefault(taken.pull, next(self._coming))
                 self._looks[taken.pull] = lookers.submit(self._work, taken, self._looks, False)
             self._tell_positions()
-            return bool(self._looks or self._deploys or self._parked)
+            return bool(self._looks or self._deploys or self._parked or self._ended)
+
+    def _hand_back(self) -> None:
+        """The queue hears how looks ended. A look whose end it cannot take keeps its place here until it can."""
+        for pull, (ticket, turn) in list(self._ended.items()):
+            if turn.again_s is None:
+                self.follower.queue.done(ticket)
+                self._since.pop(pull, None)
+            else:
+                self.follower.queue.again(ticket, self.clock() + turn.again_s)
+            del self._ended[pull]
+
+    def _leave(self) -> None:
+        """What did not come to its end is due at the next start, as `recover` sees to where the disk is full."""
+        try:
+            with self._lock:
+                self._hand_back()
+                for ticket, _ in self._parked.values():
+                    self.follower.queue.again(ticket, 0)
+        except CxError as exc:
+            logs.warning("the queue is left as it is", why=exc)
 
     def _waiting(self) -> list[PullId]:
         """For a place to deploy. Who is asked for again stays where he is; whose build was ended comes next."""
@@ -126,8 +154,8 @@ class Workers:
         self._told = positions
 
     def _work(self, ticket: Ticket, running: dict[PullId, Future[None]], may_deploy: bool) -> None:
-        """One look, and what the queue hears of it. Whatever goes wrong with one pull request stays with it."""
-        pull, queue = ticket.pull, self.follower.queue
+        """One look, and how it ended. Whatever goes wrong with one pull request stays with it."""
+        pull = ticket.pull
         began, outcome = time.monotonic(), "failed"
         with logs.about(pull=str(pull), delivery=ticket.delivery):
             try:
@@ -152,11 +180,8 @@ class Workers:
             running.pop(pull, None)
             if turn.parked:
                 self._parked[pull] = (ticket, turn.parked)
-            elif turn.again_s is None:
-                self._since.pop(pull, None)
-                queue.done(ticket)
             else:
-                queue.again(ticket, self.clock() + turn.again_s)
+                self._ended[pull] = (ticket, turn)
         self.wake()
 
     def _compare(self, repository: PullId) -> Turn:
@@ -170,7 +195,7 @@ class Workers:
 
     def _in_hand(self, pull: PullId) -> bool:
         with self._lock:
-            return any(pull in some for some in (self._looks, self._deploys, self._parked, self._failures))
+            return any(pull in some for some in (self._looks, self._deploys, self._parked, self._ended, self._failures))
 
     def _tidy(self) -> None:
         """After a comparison, beside everything else: it takes nobody's place."""

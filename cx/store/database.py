@@ -12,6 +12,8 @@ from typing import Any
 from cx.core.errors import Retryable, Terminal
 from cx.store.migrations import MIGRATIONS
 
+PROBE_BYTES = 64 * 1024  # more than one delivery writes
+
 
 class Database:
     """Opened at once, closed by `close`. Threads may share it: they take turns. Raises Retryable, Terminal."""
@@ -59,10 +61,15 @@ class Database:
             self.run("BEGIN IMMEDIATE")
             try:
                 yield
+                self.run("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite ends it by itself where the disk is full
+                    self._db.execute("ROLLBACK")
                 raise
-            self.run("COMMIT")
+
+    def probe(self) -> None:
+        """The disk takes a durable write, as a delivery is written. Raises Retryable, Terminal."""
+        self.run("INSERT OR REPLACE INTO probe VALUES (1, randomblob(?))", (PROBE_BYTES,))
 
     def _migrate(self) -> None:
         with self.transaction():

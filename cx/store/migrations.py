@@ -66,4 +66,8 @@ CREATE TABLE overheard (repository TEXT PRIMARY KEY, until REAL NOT NULL) STRICT
 ALTER TABLE deployments ADD COLUMN doing TEXT NOT NULL DEFAULT 'deploy';
 UPDATE deployments SET doing = 'wake' WHERE outcome = 'awake';
 """,
+    """
+-- What a probe of the disk writes over and over: one row.
+CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), filler BLOB NOT NULL) STRICT;
+""",
 )

@@ -13,11 +13,12 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from cx import logs
-from cx.core.errors import CxError, Invalid, Retryable
+from cx.core.errors import Invalid, Retryable
 from cx.schema import Secret
 from cx.store.deliveries import Deliveries
 from cx.web.app import make_app
 from cx.web.metrics import Metrics
+from cx.web.readiness import Readiness
 from cx.web.serving import bound, is_loopback, serve
 from cx.web.webhook import SIZE_MAX, Webhook
 
@@ -143,17 +144,10 @@ def place(host: str, port: int, secrets: Sequence[Secret], *, insecure: bool, si
 def assembled(at: Place, box: Deliveries, following: Following, routes: Sequence[BaseRoute] = ()) -> Starlette:
     """The app over the queue `box` and who works it."""
     metrics = Metrics(lambda: (len(box.waiting()), len(box.running())))
-
-    def missing() -> list[str]:
-        try:
-            box.waiting()
-        except CxError as exc:
-            return [str(exc)]
-        return list(following.problems())
-
+    ready = Readiness(box.database.probe, following.problems)
     webhook = Webhook(box, at.secrets, following.repositories, metrics, following.wake, size_max=at.size_max)
     following.measure(metrics.looked)
-    return make_app(webhook, metrics, missing, routes)
+    return make_app(webhook, metrics, ready.missing, routes)
 
 
 def listen(at: Place, box: Deliveries, following: Following, routes: Sequence[BaseRoute] = ()) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from following import SHOP, World, pr, sha
 
-from cx.core.errors import NotFound
+from cx.core.errors import NotFound, Terminal
 from cx.pulls.values import Phase
 from cx.pulls.workers import Workers
 
@@ -261,3 +261,26 @@ def test_what_cannot_be_tidied_stops_nothing(world):
     world.push(1, 1)
     world.begin()
     until(lambda: world.phase(1) is Phase.READY)
+
+
+def test_the_end_of_a_look_that_the_disk_does_not_take_is_written_later(world):
+    """Else the pull request would be taken for being looked at until the next start."""
+    full, done = [True], world.box.done
+
+    def refusing(ticket):
+        if full:
+            raise Terminal("the disk is full")
+        done(ticket)
+
+    world.box.done = refusing
+    world.gate.open.set()
+    world.push(1, 1)
+    world.begin()
+    ask(world, 1)
+    until(lambda: world.phase(1) is Phase.READY and pr(1) in world.workers._ended)
+    assert pr(1) in world.box.running()
+    full.clear()
+    until(lambda: not world.box.running() and not world.box.waiting())
+    world.push(1, 2)
+    ask(world, 1)
+    until(lambda: world.serving(1) == sha(1, 2))

@@ -223,3 +223,21 @@ def test_a_transaction_that_breaks_leaves_nothing(store: Store) -> None:
         broken()
     assert store.all_desired() == []
     store.want(WISH, 1.0)
+
+
+def test_what_a_full_disk_does_not_take_is_told_and_leaves_nothing_open(path: Path) -> None:
+    database = Database(path)
+    database.run("CREATE TABLE filler (text TEXT)")
+    ((pages,),) = database.run("PRAGMA page_count")
+    database.run(f"PRAGMA max_page_count = {pages + 2}")
+    for _ in range(2):
+        with pytest.raises(Terminal, match="the disk is full; free some space"), database.transaction():
+            database.run("INSERT INTO filler VALUES (?)", ("x" * 100_000,))
+        with pytest.raises(Terminal, match="the disk is full; free some space"):
+            database.probe()
+    database.run("PRAGMA max_page_count = 1000000")
+    database.probe()
+    with database.transaction():
+        database.run("INSERT INTO filler VALUES ('y')")
+    assert database.run("SELECT count(*) FROM filler") == [(1,)]
+    database.close()
