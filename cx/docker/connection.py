@@ -12,12 +12,15 @@ from typing import Any
 
 import docker
 import requests
+import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.errors import NotFound as EngineNotFound
 
 from cx.core.errors import Retryable, Terminal
 
 MINIMUM_API = (1, 45)  # Docker Engine 26: volume subpaths
+# What the engine says of a container that it is removing.
+GOING = ("dead or marked for removal", "removal of container")
 
 
 class EngineUnavailable(Retryable):
@@ -26,6 +29,10 @@ class EngineUnavailable(Retryable):
 
 class EngineRefused(Terminal):
     """The engine answered, and said no."""
+
+
+class Gone(Retryable):
+    """A container, network or volume that was asked about is not there any more."""
 
 
 class NoSpace(Terminal):
@@ -81,9 +88,13 @@ def translated(doing: str) -> Iterator[None]:
     """docker-py's and requests' errors as ours; `doing` says what was asked for."""
     try:
         yield
-    except (EngineNotFound, ImageNotFound) as exc:
+    except ImageNotFound as exc:
         raise EngineRefused(f"{doing}: {_said(exc)}") from exc
+    except EngineNotFound as exc:
+        raise Gone(f"{doing}: {_said(exc)}", remedy="try again") from exc
     except APIError as exc:
+        if any(words in _said(exc) for words in GOING):
+            raise Gone(f"{doing}: {_said(exc)}", remedy="try again") from exc
         if "no space left on device" in _said(exc):
             raise NoSpace(
                 f"{doing}: the disk is full", remedy="free some space: `cx prune`, `docker system df`"
@@ -91,7 +102,7 @@ def translated(doing: str) -> Iterator[None]:
         if exc.response is not None and exc.response.status_code >= 500:
             raise Retryable(f"{doing}: the engine failed: {_said(exc)}") from exc
         raise EngineRefused(f"{doing}: {_said(exc)}") from exc
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as exc:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
         raise EngineUnavailable(
             f"{doing}: the Docker Engine does not answer", remedy="start it, then see `cx doctor`"
         ) from exc

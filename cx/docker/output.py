@@ -9,7 +9,7 @@ from typing import Any
 from docker.utils.socket import STDOUT, frames_iter
 
 from cx.core.errors import Terminal
-from cx.docker.connection import Engine, translated
+from cx.docker.connection import Engine, EngineUnavailable, translated
 
 Write = Callable[[bytes], object]
 
@@ -28,10 +28,19 @@ def run(engine: Engine, container: str, argv: Sequence[str], write: Write, *, do
                     errors.append(data)
         finally:
             close(stream)
-        code = engine.api.exec_inspect(made)["ExitCode"]
+        code = status(engine, made, doing=doing)
     if code:
         lines = [line for line in b"".join(errors).decode(errors="replace").splitlines() if line.strip()]
         raise Terminal(f"{doing}: {lines[-1][:300] if lines else f'ended with status {code}'}", log=lines[-20:])
+
+
+def status(engine: Engine, made: str, *, doing: str) -> int:
+    """The status that the command `made` has ended with. Raises EngineUnavailable where it runs still: its output,
+    which has ended, was cut off."""
+    code = engine.api.exec_inspect(made)["ExitCode"]
+    if code is None:
+        raise EngineUnavailable(f"{doing}: the connection to the engine broke", remedy="try again")
+    return int(code)
 
 
 def text(engine: Engine, container: str, argv: Sequence[str], *, doing: str) -> str:

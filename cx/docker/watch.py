@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import urllib3
+
 from cx.docker.connection import Engine, translated
 
 RECHECK_S = 1.0  # an event can be lost with its connection: look again at least this often
@@ -23,8 +25,8 @@ def happenings(engine: Engine, labels: list[str]) -> Iterator[Callable[[float], 
         try:
             for _ in stream:
                 happened.set()
-        except Exception:  # noqa: BLE001 - closing the stream ends the read with whatever was in flight
-            return
+        except (OSError, ValueError, AttributeError, urllib3.exceptions.HTTPError):
+            return  # closing the stream ends the read with what was in flight; `wait` looks again by itself
 
     threading.Thread(target=read, daemon=True, name="engine-events").start()
 

@@ -25,6 +25,7 @@ from cx.core.blueprint import Route
 from cx.core.errors import ProbeFailed, Retryable, Terminal
 from cx.core.names import Names, Namespace
 from cx.core.state import Observed
+from cx.docker import output
 from cx.docker.connection import Engine, translated
 from cx.docker.files import tarred
 from cx.docker.held import HeldExec
@@ -279,7 +280,7 @@ class Router:
             try:
                 job = self.engine.api.exec_create(self.container, argv)
                 said = self.engine.api.exec_start(job["Id"])
-                status = self.engine.api.exec_inspect(job["Id"])["ExitCode"]
+                status = output.status(self.engine, job["Id"], doing="change the routes")
             except NotFound as exc:
                 if missing_is_fine:
                     return

@@ -73,6 +73,8 @@ class Comparing:
         except docker.errors.DockerException as exc:
             raise ServerUnavailable(f"pg_dump could not be run ({exc})", remedy="cx doctor") from exc
         out, err = (bytes(part or b"").decode(errors="replace").splitlines() for part in done.output)
+        if done.exit_code is None:  # it runs still: what it has written is not all
+            raise ServerUnavailable("pg_dump could not be run: the connection to the engine broke", remedy="try again")
         if done.exit_code:
             raise Terminal(f"pg_dump failed: {' '.join(err[-1:])}")
         return [one for one in out if one and not one.startswith(("--", "SET ", "\\", "SELECT pg_catalog.set_config"))]
