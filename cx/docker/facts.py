@@ -104,7 +104,7 @@ def container(listed: dict[str, Any]) -> Container:
     code = status.removeprefix("Exited (").split(")")[0] if status.startswith("Exited (") else "0"
     return Container(
         id=listed["Id"],
-        name=listed["Names"][0].lstrip("/"),
+        name=(listed["Names"] or [listed["Id"]])[0].lstrip("/"),  # one that is being removed has no name any more
         service=labels.get(LABEL_SERVICE, ""),
         role=labels.get(LABEL_ROLE, ""),
         revision=labels.get(LABEL_REVISION, ""),

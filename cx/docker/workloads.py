@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from docker.errors import APIError, NotFound
@@ -19,6 +20,7 @@ from cx.docker import containers, facts, files
 from cx.docker import poolers as pooling
 from cx.docker.connection import Engine, translated
 from cx.docker.health import Asking
+from cx.docker.logs import last_lines
 from cx.docker.model import POOLER, RELEASE, SERVER, Limits, Modeller
 from cx.docker.networks import Networks
 from cx.docker.starting import Start
@@ -280,9 +282,8 @@ class Workloads:
         return tuple(lines[-30:])
 
     def log(self, container: Container, lines: int) -> tuple[str, ...]:
-        with translated(f"read the log of {container.name}"):
-            raw = self.engine.api.logs(container.id, tail=lines)
-        return tuple(raw.decode(errors="replace").splitlines())
+        """Its last lines; none where it is gone."""
+        return last_lines(self.engine, container, lines)
 
     # --- parts
     def _model(self, wish: Desired, blueprint: Blueprint) -> Modeller:
@@ -328,7 +329,11 @@ class Workloads:
     def _ill(self, one: Container) -> Iterator[str]:
         """What its last health check said, where that failed: an app's own log may hold nothing of it."""
         with translated(f"look at {one.name}"):
-            checks = (self.engine.api.inspect_container(one.id)["State"].get("Health") or {}).get("Log") or ()
+            try:
+                state = self.engine.api.inspect_container(one.id)["State"]
+            except NotFound:
+                return
+        checks = (state.get("Health") or {}).get("Log") or ()
         for last in checks[-1:]:
             if last["ExitCode"]:
                 said = last["Output"].splitlines()[-5:]
@@ -339,10 +344,11 @@ class Workloads:
         with translated(f"leave network {name}"):
             try:
                 members = self.engine.api.inspect_network(name)["Containers"] or {}
-                for member in members:
-                    self.engine.api.disconnect_container_from_network(member, name, force=True)
             except NotFound:
                 return
+            for member in members:
+                with suppress(NotFound):  # it has gone meanwhile, and is no member any more
+                    self.engine.api.disconnect_container_from_network(member, name, force=True)
         self.networks.remove(name)
 
     def _remove_volume(self, name: str) -> None:

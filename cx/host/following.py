@@ -300,15 +300,13 @@ class HostPreviews:
         return {name: given.reveal() for name, given in rules.env.items()} if rules else {}
 
     def log(self, namespace: Namespace, service: str) -> Sequence[str]:
-        from cx.docker.connection import translated
+        from cx.docker.logs import last_lines
 
         running = [one for one in self.host.workloads.observe(namespace).containers if one.service == service]
         running = [one for one in running if one.role != "pooler"]
         if not running:
             raise NotFound(f"it has no service {shown(service)}")
-        with translated(f"read the log of {service}"):
-            text = self.host.engine.api.logs(running[0].id, tail=LOG_LINES)
-        return [line.rstrip() for line in text.decode(errors="replace").splitlines()]
+        return [line.rstrip() for line in last_lines(self.host.engine, running[0], LOG_LINES)]
 
 
 def _databases(seen: Observed) -> tuple[DatabaseShown, ...]:

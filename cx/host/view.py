@@ -89,22 +89,14 @@ def detail(host: Host, namespace: Namespace) -> Detail:
 
 
 def _use(host: Host, one: Container) -> ServiceUse:
-    memory, cpu = 0, 0.0
-    if one.running:
-        from cx.docker.connection import translated
+    from cx.docker.measuring import measured
 
-        with translated(f"measure {one.name}"):
-            found = host.engine.api.stats(one.id, stream=False)
-        memory = found["memory_stats"].get("usage", 0)
-        now, before = found["cpu_stats"], found["precpu_stats"]
-        spent = now["cpu_usage"]["total_usage"] - before["cpu_usage"]["total_usage"]
-        passed = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
-        cpu = 100.0 * spent / passed * now.get("online_cpus", 1) if passed > 0 else 0.0
+    use = measured(host.engine, one)
     return ServiceUse(
         one.service,
         one.role,
         f"{one.state} ({one.health})" if one.health else one.state,
         one.revision,
-        memory,
-        cpu,
+        use.memory_bytes,
+        use.cpu,
     )

@@ -23,7 +23,7 @@ _LOOK = (
     " FROM pg_database WHERE {database} UNION ALL"
     " SELECT false, rolname, shobj_description(oid, 'pg_authid'), false FROM pg_roles WHERE {role}"
 )
-_SIZE = "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s"
+_SIZE = "SELECT coalesce(pg_database_size(oid), 0) FROM pg_database WHERE datname = %s"
 
 
 @dataclass(frozen=True)
