@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cx.host.stack import Stack
     from cx.router.certificate import Certificate
     from cx.router.routes import Router
-    from cx.settings.keys import Database as DatabaseSettings
+    from cx.settings.databases import Database as DatabaseSettings
 
 
 @dataclass

@@ -16,7 +16,7 @@ from cx.project.policy import Admitted
 from cx.project.reading import FILE
 from cx.project.routes import image_word
 from cx.settings import Settings
-from cx.settings.keys import Database as Configured
+from cx.settings.databases import Database as Configured
 
 DEFAULT_ALIAS = "db"
 

@@ -6,27 +6,24 @@ docs/host-configuration.md is made from these structs; a test holds them togethe
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from cx.core.kinds import ENGINES, POSTGRES, VOLUME, EngineFacts, Kind, Way
 from cx.core.names import Namespace, check_database, check_instance, dns_label
 from cx.pulls.commands import lasting_s
-from cx.schema import Rule, Secret, Wrong
+from cx.schema import Rule, Wrong
 from cx.settings.api import Api
+from cx.settings.databases import Database
 from cx.settings.github import GitHub, is_repository
-from cx.settings.kinds import check_database_keys, is_identifier, is_volume
 from cx.settings.listen import Listen
-from cx.settings.masking import Mask, TableRows
 from cx.settings.rules import (
+    Image,
     is_address,
     is_disk,
     is_domain,
     is_email,
-    is_extension,
     is_grant,
     is_host_path,
     is_hostname,
@@ -37,12 +34,9 @@ from cx.settings.rules import (
     is_pg_size,
     is_pool,
     is_project,
-    is_source,
-    is_variable,
 )
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Image = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}$(?!\n)")]
 
 
 class Router(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -174,165 +168,6 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, Meta(ge=1, le=86_400, description="Seconds from start to healthy and answering.")
     ] = 120
     build_timeout_s: Annotated[int, Meta(ge=1, le=86_400, description="Seconds for building one image.")] = 1800
-
-
-class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A source that previews get clones of; exactly one of `source` and `file`."""
-
-    engine: Annotated[
-        Literal["postgres", "mariadb", "mysql", "redis", "valkey"],
-        Meta(description="The engine; `image` says which version of it."),
-    ] = "postgres"
-    isolation: Annotated[
-        Literal["database", "server"],
-        Meta(
-            description="PostgreSQL: `database`: a database on the previews' server; `server`: a server for each "
-            "preview, in its network only. Other engines always have a server for each preview."
-        ),
-    ] = "database"
-    image: Annotated[
-        Image | None,
-        Meta(description="Image of a preview's own server, and of its dump tools. Default: the engine's official one."),
-    ] = None
-    memory: Annotated[
-        str | None,
-        Meta(description="Limit of a preview's own server. Default: `512m`, MySQL `768m`, Redis `128m`."),
-        Rule(is_memory),
-    ] = None
-    database: Annotated[
-        str | None,
-        Meta(
-            description="MariaDB and MySQL: the clone's database, where the project names none. Default: the source's."
-        ),
-        Rule(is_identifier),
-    ] = None
-    preload: Annotated[
-        list[Annotated[str, Rule(is_extension)]],
-        Meta(description='PostgreSQL with `isolation = "server"`: libraries to preload.'),
-    ] = []
-    superuser: Annotated[
-        bool, Meta(description='PostgreSQL with `isolation = "server"`: the app\'s user is its superuser.')
-    ] = False
-    volume: Annotated[
-        str | None,
-        Meta(description='`strategy = "volume"`: the project\'s volume that becomes a clone. Default: the name here.'),
-        Rule(is_volume),
-    ] = None
-    fill: Annotated[
-        list[str],
-        Meta(description='`strategy = "volume"`: command in a container of `image` that fills the golden volume.'),
-    ] = []
-    target: Annotated[
-        str,
-        Meta(description="Where `fill` finds the golden volume."),
-        Rule(is_host_path),
-    ] = "/golden"
-    source: Annotated[
-        Secret | None,
-        Meta(
-            description="`postgresql://user:password@host/database`, or `mysql://...`, to dump from; or "
-            "`env:NAME`: the variable NAME "
-            "of cx's environment holds it. Never shown."
-        ),
-        Rule(is_source),
-    ] = None
-    file: Annotated[
-        Path | None,
-        Meta(
-            description="Instead: a dump of `pg_dump` (custom, directory or plain), `mariadb-dump` or `mysqldump`; "
-            "an RDB file for Redis; a file or folder to fill a volume with."
-        ),
-    ] = None
-    sanitise: Annotated[Path | None, Meta(description="SQL script that takes out what previews must not see.")] = None
-    mask: Annotated[
-        Mask,
-        Meta(
-            description="PostgreSQL, MariaDB, MySQL: table -> column -> what becomes of its values: see "
-            "[data](data.md#rules)."
-        ),
-    ] = {}
-    rows: Annotated[
-        TableRows,
-        Meta(
-            description="PostgreSQL, MariaDB, MySQL: table -> which rows come along: `all`, `none`, `left out`, or a "
-            "table with `where`, or `newest` and `by`."
-        ),
-    ] = {}
-    large_objects: Annotated[
-        bool, Meta(description="PostgreSQL, with `mask` or `rows`: large objects come along, as they are.")
-    ] = False
-    command: Annotated[
-        list[str],
-        Meta(
-            description="Instead of the engine's dump tool: a command in a container of `command_image` that writes a "
-            "dump of the source, sanitised, to `$DUMP_FILE`; see [data](data.md#another-tool)."
-        ),
-    ] = []
-    command_image: Annotated[Image | None, Meta(description="Image that `command` runs in.")] = None
-    extensions: Annotated[
-        list[Annotated[str, Rule(is_extension)]], Meta(description="Extensions to create before the data comes in.")
-    ] = []
-    jobs: Annotated[int, Meta(ge=1, le=64, description="Parallel jobs of dump and restore.")] = 2
-    strategy: Annotated[
-        Literal["auto", "wal_log", "file_copy", "reflink", "volume"],
-        Meta(
-            description="How clones are made. `auto`: as is fastest by the golden's size and files, and its volume. "
-            "`volume`: the clone is a volume of the project's, whatever engine has its files there."
-        ),
-    ] = "auto"
-    spares: Annotated[
-        Annotated[int, Meta(ge=0, le=20)] | None,
-        Meta(description="Finished clones kept ready. Default: `postgres.spares`."),
-    ] = None
-    refresh_every_h: Annotated[
-        int, Meta(ge=0, le=87_600, description="Hours after which `cx db refresh --schedule` refreshes; 0: never.")
-    ] = 0
-    max_age_h: Annotated[
-        int, Meta(ge=0, le=87_600, description="Hours that a golden may be old; 0: any age will do.")
-    ] = 0
-    when_older: Annotated[
-        Literal["warn", "refuse"],
-        Meta(description="What an older golden means: `warn` in `cx db list`; `refuse` new clones."),
-    ] = "warn"
-    projects: Annotated[
-        list[Annotated[str, Rule(is_project)]],
-        Meta(
-            description="Which of `[projects]` get clones of it. Default: whatever is deployed here and asks for it. "
-            "Where projects have authors of their own, say it."
-        ),
-    ] = []
-    env: Annotated[
-        dict[
-            Annotated[str, Rule(is_variable)],
-            Kind,
-        ]
-        | None,
-        Meta(
-            description="Variables that the previews' services get: name -> what it holds. Default: `DATABASE_URL` and "
-            "`PG*`; `DATABASE_URL` and `MYSQL_*`; `REDIS_*`."
-        ),
-    ] = None
-
-    def __post_init__(self) -> None:
-        check_database_keys(self)
-
-    @property
-    def facts(self) -> EngineFacts:
-        return ENGINES["volume" if self.strategy == "volume" else self.engine]
-
-    @property
-    def way(self) -> Way:
-        if self.facts is VOLUME:
-            return "volume"
-        return "pooler" if self.facts is POSTGRES and self.isolation == "database" else "server"
-
-    @property
-    def variables(self) -> Mapping[str, Kind]:
-        return self.facts.variables if self.env is None else self.env
-
-    def mounted(self, name: str) -> str:
-        """The project's volume that becomes a clone of this, which is called `name`."""
-        return self.volume or name
 
 
 class Project(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

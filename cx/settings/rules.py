@@ -5,7 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 import string
+from typing import Annotated
 from urllib.parse import urlsplit
+
+from msgspec import Meta
 
 from cx.core.names import shown
 from cx.core.sizes import size_bytes
@@ -16,6 +19,7 @@ GRANTS = re.compile(
     r"env_file|extra_hosts|add_url|cap_add:[A-Z_]+|(?:bind|device):/[A-Za-z0-9._/ -]+|sysctl:[a-z0-9._-]+"
     r"|memory:[0-9A-Za-z.]+|cpus:[0-9]{1,6}(?:\.[0-9]{1,9})?|(?:pids|replicas):[1-9][0-9]{0,8}"
 )
+Image = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}$(?!\n)")]
 _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,180}}$)(?:{_DNS_LABEL}\.)*{_DNS_LABEL}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -159,3 +163,13 @@ def is_webhook_secret(secret: Secret) -> None:
             raise ValueError("env: should be followed by the name of an environment variable")
     elif len(secret.reveal()) < 16:
         raise ValueError("should be 16 characters or more (not shown here); `openssl rand -hex 32` makes one")
+
+
+def is_identifier(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_$-]{1,64}", text):
+        raise ValueError(f"should be 1 to 64 letters, digits, '_', '$' and '-', is {shown(text)}")
+
+
+def is_volume(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", text):
+        raise ValueError(f"is not the name of a volume: {shown(text)}")
