@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -10,7 +9,7 @@ import typer
 
 from cx import __version__
 from cx.cli import database, git, namespaces, pruning, stack
-from cx.cli.output import printable
+from cx.cli.ending import failed, leave
 from cx.core.errors import CxError
 
 app = typer.Typer(
@@ -53,33 +52,9 @@ def main() -> NoReturn:
         failed(exc)
     except (KeyboardInterrupt, SystemExit) as exc:
         if isinstance(exc, SystemExit) and exc.code != 130:  # what typer makes of an interrupt, without a word
-            _leave(int(exc.code or 0))
+            leave(int(exc.code or 0))
         print("cx: interrupted; what was begun is finished or undone by the next command", file=sys.stderr)
-        _leave(130)
+        leave(130)
     except BrokenPipeError:
-        _leave(0)
-    _leave(0)
-
-
-def failed(exc: CxError) -> NoReturn:
-    """The lines that matter, then one line: what happened, to which namespace, what to do."""
-    if "--json" in sys.argv:
-        import msgspec
-
-        from cx.core.events import failed as told
-
-        print(msgspec.json.encode(told(exc)).decode())
-    for line in exc.log:
-        print(f"  | {printable(line)}", file=sys.stderr)
-    print(f"cx: {printable(str(exc))}", file=sys.stderr)
-    _leave(exc.exit_code)
-
-
-def _leave(code: int) -> NoReturn:
-    """At once: no waiting for threads that read from the engine, no taking apart of a thousand modules."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        pass
-    os._exit(code)
+        leave(0)
+    leave(0)

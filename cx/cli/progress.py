@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cx.cli.ending import failed
 from cx.cli.output import printable
 from cx.core.errors import CxError, Terminal
 from cx.core.events import Telling, doing
@@ -126,8 +127,6 @@ def interruptible(namespace: Namespace, report: Reporter) -> Iterator[None]:
     """
 
     def leave() -> None:
-        from cx.cli.main import failed
-
         report.ended("interrupted", None)
         why = Terminal(f"{namespace}: interrupted", remedy="the same command goes on from there")
         why.exit_code = 130

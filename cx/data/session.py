@@ -16,7 +16,6 @@ from psycopg import sql
 
 from cx.core.errors import CxError, Retryable, Terminal
 from cx.data.errors import NoSpace, ServerBusy, ServerRefused, ServerUnavailable
-from cx.data.shared.naming import lock_key
 from cx.data.values import Server
 
 Session = psycopg.Connection[tuple[Any, ...]]
@@ -141,6 +140,11 @@ def _connection_failure(message: str) -> CxError:
             remedy="its password is in the state folder with which `cx up` made it: set CX_STATE_DIR to that one",
         )
     return ServerUnavailable(f"the database server does not answer ({message})", remedy="cx up, or cx doctor")
+
+
+def lock_key(text: str) -> int:
+    """The advisory lock of `text`, as a signed 64-bit integer."""
+    return int.from_bytes(hashlib.sha256(f"cx {text}".encode()).digest()[:8], "big", signed=True)
 
 
 def locked(connection: Session, text: str) -> None:

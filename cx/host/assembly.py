@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from cx.data.shared.comparing import Comparing
     from cx.data.shared.goldens import PostgresGoldens
     from cx.data.shared.spares import PostgresSpares
-    from cx.data.values import Masks, Server, Terms
+    from cx.data.values import Golden as PostgresGolden
+    from cx.data.values import Masks, Server, Source, Terms
     from cx.data.volumes.clones import EngineClones
     from cx.data.volumes.copies import EngineCopies
     from cx.data.volumes.goldens import EngineGoldens
-    from cx.data.volumes.values import Spec
-    from cx.data.volumes.volumes import Volumes
+    from cx.data.workbench.values import Said, Spec
+    from cx.data.workbench.volumes import Volumes
     from cx.docker.connection import Engine
     from cx.docker.networks import Networks
     from cx.docker.workloads import Workloads
@@ -169,7 +170,7 @@ class Adapters:
     # Clones that are volumes: a server for each preview, or a volume of the project's.
     @cached_property
     def volumes(self) -> Volumes:
-        from cx.data.volumes.volumes import Volumes
+        from cx.data.workbench.volumes import Volumes
 
         return Volumes(self.engine, self.names, self.settings.volumes_path)
 
@@ -203,7 +204,15 @@ class Adapters:
         def lock(source: str) -> AbstractContextManager[None]:
             return self.lock(f"refresh-{source}", f"refresh {source}", wait_s=0)
 
-        return EngineGoldens(self.volumes, self.names, lock, self.fault)
+        return EngineGoldens(self.volumes, self.names, lock, self._refresh_on, self.fault)
+
+    def _refresh_on(
+        self, server: Server, source: Source, *, image: str, progress: Said, checkpoint: Said
+    ) -> PostgresGolden:
+        from cx.data.shared.goldens import PostgresGoldens  # which every other command does without
+
+        goldens = PostgresGoldens(server, self.names, self.engine.client, image, checkpoint=checkpoint)
+        return goldens.refresh(source, progress=progress)
 
     def masks(self, given: DatabaseSettings) -> Masks | None:
         """The rules for a source's rows, where there are any."""
@@ -217,7 +226,7 @@ class Adapters:
     @property
     def specs(self) -> dict[str, Spec]:
         """The sources whose clones are volumes."""
-        from cx.data.volumes.values import Spec
+        from cx.data.workbench.values import Spec
 
         server = self.settings.postgres
         return {

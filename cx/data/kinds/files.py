@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 from cx.core.blueprint import DatabaseUse
 from cx.core.errors import Invalid
-from cx.data.volumes.making import Making
-from cx.data.volumes.values import GOLDEN, FillFailed, Spec, Volume
-from cx.data.volumes.volumes import mount
+from cx.data.workbench.making import Making
+from cx.data.workbench.values import GOLDEN, FillFailed, Spec, Volume
+from cx.data.workbench.volumes import mount
 
 _CHUNK = 1 << 20
 
@@ -23,6 +23,7 @@ _CHUNK = 1 << 20
 class Plain:
     user = ""
     without_golden = False
+    masking = None
     client: tuple[str, ...] = ()
     alive: tuple[str, ...] = ()
 

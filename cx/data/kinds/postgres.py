@@ -16,15 +16,14 @@ from cx.core.blueprint import DatabaseUse
 from cx.data.errors import ServerUnavailable
 from cx.data.session import session, statement
 from cx.data.values import Server, Source
-from cx.data.volumes.making import Making
-from cx.data.volumes.values import DATA, GOLDEN, Compared, FillFailed, Serving, Spec, Volume
-from cx.data.volumes.volumes import mount
+from cx.data.workbench.making import Making
+from cx.data.workbench.values import DATA, GOLDEN, GOLDEN_SERVER, Compared, FillFailed, Serving, Spec, Volume
+from cx.data.workbench.volumes import mount
 from cx.docker.connection import translated
 from cx.docker.files import tarred
 
 ADMIN = "cx_admin"
 KEPT = "cx_data"  # what the database is called in the golden
-SERVER = "golden-server"
 _START_TIMEOUT_S = 60
 _BEGIN = f"""
 initdb --pgdata={GOLDEN}/data --username={ADMIN} --pwfile=/cx-password --auth=scram-sha-256 --encoding=UTF8 > /dev/null
@@ -49,6 +48,7 @@ _NOISE = re.compile(r"^(?:--.*|SET .*|\\.*|SELECT pg_catalog\.set_config.*|\s*)$
 class Postgres:
     user = "postgres"
     without_golden = False
+    masking = None  # the server that a golden is filled through masks its rows
     client: tuple[str, ...] = (
         "sh",
         "-c",
@@ -57,14 +57,9 @@ class Postgres:
     alive: tuple[str, ...] = ("sh", "-c", f"exec pg_isready -q {_HERE}")
 
     def fill(self, making: Making) -> Mapping[str, str]:
-        from cx.data.shared.goldens import PostgresGoldens  # which every other command does without
-
         spec, names = making.spec, making.volumes.names
         with self._server(making) as server:
             making.checkpoint("refresh:server")
-            goldens = PostgresGoldens(
-                server, names, making.volumes.engine.client, spec.image, checkpoint=making.checkpoint
-            )
             source = Source(
                 spec.name,
                 spec.url,
@@ -76,7 +71,9 @@ class Postgres:
                 spec.command,
                 spec.command_image,
             )
-            golden = goldens.refresh(source, progress=making.progress)
+            golden = making.refresh_on(
+                server, source, image=spec.image, progress=making.progress, checkpoint=making.checkpoint
+            )
             owner = names.golden_owner(spec.name)
             parts = {
                 "golden": sql.Identifier(golden.database),
@@ -110,7 +107,7 @@ class Postgres:
                 spec.image,
                 entrypoint=["sh", "-euc", _BEGIN + preload],
                 user=self.user,
-                labels=making.labels(SERVER),
+                labels=making.labels(GOLDEN_SERVER),
                 networking_config=api.create_networking_config({network: api.create_endpoint_config()}),
                 host_config=api.create_host_config(
                     mounts=[mount(making.golden.name, GOLDEN)],

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from cx.core.blueprint import DatabaseUse
 from cx.core.errors import Invalid
 from cx.core.sizes import size_bytes
-from cx.data.volumes.making import Making
-from cx.data.volumes.values import DATA, GOLDEN, Serving, Spec, Volume
+from cx.data.workbench.making import Making
+from cx.data.workbench.values import DATA, GOLDEN, Serving, Spec, Volume
 
 # The client as the server's administrator: the password is read inside, and shows in no argv.
 _CLIENT = r"""
@@ -25,6 +25,7 @@ key=$(sed -n 's/^requirepass "\(.*\)"$/\1/p' /cx/redis.conf | sed 's/\\\(.\)/\1/
 class Redis:
     user = "999"  # in the official images of both, which have different names for it
     without_golden = True
+    masking = None
     client: tuple[str, ...] = ("sh", "-c", f'{_CLIENT}exec "$@"')
     alive: tuple[str, ...] = ("sh", "-c", f'{_CLIENT}"$@" ping | grep -q PONG')
 

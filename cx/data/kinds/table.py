@@ -7,8 +7,22 @@ from functools import cache
 from typing import Protocol
 
 from cx.core.blueprint import DatabaseUse
-from cx.data.volumes.making import Making
-from cx.data.volumes.values import Compared, Serving, Spec, Volume
+from cx.data.masking.auditing import Audit
+from cx.data.masking.personal import Suspect
+from cx.data.workbench.making import Making
+from cx.data.workbench.values import Compared, Serving, Spec, Volume
+
+
+class KindMasking(Protocol):
+    """What a kind with rules of its own says about a source and its golden; nothing is changed by it."""
+
+    def classify(self, making: Making) -> tuple[Suspect, ...]:
+        """The source's columns that look personal and have no rule; nothing is left of what was read."""
+        ...
+
+    def audit(self, making: Making) -> Audit:
+        """Whether values of the source's masked columns are in the golden of `making`. Raises Invalid: no rules."""
+        ...
 
 
 class EngineKind(Protocol):
@@ -16,12 +30,14 @@ class EngineKind(Protocol):
 
     `user` owns the files of a copy, as the server's image knows it ("": whoever owns them in the golden);
     `without_golden`: a copy may begin empty; `client` opens a copy inside its server's container, and `alive` ends
-    with 0 there once connections are taken.
+    with 0 there once connections are taken; `masking` is None where cx knows no rules.
     """
 
     user: str
     without_golden: bool
 
+    @property
+    def masking(self) -> KindMasking | None: ...
     @property
     def client(self) -> tuple[str, ...]: ...
     @property

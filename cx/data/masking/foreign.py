@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cx.data.errors import SanitiseFailed
-from cx.data.refresh.workbench import WORK, Tools
 from cx.data.values import Progress
+from cx.data.workbench.tools import WORK, Tools
 
 if TYPE_CHECKING:
     from docker import DockerClient

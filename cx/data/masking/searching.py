@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cx.core.errors import Terminal
 from cx.data.errors import LeakFound
-from cx.data.refresh.workbench import WORK, Tools
+from cx.data.workbench.tools import WORK, Tools
 from cx.settings.masking import Masked
 
 MIN_LENGTH = 8  # what is shorter occurs by chance

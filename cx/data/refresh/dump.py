@@ -16,7 +16,7 @@ from cx.data.errors import DumpUnusable
 from cx.data.refresh import archive, plain
 from cx.data.refresh.archive import Contents, Locale
 from cx.data.refresh.source import first_error
-from cx.data.refresh.workbench import WORK, Ran, Tools
+from cx.data.workbench.tools import WORK, Ran, Tools
 
 _PART_BYTES = 4 << 20
 _LIST = f"{WORK}/list"

@@ -16,14 +16,14 @@ from psycopg import sql
 
 from cx.core.errors import CxError
 from cx.core.names import Names
+from cx.data import marks
 from cx.data.errors import NoSpace, RestoreFailed, ServerUnavailable, SourceRefused
 from cx.data.refresh.archive import WITHOUT_COLUMN_VERSIONS, Locale
 from cx.data.refresh.dump import Dump, unreadable
 from cx.data.refresh.source import first_error
-from cx.data.refresh.workbench import WORK, Ran, Tools
 from cx.data.session import revoke_all, statement
-from cx.data.shared import marks
 from cx.data.values import Progress, Source
+from cx.data.workbench.tools import WORK, Ran, Tools
 
 Query = sql.SQL | sql.Composed
 

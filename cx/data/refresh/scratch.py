@@ -18,8 +18,8 @@ from cx.data.masking.dialects.postgres.expressions import KEY_SETTING
 from cx.data.refresh.archive import Locale
 from cx.data.refresh.restore import Query, lines_of
 from cx.data.refresh.source import first_error
-from cx.data.refresh.workbench import WORK, Ran, Tools
 from cx.data.session import statement
+from cx.data.workbench.tools import WORK, Ran, Tools
 
 _DATA = "/tmp/scratch"  # noqa: S108 - in a container of its own
 _SOCKET = WORK  # so that the other containers of the refresh reach it, and nobody else

@@ -18,8 +18,8 @@ from cx.data.errors import SourceRefused, SourceUnavailable
 from cx.data.masking.dialects.postgres.expressions import KEY_SETTING
 from cx.data.masking.foreign import Foreign
 from cx.data.refresh.archive import Locale
-from cx.data.refresh.workbench import WORK, Ran, Tools
 from cx.data.values import Progress, Source
+from cx.data.workbench.tools import WORK, Ran, Tools
 
 _PASSED = re.compile(
     "host|hostaddr|port|dbname|user|options|connect_timeout|target_session_attrs|keepalives"

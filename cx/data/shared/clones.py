@@ -17,9 +17,10 @@ import psycopg
 from psycopg import errors, sql
 
 from cx.core.names import Names, Namespace
+from cx.data import marks
 from cx.data.errors import BudgetSpent, GoldenMissing, GoldenTooOld, SnapshotMissing
-from cx.data.session import Session, script, session, statement
-from cx.data.shared import marks, naming, observing, opening
+from cx.data.session import Session, lock_key, script, session, statement
+from cx.data.shared import naming, observing, opening
 from cx.data.shared.copying import check_room, copy
 from cx.data.shared.dropping import allow, cut, drop_database
 from cx.data.shared.observing import Found
@@ -238,7 +239,7 @@ class PostgresClones:
         own = (database, naming.staging(database), naming.replaced(database))
         shared = (names.golden_prefix(source), names.spare_prefix(source), names.snapshot_prefix(namespace, source))
         with session(self._server) as connection:
-            lock = sql.SQL("SELECT pg_advisory_lock({})").format(sql.Literal(naming.lock_key(f"clone {database}")))
+            lock = sql.SQL("SELECT pg_advisory_lock({})").format(sql.Literal(lock_key(f"clone {database}")))
             # At once: one round trip. The second statement sees what was there when the lock was had.
             cursor = connection.execute(script(lock, observing.query(names, *own, *shared)))
             cursor.nextset()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from psycopg import sql
 
 from cx.data.errors import NoSpace
-from cx.data.session import Session, locked, script, session, statement
+from cx.data.session import Session, lock_key, locked, script, session, statement
 from cx.data.shared import observing, room, strategy
-from cx.data.shared.naming import lock_key
 from cx.data.values import Server
 
 _CLONE_SINCE = 180000  # file_copy_method

@@ -15,19 +15,20 @@ from psycopg import errors, sql
 
 from cx.core.errors import CxError, Invalid
 from cx.core.names import Names
+from cx.data import marks
 from cx.data.errors import GoldenMissing, ServerBusy
 from cx.data.masking.auditing import Audit
 from cx.data.masking.personal import Suspect
 from cx.data.refresh.dump import dump_kind
 from cx.data.refresh.scratch import script_of
 from cx.data.refresh.source import connection_parts
-from cx.data.refresh.workbench import remove
 from cx.data.session import Session, session, statement, tried_lock
-from cx.data.shared import marks, naming, observing
+from cx.data.shared import naming, observing
 from cx.data.shared.dropping import drop_database
 from cx.data.shared.refresh import ROLE, Refresh, Workplace
 from cx.data.shared.room import watched
 from cx.data.values import Checkpoint, Connection, Golden, Progress, Server, Source, nowhere
+from cx.data.workbench.tools import remove
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -58,11 +58,6 @@ def loader(names: Names, source: str) -> str:
     return f"{names.golden_owner(source)}__load"
 
 
-def lock_key(text: str) -> int:
-    """The advisory lock of `text`, as a signed 64-bit integer."""
-    return int.from_bytes(hashlib.sha256(f"cx {text}".encode()).digest()[:8], "big", signed=True)
-
-
 def role_password(key: bytes, role: str) -> str:
     """The password of `role`: the same as long as `key` is, so that it is stored nowhere."""
     digest = hmac.new(key, f"postgres role {role}".encode(), hashlib.sha256).digest()

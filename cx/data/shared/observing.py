@@ -11,9 +11,10 @@ from psycopg import sql
 
 from cx.core.errors import Invalid
 from cx.core.names import Names, Namespace, check_database
+from cx.data import marks
+from cx.data.marks import Mark
 from cx.data.session import Session
-from cx.data.shared import marks, naming
-from cx.data.shared.marks import Mark
+from cx.data.shared import naming
 from cx.data.values import Golden, ObservedClone, Snapshot, Spare
 
 # One query and one answer: this is asked in the time that a deployment takes. A database whose drop was cut has the

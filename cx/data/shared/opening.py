@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from cx.core.names import Names, Namespace
-from cx.data.session import Session, revoke_all, statement, verifier
-from cx.data.shared import marks, naming
-from cx.data.shared.naming import lock_key
+from cx.data import marks
+from cx.data.session import Session, lock_key, revoke_all, statement, verifier
+from cx.data.shared import naming
 from cx.data.values import Connection, Terms
 
 Statements = list[sql.Composable]

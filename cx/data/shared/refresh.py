@@ -15,26 +15,28 @@ from typing import TYPE_CHECKING
 from psycopg import errors, sql
 
 from cx.core.names import Names
+from cx.data import marks
 from cx.data.masking import foreign
 from cx.data.masking.auditing import Audit
 from cx.data.masking.checking import Plan, checked
-from cx.data.masking.dialects.postgres import leaks, personal, refreshing
-from cx.data.masking.dialects.postgres.auditing import Auditing
+from cx.data.masking.dialects.postgres import leaks, personal
 from cx.data.masking.dialects.postgres.reading import Origin, Reading
 from cx.data.masking.personal import Suspect
 from cx.data.masking.searching import refuse
+from cx.data.refresh import masked as refreshing
 from cx.data.refresh.archive import Locale
+from cx.data.refresh.auditing import Auditing
 from cx.data.refresh.dump import Dump, examined, from_file
 from cx.data.refresh.restore import Query, Restore, Target
 from cx.data.refresh.scratch import Scratch, create_database
 from cx.data.refresh.source import LiveSource, Seen, commanded
-from cx.data.refresh.workbench import WORK, Tools
 from cx.data.session import Session, script, session, statement, verifier
-from cx.data.shared import marks, naming, observing, strategy
+from cx.data.shared import naming, observing, strategy
 from cx.data.shared import volume as volumes
 from cx.data.shared.copying import opened_once
 from cx.data.shared.isolating import own_activity_only, own_settings_only
 from cx.data.values import Checkpoint, Connection, Golden, Masks, Progress, Server, Source, nowhere
+from cx.data.workbench.tools import WORK, Tools
 
 if TYPE_CHECKING:
     from docker import DockerClient

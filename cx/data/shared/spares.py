@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from psycopg import errors, sql
 
 from cx.core.names import Names
+from cx.data import marks
 from cx.data.errors import GoldenMissing, NoSpace
 from cx.data.session import Session, locked, revoke_all, script, session, statement, tried_lock
-from cx.data.shared import marks, naming, observing, opening, volume
+from cx.data.shared import naming, observing, opening, volume
 from cx.data.shared.copying import check_room, copy, opened_once
 from cx.data.shared.dropping import allow, cut, drop_database
 from cx.data.shared.observing import Found

@@ -22,8 +22,8 @@ from cx.data.errors import GoldenMissing, GoldenTooOld
 from cx.data.kinds.table import kind_of
 from cx.data.shared.naming import role_password
 from cx.data.values import ObservedClone
-from cx.data.volumes.values import DATA, Said, Spec, Volume, nobody
-from cx.data.volumes.volumes import ANY_IMAGE, Replaced, Volumes
+from cx.data.workbench.values import DATA, Said, Spec, Volume, nobody
+from cx.data.workbench.volumes import ANY_IMAGE, Replaced, Volumes
 from cx.docker.connection import translated
 
 _ATTEMPTS = 5

@@ -22,8 +22,8 @@ from cx.data.shared.comparing import Difference, Rows
 from cx.data.shared.naming import check_snapshot
 from cx.data.values import Snapshot
 from cx.data.volumes.clones import EngineClones, inherited, snapshots_of
-from cx.data.volumes.values import DATA, Compared, Spec, Volume
-from cx.data.volumes.volumes import mount
+from cx.data.workbench.values import DATA, Compared, Spec, Volume
+from cx.data.workbench.volumes import mount
 from cx.docker import output
 from cx.docker.connection import translated
 from cx.docker.files import tarred

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from cx.core.errors import CxError, Invalid
 from cx.core.names import Names
 from cx.data.errors import GoldenMissing
-from cx.data.kinds.mariadb.kind import MariaDB
-from cx.data.kinds.postgres import SERVER as GOLDEN_SERVER
-from cx.data.kinds.table import kind_of
+from cx.data.kinds.table import KindMasking, kind_of
 from cx.data.masking.auditing import Audit
 from cx.data.masking.personal import Suspect
-from cx.data.volumes.making import WORKER, Making
-from cx.data.volumes.values import Said, Spec, Volume, nobody
-from cx.data.volumes.volumes import ANY_IMAGE, Volumes, check, mount
+from cx.data.workbench.making import WORKER, Making, RefreshesOn
+from cx.data.workbench.values import GOLDEN_SERVER, Said, Spec, Volume, nobody
+from cx.data.workbench.volumes import ANY_IMAGE, Volumes, check, mount
 
 _FINISH = 'echo "bytes $(du -sk /to/data | cut -f1)"; touch /to/complete; sync'
 
@@ -29,6 +27,7 @@ class EngineGoldens:
     volumes: Volumes
     names: Names
     lock: Callable[[str], AbstractContextManager[None]]
+    refresh_on: RefreshesOn
     checkpoint: Said = nobody
 
     def list(self) -> tuple[Volume, ...]:
@@ -62,7 +61,7 @@ class EngineGoldens:
                 worker = self.names.labels(None, WORKER, database=spec.name)
                 here = [mount(golden.name, "/to")]
                 check(self.volumes.run(spec.image, f"mkdir /to/data; {own}", here, worker), "make the golden's folder")
-                facts = dict(kind.fill(Making(self.volumes, spec, golden, progress, self.checkpoint)))
+                facts = dict(kind.fill(self._making(spec, golden, progress)))
                 self.checkpoint("refresh:filled")
                 ran = self.volumes.run(spec.image, _FINISH, here, worker)
                 check(ran, "finish the golden")
@@ -81,7 +80,7 @@ class EngineGoldens:
         """The source's columns that look personal and have no rule. Nothing is changed. Raises Invalid, Busy."""
         kind = _with_rules(spec)
         with self._working(spec):
-            return kind.classify(Making(self.volumes, spec, Volume("", spec.name, "golden", spec.way), progress))
+            return kind.classify(self._making(spec, Volume("", spec.name, "golden", spec.way), progress))
 
     def audit(self, spec: Spec, *, progress: Said = nobody) -> Audit:
         """Whether values of the source's masked columns are in its golden. Nothing is changed.
@@ -93,7 +92,10 @@ class EngineGoldens:
             golden = next((one for one in self.list() if one.source == spec.name), None)
             if golden is None:
                 raise GoldenMissing(spec.name)
-            return kind.audit(Making(self.volumes, spec, golden, progress))
+            return kind.audit(self._making(spec, golden, progress))
+
+    def _making(self, spec: Spec, golden: Volume, progress: Said) -> Making:
+        return Making(self.volumes, spec, golden, self.refresh_on, progress, self.checkpoint)
 
     @contextmanager
     def _working(self, spec: Spec) -> Iterator[None]:
@@ -120,8 +122,8 @@ class EngineGoldens:
                 self.volumes.remove(one, spec.image, force=False)
 
 
-def _with_rules(spec: Spec) -> MariaDB:
-    kind = kind_of(spec.facts.name)
-    if not isinstance(kind, MariaDB):
+def _with_rules(spec: Spec) -> KindMasking:
+    masking = kind_of(spec.facts.name).masking
+    if masking is None:
         raise Invalid(spec.name, "", "is not PostgreSQL, MariaDB or MySQL, where alone there are rules")
-    return kind
+    return masking

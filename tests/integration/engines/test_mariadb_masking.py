@@ -27,7 +27,7 @@ from cx.data.masking.dialects.mariadb.catalog import literal as mariadb_literal
 from cx.data.masking.dialects.postgres import expressions as postgres
 from cx.data.masking.dialects.postgres.columns import literal
 from cx.data.masking.dialects.postgres.expressions import KEY_SETTING, Row
-from cx.data.volumes.values import FillFailed
+from cx.data.workbench.values import FillFailed
 from cx.host import Host
 from cx.settings.masking import FAKES, Masked, Rows
 

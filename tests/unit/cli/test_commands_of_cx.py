@@ -21,6 +21,7 @@ import cx.data.shared.clones
 import cx.data.volumes.clones
 import cx.docker.workloads
 import cx.router.routes
+from cx.cli import ending
 from cx.cli import main as command_line
 from cx.cli.goldens import _refresh
 from cx.cli.output import confirm, printable, table
@@ -90,7 +91,8 @@ def cx(host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     def run(*argv: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["cx", *argv])
         monkeypatch.setattr(sys, "stdin", Nobody())
-        monkeypatch.setattr(command_line, "_leave", leave)
+        monkeypatch.setattr(command_line, "leave", leave)
+        monkeypatch.setattr(ending, "leave", leave)
         monkeypatch.setattr(command_line, "app", PARSED)
         monkeypatch.setattr("cx.host.reader.reading", nullcontext)  # no process beside this one
         with pytest.raises(SystemExit) as caught:

@@ -11,7 +11,7 @@ import pytest
 from cx.core.errors import Invalid
 from cx.core.kinds import VOLUME
 from cx.data.kinds.files import packed
-from cx.data.volumes.values import FillFailed, Spec
+from cx.data.workbench.values import FillFailed, Spec
 
 SPEC = Spec("files", VOLUME, "volume", "debian:trixie-slim")
 

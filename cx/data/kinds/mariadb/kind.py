@@ -24,10 +24,10 @@ from cx.data.masking.dialects.mariadb.masking import Masking
 from cx.data.masking.foreign import Foreign
 from cx.data.masking.personal import Suspect
 from cx.data.masking.searching import refuse
-from cx.data.refresh.workbench import WORK, Tools
 from cx.data.values import Masks
-from cx.data.volumes.making import Making
-from cx.data.volumes.values import DATA, Compared, Serving, Spec, Volume
+from cx.data.workbench.making import Making
+from cx.data.workbench.tools import WORK, Tools
+from cx.data.workbench.values import DATA, Compared, Serving, Spec, Volume
 
 _DATA = "--single-transaction --quick --skip-lock-tables --max-allowed-packet=1G"
 _SCHEMA = "--no-data --skip-lock-tables --skip-comments"
@@ -48,6 +48,10 @@ class MariaDB:
     dialect: Dialect
     user = "mysql"
     without_golden = False
+
+    @property
+    def masking(self) -> MariaDB:
+        return self
 
     @property
     def client(self) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cx.data.masking.dialects.mariadb.dialect import NEW, SOCKET, Dialect
-from cx.data.refresh.workbench import WORK
-from cx.data.volumes.values import GOLDEN
+from cx.data.workbench.tools import WORK
+from cx.data.workbench.values import GOLDEN
 
 # The loader has rights in the one database only, whatever a dump holds; who comes as root has all.
 _RIGHTS = (

@@ -12,8 +12,8 @@ from cx.data.masking.dialects.mariadb.catalog import literal, quoted
 from cx.data.masking.dialects.mariadb.expressions import digest, text
 from cx.data.masking.searching import CANARIES, MAX_LENGTH, MIN_LENGTH, SHM, Leak, hides, like_chance, search
 from cx.data.masking.vocabulary import common
-from cx.data.refresh.workbench import WORK, Tools
-from cx.data.volumes.values import GOLDEN
+from cx.data.workbench.tools import WORK, Tools
+from cx.data.workbench.values import GOLDEN
 from cx.settings.masking import Masked, steps_of, worded
 
 CANDIDATES = f"{SHM}/candidates"

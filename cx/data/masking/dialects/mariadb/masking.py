@@ -19,12 +19,12 @@ from cx.data.masking.dialects.mariadb.personal import suspects
 from cx.data.masking.dialects.mariadb.subset import Subset
 from cx.data.masking.personal import Suspect, unmasked
 from cx.data.masking.searching import SHM, in_both, search_output
-from cx.data.refresh.workbench import WORK, Ran, Tools
 from cx.data.values import Masks
+from cx.data.workbench.tools import WORK, Ran, Tools
 
 if TYPE_CHECKING:
-    from cx.data.volumes.making import Making
-    from cx.data.volumes.values import Volume
+    from cx.data.workbench.making import Making
+    from cx.data.workbench.values import Volume
 
 _NEW = "cx masked"  # a table beside the source's own, while one is filled anew
 _PROLOGUE = """SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',

@@ -22,8 +22,8 @@ from cx.data.masking.dialects.postgres.expressions import digest
 from cx.data.masking.dialects.postgres.reading import Reading
 from cx.data.masking.searching import CANARIES, MAX_LENGTH, MIN_LENGTH, SHM, Leak, hides, like_chance, search
 from cx.data.masking.vocabulary import common
-from cx.data.refresh.workbench import Tools
 from cx.data.session import Session
+from cx.data.workbench.tools import Tools
 from cx.settings.masking import Masked, steps_of
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from cx.data.masking.dialects.postgres.columns import literal
 from cx.data.masking.dialects.postgres.expressions import select
 from cx.data.masking.dialects.postgres.reading import Reading, without_values
 from cx.data.masking.dialects.postgres.subset import Chosen
-from cx.data.refresh.workbench import WORK, Ran
+from cx.data.workbench.tools import WORK, Ran
 
 _PIPE = """set -o pipefail
 {{ printf '\\\\restrict %s\\n' "$2"

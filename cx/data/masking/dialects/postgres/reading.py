@@ -19,7 +19,7 @@ from cx.data.errors import SourceRefused
 from cx.data.masking.catalog import Catalog
 from cx.data.masking.dialects.postgres import columns
 from cx.data.masking.dialects.postgres.columns import literal
-from cx.data.refresh.workbench import WORK, Ran, Tools
+from cx.data.workbench.tools import WORK, Ran, Tools
 
 MIN_VERSION = 110000  # sha256() is built in
 

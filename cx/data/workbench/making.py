@@ -5,13 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cx.core.errors import Invalid
-from cx.data.refresh.workbench import Ran, Tools
-from cx.data.volumes.values import GOLDEN, FillFailed, Said, Spec, Volume, nobody
-from cx.data.volumes.volumes import Volumes, mount
+from cx.data.values import Golden, Server, Source
+from cx.data.workbench.tools import Ran, Tools
+from cx.data.workbench.values import GOLDEN, FillFailed, Said, Spec, Volume, nobody
+from cx.data.workbench.volumes import Volumes, mount
 
 WORKER = "refresh"
+
+
+class RefreshesOn(Protocol):
+    """Makes a golden of `source` on `server`, which runs `image`; as a refresh on the previews' server does."""
+
+    def __call__(self, server: Server, source: Source, *, image: str, progress: Said, checkpoint: Said) -> Golden: ...
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Making:
     volumes: Volumes
     spec: Spec
     golden: Volume
+    refresh_on: RefreshesOn
     progress: Said = nobody
     checkpoint: Said = nobody
 

@@ -14,6 +14,7 @@ from cx.core.names import Namespace
 from cx.data.values import Masks
 
 DATA = "/cx-data"  # where a server finds its copy
+GOLDEN_SERVER = "golden-server"  # the role of the server that a golden is filled through
 GOLDEN = "/golden"  # where what fills a golden finds it; the data are in `data` below it
 
 

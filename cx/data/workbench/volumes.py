@@ -32,7 +32,7 @@ from cx.core.names import (
     Names,
     Namespace,
 )
-from cx.data.volumes.values import GOLDEN, Volume
+from cx.data.workbench.values import GOLDEN, Volume
 from cx.docker.connection import Engine, EngineRefused, NoSpace, translated
 
 POOL = "/cx-pool"

@@ -15,8 +15,8 @@ from cx.data.masking.dialects.postgres.leaks import Place, Watched
 from cx.data.masking.dialects.postgres.reading import Reading
 from cx.data.masking.searching import in_both, search_output
 from cx.data.refresh.source import first_error
-from cx.data.refresh.workbench import WORK, Tools
 from cx.data.values import Connection, Golden
+from cx.data.workbench.tools import WORK, Tools
 
 if TYPE_CHECKING:
     from cx.data.session import Session

@@ -17,8 +17,8 @@ from cx.data.masking.personal import unmasked
 from cx.data.refresh.dump import Dump, examined
 from cx.data.refresh.restore import Restore, Target
 from cx.data.refresh.source import DUMPED
-from cx.data.refresh.workbench import WORK, Ran
 from cx.data.values import Masks, Progress, Source
+from cx.data.workbench.tools import WORK, Ran
 
 _SCHEMA = f"{WORK}/schema"
 _OBJECTS = f"{WORK}/objects"
