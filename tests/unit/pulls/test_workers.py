@@ -268,7 +268,7 @@ def test_the_end_of_a_look_that_the_disk_does_not_take_is_written_later(world):
     full, done = [True], world.box.done
 
     def refusing(ticket):
-        if full:
+        if full and ticket.pull == pr(1):  # the comparison at the start may end before or after it
             raise Terminal("the disk is full")
         done(ticket)
 
