@@ -185,7 +185,8 @@ def _repositories(host: Host) -> list[str]:
 def _api(host: Host) -> list[BaseRoute]:
     """None without a token."""
     from cx.host.previews import ServedPreviews
-    from cx.web.api import api_routes, tokens_of
+    from cx.web.routes import api_routes
+    from cx.web.tokens import tokens_of
 
     given = host.settings.api
     return api_routes(ServedPreviews(host), tokens_of(given.tokens), upload_max=given.upload_max_mb << 20)

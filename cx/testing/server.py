@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from cx.core.previews import Served
 from cx.testing.memory import MemoryPreviews
-from cx.web.api import api_routes
+from cx.web.routes import api_routes
 from cx.web.serving import Server, bound, config
 
 

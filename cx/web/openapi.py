@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of the API, made from its structs."""
+"""The OpenAPI 3.1 description of the API, made from its contract."""
 
 from __future__ import annotations
 
@@ -9,22 +9,7 @@ import msgspec
 from cx import __version__
 from cx.core.events import AnyEvent
 from cx.core.names import NAMESPACE_RULE
-from cx.core.previews import Detail
-from cx.web.api import (
-    BUNDLE,
-    EVENTS,
-    Asked,
-    Deploy,
-    Extend,
-    Extended,
-    Log,
-    Namespaces,
-    Problem,
-    PullRequest,
-    Reset,
-    Services,
-    Uploaded,
-)
+from cx.web.contract import BUNDLE, ENDPOINTS, EVENTS, JSON, Endpoint, LogEvent, Problem
 
 REF = "#/components/schemas/{name}"
 ANSWERS = {
@@ -39,92 +24,56 @@ ANSWERS = {
 }
 
 
+# Unions have no name of their own.
+EVENT_NAMES = {AnyEvent: "Event", LogEvent: "LogEvent"}
+
+
 def document() -> dict[str, Any]:
-    kinds: list[Any] = [
-        Namespaces, Detail, Problem, Uploaded, Deploy, Reset, Extend, Extended, PullRequest, Asked, AnyEvent,
-        Services | Log,
-    ]  # fmt: skip
-    schemas, components = msgspec.json.schema_components(kinds, ref_template=REF)
-    of = dict(zip(("namespaces", "detail", "problem", "uploaded", "deploy", "reset", "extend", "extended", "pull",
-                   "asked", "event", "log"), schemas, strict=True))  # fmt: skip
-    components["Event"], components["LogEvent"] = of["event"], of["log"]
-    event, log = ({"$ref": REF.format(name=name)} for name in ("Event", "LogEvent"))
-
-    def answer(said: str, schema: Any, kind: str = "application/json") -> dict[str, Any]:
-        return {"description": said, "content": {kind: {"schema": schema}}}
-
-    def operation(name: str, summary: str, good: dict[str, Any], bodies: Any = None, **more: Any) -> dict[str, Any]:
-        made: dict[str, Any] = {"operationId": name, "summary": summary} | more
-        if bodies:
-            kind, schema, required = bodies
-            made["requestBody"] = {"required": required, "content": {kind: {"schema": schema}}}
-        made["responses"] = good | {code: answer(said, of["problem"]) for code, said in ANSWERS.items()}
-        return made
-
-    def events(said: str) -> dict[str, Any]:
-        return {"200": answer(f"{said} One event in a line; the last one says how it ended.", event, EVENTS)}
-
-    def body(schema: Any, required: bool = True) -> tuple[str, Any, bool]:
-        return "application/json", schema, required
-
-    namespace = {
-        "name": "namespace", "in": "path", "required": True, "description": NAMESPACE_RULE,
-        "schema": {"type": "string"},
-    }  # fmt: skip
-    query = [
-        {"name": "service", "in": "query", "schema": {"type": "string"}},
-        {"name": "follow", "in": "query", "schema": {"type": "boolean", "default": False}},
-        {"name": "tail", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 100000, "default": 100}},
-    ]
-    one = "/api/namespaces/{namespace}"
-    paths: dict[str, Any] = {
-        "/api/openapi.json": {
-            "get": operation("openapi", "This document", {"200": answer("The document.", {"type": "object"})})
-        },
-        "/api/namespaces": {
-            "get": operation("list", "All namespaces", {"200": answer("All of them.", of["namespaces"])})
-        },
-        one: {
-            "get": operation("show", "One namespace", {"200": answer("All about it.", of["detail"])}),
-            "delete": operation("delete", "Remove it and all that it has", events("It goes.")),
-        },
-        f"{one}/source": {
-            "put": operation(
-                "upload", "Bring a folder, as a git bundle with the ref refs/cx/bundle",
-                {"200": answer("It can be deployed.", of["uploaded"])},
-                (BUNDLE, {"type": "string", "format": "binary"}, True),
-            )
-        },
-        f"{one}/deploy": {
-            "post": operation("deploy", "Deploy what was uploaded", events("It goes on, also when nobody listens."),
-                              body(of["deploy"]))
-        },
-        f"{one}/reset": {
-            "post": operation("reset", "Fresh data", events("A new clone, and the release command on it."),
-                              body(of["reset"], required=False))
-        },
-        f"{one}/sleep": {"post": operation("sleep", "Stop it, keep its data", events("It falls asleep."))},
-        f"{one}/wake": {"post": operation("wake", "Start it again", events("It wakes."))},
-        f"{one}/extend": {
-            "post": operation("extend", "Put off its end",
-                              {"200": answer("Its end.", of["extended"])}, body(of["extend"]))
-        },
-        f"{one}/logs": {
-            "get": operation("logs", "What its services print", {"200": answer("Lines as they come.", log, EVENTS)},
-                             parameters=query)
-        },
-        "/api/pulls": {
-            "post": operation("pull", "Look at a pull request of a configured repository",
-                              {"202": answer("It has a place in the queue.", of["asked"])}, body(of["pull"]))
-        },
-    }  # fmt: skip
+    structs = [Problem, *dict.fromkeys(one for each in ENDPOINTS for one in (each.answers, each.sends))]
+    kinds: list[Any] = [one for one in structs if one is not None and one is not BUNDLE]
+    found, components = msgspec.json.schema_components(kinds, ref_template=REF)
+    schemas = dict(zip(kinds, found, strict=True))
+    for kind, name in EVENT_NAMES.items():
+        components[name] = schemas[kind]
+        schemas[kind] = {"$ref": REF.format(name=name)}
+    paths: dict[str, Any] = {}
+    for endpoint in ENDPOINTS:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
     for path, operations in paths.items():
         if "{namespace}" in path:
-            operations["parameters"] = [namespace]
+            operations["parameters"] = [
+                {"name": "namespace", "in": "path", "required": True, "description": NAMESPACE_RULE,
+                 "schema": {"type": "string"}}
+            ]  # fmt: skip
     return {
         "openapi": "3.1.0",
         "info": {"title": "cx", "version": __version__, "summary": "Preview environments on a Docker host of your own"},
         "security": [{"token": []}],
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
+
+
+def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {"operationId": endpoint.name or endpoint.handler, "summary": endpoint.summary}
+    if endpoint.query:
+        made["parameters"] = [{"name": one.name, "in": "query", "schema": one.schema} for one in endpoint.query]
+    if endpoint.sends is BUNDLE:
+        made["requestBody"] = {
+            "required": True,
+            "content": {BUNDLE: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    elif endpoint.sends:
+        content = {JSON: {"schema": schemas[endpoint.sends]}}
+        made["requestBody"] = {"required": not endpoint.sends_may_lack, "content": content}
+    good = _answer(endpoint.answer, schemas.get(endpoint.answers, {"type": "object"}), endpoint.streams)
+    bad = {code: _answer(what, schemas[Problem]) for code, what in ANSWERS.items()}
+    made["responses"] = {str(endpoint.status): good} | bad
+    return made
+
+
+def _answer(what: str, schema: Any, streams: bool = False) -> dict[str, Any]:
+    return {"description": what, "content": {EVENTS if streams else JSON: {"schema": schema}}}

@@ -17,8 +17,9 @@ from cx.core.errors import BuildFailed, Invalid, Retryable
 from cx.core.names import Namespace
 from cx.host.remote import Remote
 from cx.testing import MemoryPreviews, TestApiServer
-from cx.web.api import Tokens, api_routes
 from cx.web.openapi import document
+from cx.web.routes import api_routes
+from cx.web.tokens import Tokens
 
 __all__ = ["named", "web"]
 ROOT = Path(__file__).parents[3]

@@ -16,7 +16,7 @@ from cx.core.sizes import MOST_BYTES, size_bytes
 UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4, "p": 1024**5}
 HERE = Path(__file__).parents[3] / "cx"
 # Only these hold a pattern of sizes or times: the two readers, and the API's contract, which lasting_s reads after it.
-READERS = {"core/sizes.py", "core/durations.py", "web/api.py"}
+READERS = {"core/sizes.py", "core/durations.py", "web/contract.py"}
 PATTERN = re.compile(r"\[k?mgt?p?\]|kmg|\[hdw\]|\|ms\||KMG")
 
 

@@ -1,132 +1,47 @@
-"""The JSON API: namespaces for whoever has a token. Answers are JSON; what takes time answers with events, one JSON
-object in a line, as it goes. docs/api.md; docs/openapi.json is made from the structs here (cx/web/openapi.py)."""
+"""The API's routes: a host answers each endpoint of the contract for whoever has a token. docs/api.md tells more."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import hmac
 import re
 import tempfile
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as StillWaiting
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Meta
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from cx import logs
-from cx.core.errors import Busy, CxError, Invalid, NotFound, Refused, Retryable, Terminal
+from cx.core.errors import Busy, CxError, Invalid, NotFound, Refused, Retryable
 from cx.core.events import Telling, done, failed
 from cx.core.names import Namespace, shown
-from cx.core.previews import Ending, Row, Served, Wanted
+from cx.core.previews import Ending, Served, Wanted
 from cx.core.reconcile import Reporter
 from cx.pulls.commands import lasting_s
+from cx.web.contract import (
+    BUNDLE,
+    ENDPOINTS,
+    Asked,
+    Deploy,
+    Extend,
+    Extended,
+    Log,
+    Namespaces,
+    Problem,
+    PullRequest,
+    Reset,
+    Services,
+    Uploaded,
+)
+from cx.web.streaming import line, streamed
+from cx.web.tokens import Tokens
 
 BODY_MAX = 256 * 1024
-EVENTS = "application/x-ndjson"
-BUNDLE = "application/x-git-bundle"
 T = TypeVar("T")
-Sha = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$(?!\n)")]
-Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)")]
-
-
-# --- what is sent and answered
-class Problem(msgspec.Struct, kw_only=True):
-    """What happened, what to do about it, and the exit code that `cx` ends with."""
-
-    what: str
-    remedy: str = ""
-    log: list[str] = []
-    exit_code: int = 1
-
-
-class Namespaces(msgspec.Struct):
-    namespaces: list[Row]
-
-
-class Uploaded(msgspec.Struct):
-    """The git tree that was in the bundle."""
-
-    tree: Sha
-
-
-class Deploy(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`tree` as the upload gave it; `commit` ("" when none) and `dirty` are for people to read."""
-
-    tree: Sha
-    commit: Annotated[str, Meta(pattern=r"^([0-9a-f]{40})?$(?!\n)")] = ""
-    dirty: bool = False
-    environment: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}$(?!\n)")] = "preview"
-    values: dict[Variable, Annotated[str, Meta(pattern=r"^[^\x00]*$")]] = {}
-    reset_data: bool = False
-
-
-class Reset(msgspec.Struct, forbid_unknown_fields=True):
-    """`database` where there are several: it is only checked that the namespace has it."""
-
-    database: str = ""
-
-
-class Extend(msgspec.Struct, forbid_unknown_fields=True):
-    """`12h`, `3d`, `2w`, or `never`."""
-
-    time: Annotated[str, Meta(pattern=r"^(never|[1-9][0-9]{0,3}[hdw])$(?!\n)")]
-
-
-class Extended(msgspec.Struct):
-    """Unix seconds; null: it has no end."""
-
-    namespace: str
-    expires_at: float | None
-
-
-class PullRequest(msgspec.Struct, forbid_unknown_fields=True):
-    repository: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$(?!\n)")]
-    number: Annotated[int, Meta(ge=1, le=2**31 - 1)]
-
-
-class Asked(msgspec.Struct):
-    """Its place among those that wait, from 1; 0 when it is being looked at."""
-
-    position: int
-
-
-class Services(msgspec.Struct, tag_field="event", tag="services"):
-    """The first line of logs: which services the lines are of, one for each container."""
-
-    services: list[str]
-
-
-class Log(msgspec.Struct, tag_field="event", tag="log"):
-    service: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Bearer tokens, compared in constant time by their digests: neither length nor place of a difference shows."""
-
-    digests: tuple[bytes, ...]
-
-    @classmethod
-    def of(cls, tokens: Sequence[str]) -> Tokens:
-        return cls(tuple(hashlib.sha256(one.encode()).digest() for one in tokens))
-
-    def admit(self, header: str) -> bool:
-        scheme, _, token = header.partition(" ")
-        given = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).digest()
-        right = [hmac.compare_digest(given, one) for one in self.digests]  # all of them, always
-        return scheme.lower() == "bearer" and any(right)
 
 
 def status_of(exc: CxError) -> int:
@@ -154,22 +69,7 @@ class _Api:
     upload_max: int
 
     def routes(self) -> list[BaseRoute]:
-        one = "/api/namespaces/{namespace}"
-        table: list[tuple[str, str, Callable[[Request], Any]]] = [
-            ("GET", "/api/openapi.json", self.openapi),
-            ("GET", "/api/namespaces", self.list),
-            ("GET", one, self.show),
-            ("DELETE", one, self.delete),
-            ("PUT", f"{one}/source", self.upload),
-            ("POST", f"{one}/deploy", self.deploy),
-            ("POST", f"{one}/reset", self.reset),
-            ("POST", f"{one}/sleep", self.sleep),
-            ("POST", f"{one}/wake", self.wake),
-            ("POST", f"{one}/extend", self.extend),
-            ("GET", f"{one}/logs", self.logs),
-            ("POST", "/api/pulls", self.pulls),
-        ]
-        return [Route(path, self._guarded(answer), methods=[method]) for method, path, answer in table]
+        return [Route(one.path, self._guarded(getattr(self, one.handler)), methods=[one.method]) for one in ENDPOINTS]
 
     def _guarded(self, answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
         async def guarded(request: Request) -> Response:
@@ -213,17 +113,17 @@ class _Api:
             found = self.served.logs(namespace, service, follow=follow == "true", tail=int(tail))
             lines = iter(found.lines)
             try:
-                if not say(_line(Services(list(found.services)))):
+                if not say(line(Services(list(found.services)))):
                     return
                 for one in lines:
-                    if not say(_line(Log(one.service, one.text))):
+                    if not say(line(Log(one.service, one.text))):
                         return
             finally:
                 close = getattr(lines, "close", None)
                 if close:
                     close()
 
-        return await _streamed(produce)
+        return await streamed(produce)
 
     # --- changing
     async def upload(self, request: Request) -> Response:
@@ -289,7 +189,7 @@ class _Api:
             def tell(event: object) -> None:
                 nonlocal told
                 told = True
-                say(_line(event))
+                say(line(event))
 
             try:
                 ending = change(Telling(tell))
@@ -300,7 +200,7 @@ class _Api:
                 return
             tell(done(ending, namespace, time.monotonic() - began))
 
-        return await _streamed(produce)
+        return await streamed(produce)
 
 
 # --- parts
@@ -309,10 +209,6 @@ def _json(value: object, status: int, headers: dict[str, str] | None = None) -> 
         msgspec.json.encode(value), status, headers={"Cache-Control": "no-store"} | (headers or {}),
         media_type="application/json",
     )  # fmt: skip
-
-
-def _line(value: object) -> bytes:
-    return msgspec.json.encode(value) + b"\n"
 
 
 def _namespace(request: Request) -> Namespace:
@@ -338,78 +234,3 @@ async def _body(request: Request, kind: type[T], empty: T | None = None) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as exc:
         raise Invalid("the request", "", str(exc)) from exc
-
-
-class _Pipe:
-    """From a thread to a response. What is said when nobody listens any more is dropped."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue(1000)
-        self.gone = threading.Event()
-
-    def say(self, item: bytes | BaseException | None) -> bool:
-        if self.gone.is_set():
-            return False
-        try:
-            placed = asyncio.run_coroutine_threadsafe(self._queue.put(item), self._loop)
-        except RuntimeError:  # the loop is closed
-            self.gone.set()
-            return False
-        while True:
-            try:
-                placed.result(0.5)
-                return True
-            except StillWaiting:
-                if self.gone.is_set():
-                    placed.cancel()
-                    return False
-            except CancelledError:
-                return False
-
-    async def next(self) -> bytes | BaseException | None:
-        return await self._queue.get()
-
-
-async def _streamed(produce: Callable[[Callable[[bytes], bool]], None]) -> Response:
-    """What `produce` says, as it says it. What it raises before it has said anything is raised here."""
-    pipe = _Pipe()
-
-    def run() -> None:
-        try:
-            produce(pipe.say)
-        except CxError as exc:
-            pipe.say(exc)
-        except Exception as exc:  # noqa: BLE001 - a thread's end: told, and answered with 500
-            logs.error("the API failed")
-            pipe.say(Terminal(f"cx failed: {type(exc).__name__}", remedy="its log says more"))
-        finally:
-            pipe.say(None)
-
-    threading.Thread(target=run, name="api", daemon=True).start()
-    first = await pipe.next()
-    if isinstance(first, BaseException):
-        raise first
-
-    async def lines() -> AsyncIterator[bytes]:
-        try:
-            item: bytes | BaseException | None = first
-            while item is not None:
-                if isinstance(item, CxError):
-                    yield _line(failed(item))
-                elif isinstance(item, bytes):
-                    yield item
-                item = await pipe.next()
-        finally:
-            pipe.gone.set()
-
-    return StreamingResponse(lines(), media_type=EVENTS, headers={"Cache-Control": "no-store"})
-
-
-def tokens_of(secrets: Iterable[Any]) -> list[str]:
-    """Raises Invalid for one that is too short to be safe."""
-    found = [one.reveal() for one in secrets]
-    if any(len(one) < 16 for one in found):
-        raise Invalid("api.tokens", "", "should be 16 characters or more each (not shown here)",
-                      remedy="`openssl rand -hex 32` makes one")  # fmt: skip
-    return found
