@@ -74,7 +74,7 @@ def _refresh(host: Host, database: str) -> None:
     if not golden.sanitised_by:
         print(f"note: databases.{database}.sanitise is not set: previews see the data as it is in the source")
     print(f"{database}: golden {golden.database} with {size(golden.size_bytes)} is ready")
-    host.refill_later()
+    host.refilling.later()
 
 
 SourceArgument = Annotated[
@@ -228,7 +228,7 @@ def spares(json: JsonOption = False) -> None:
     from cx import host as wiring
 
     with wiring.open_host() as host:
-        host.refill()
+        host.refilling.run()
         ready = host.spares.list()
     if json:
         as_json(ready)

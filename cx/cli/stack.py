@@ -22,7 +22,7 @@ def up() -> None:
         prepare(host.server)
         with session(host.server) as connection:
             volume.tune(connection)
-        host.refill_later()
+        host.refilling.later()
         url = host.settings.base_url(f"NAMESPACE-SERVICE.{host.settings.domain}")
         print(f"the host's stack is up: previews answer at {url}")
 

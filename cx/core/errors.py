@@ -4,6 +4,7 @@
     ├── Retryable         the world may be better in a minute (exit 75)
     │   └── Busy          somebody else holds the namespace
     └── Terminal          trying again changes nothing (exit 1)
+        ├── Defect        an exception that no adapter translated
         ├── Invalid       a value from outside is wrong: names where and which key (exit 2)
         ├── Refused       the policy does not allow what a project asks for
         ├── BuildFailed, ReleaseFailed, StartFailed, ProbeFailed
@@ -91,3 +92,21 @@ class ProbeFailed(Terminal):
 
 class NotFound(Terminal):
     pass
+
+
+class Defect(Terminal):
+    """A defect of cx or of a library: an exception that no adapter translated, by its type and by its place in cx.
+
+    The exception's own text may hold a secret, and stays in the structured log.
+    """
+
+    @classmethod
+    def of(cls, exc: BaseException) -> Defect:
+        name, place, trace = f"{type(exc).__module__}.{type(exc).__qualname__}", "", exc.__traceback__
+        while trace:
+            module = str(trace.tb_frame.f_globals.get("__name__", ""))
+            if module.partition(".")[0] == "cx":
+                place = f" in {module}, line {trace.tb_lineno}"
+            trace = trace.tb_next
+        what = f"a defect of cx ended it ({type(exc).__name__})"
+        return cls(what, remedy="report it; the log of cx has the rest", log=[name + place])

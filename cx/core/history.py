@@ -32,3 +32,19 @@ class StepTaken:
     started_at: float
     duration_s: float
     outcome: str
+
+
+@dataclass(frozen=True)
+class Chore:
+    """The newest run of work that nobody waits for, such as a refill of spares. `outcome`: running, done, failed, died.
+    Times are Unix seconds."""
+
+    name: str
+    started_at: float
+    finished_at: float | None
+    outcome: str
+    message: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome in ("failed", "died")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cx.docker.networks import Networks
     from cx.docker.workloads import Workloads
     from cx.host.doctor import Doctor
+    from cx.host.refilling import Refilling
     from cx.host.stack import Stack
     from cx.router.certificate import Certificate
     from cx.router.routes import Router
@@ -145,7 +146,7 @@ class Adapters:
     def doctor(self) -> Doctor:
         from cx.host.doctor import Doctor
 
-        return Doctor(self.engine, self.networks, self.stack, self.settings, self.server)
+        return Doctor(self.engine, self.networks, self.stack, self.settings, self.server, self.refilling.last)
 
     @cached_property
     def server(self) -> Server:
@@ -280,6 +281,14 @@ class Adapters:
         from cx.data.shared.spares import PostgresSpares
 
         return PostgresSpares(self.server, self.names, checkpoint=self.fault)
+
+    @cached_property
+    def refilling(self) -> Refilling:
+        from cx.host.refilling import Refilling
+        from cx.store.chores import Chores
+
+        chores = Chores(self.database)
+        return Refilling(chores, self.lock, self.is_locked, lambda: self.terms, lambda: self.spares)
 
     @property
     def comparing(self) -> Comparing:

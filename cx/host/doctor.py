@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from cx.host.stack import taken
 from cx.plugins import program
 
 if TYPE_CHECKING:
+    from cx.core.history import Chore
     from cx.data.values import Server
     from cx.docker.networks import Networks
     from cx.host.stack import Stack
@@ -48,6 +50,7 @@ class Doctor:
     stack: Stack
     settings: Settings
     server: Server
+    refilled: Callable[[], Chore | None]  # how the newest refill of spares went
 
     def checks(self) -> list[Check]:
         """Every check, in the order in which one builds on another."""
@@ -62,7 +65,7 @@ class Doctor:
         if version:
             for look in (self._engine, self._live_restore, self._pools, self._disk, self._clock):
                 found += self._guarded(look, version, info)
-            for part in (self._router, self._ports, self._postgres):
+            for part in (self._router, self._ports, self._postgres, self._spares):
                 found += self._guarded(part)
         return [*found, *self._domain(), *self._github()]
 
@@ -213,6 +216,14 @@ class Doctor:
             if self._may_mount():
                 remedy = "set postgres.volume_size: this host can mount an XFS file"
             yield Check("clones", "advice", f"{place.filesystem} copies each in full; {gain}; {free}", remedy)
+
+    def _spares(self) -> Iterator[Check]:
+        last = self.refilled()
+        if last and last.failed:
+            began = datetime.fromtimestamp(last.started_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            yield Check(
+                "spares", "advice", f"the refill of {began} failed: {last.message}", "`cx db spares` refills them"
+            )
 
     def _may_mount(self) -> bool:
         """Whether containers of the engine may mount a file system for the host."""

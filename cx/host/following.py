@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 
 from cx import logs
 from cx.core.errors import CxError, NotFound
-from cx.core.history import FRESH, Deployment
+from cx.core.history import FRESH, Chore, Deployment
 from cx.core.names import Namespace, shown
 from cx.core.plan import settled
 from cx.core.state import Do, Observed
@@ -79,6 +79,15 @@ class Following:
         """`looked` is told of each look, as Workers says."""
         self.workers.looked = looked
 
+    def parked(self) -> int:
+        """How many pull requests have been looked at, and wait for a place to be deployed."""
+        return self.workers.parked
+
+    def chores(self) -> Sequence[Chore]:
+        """How the newest runs went of what nobody waits for."""
+        last = self.host.refilling.last()
+        return [last] if last else []
+
     def problems(self) -> Sequence[str]:
         """What GitHub refused when it was last asked; without asking."""
         return [*self.follower.forge.refused(), *self.follower.fetcher.refused()]
@@ -118,7 +127,7 @@ def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None)
         stopped=stopping.is_set,
     )
     workers = Workers(follower, settings.at_once, sorted(settings.rules), float(settings.sync_s))
-    workers.housekeep = partial(host.refill_later, unwanted=True)
+    workers.housekeep = host.refilling.housekeep
     yield Following(host, follower, workers, stopping)
 
 

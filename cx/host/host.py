@@ -6,12 +6,10 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +17,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from cx import settings as host_settings
-from cx.core.errors import Busy, NotFound
+from cx.core.errors import NotFound
 from cx.core.history import Deployment
 from cx.core.names import Namespace, shown
 from cx.core.reconcile import Outcome, Reconciler, Reporter, no_fault
@@ -161,50 +159,8 @@ class Host(Projects):
             self.router.must_answer()
         if "clones" in self.__dict__ and self.clones.made:
             self.clones.made.clear()
-            self.refill_later()
+            self.refilling.later()
         return outcome
-
-    def refill(self) -> dict[str, int]:
-        """Every golden has its spares, and there are no others. Gives how many were made, by source.
-
-        One is at work at a time, one more waits, and the rest leave it to that one. Raises NoSpace after all sources
-        had their turn.
-        """
-        from cx.data.errors import NoSpace
-        from cx.data.values import Terms
-
-        made = {}
-        with ExitStack() as waiting, ExitStack() as working:
-            try:
-                waiting.enter_context(self.lock("spares-next", "wait to refill spares", wait_s=0))
-            except Busy:
-                return {}
-            working.enter_context(self.lock("spares", "refill spares", wait_s=WAIT_S))
-            waiting.close()
-            terms = self.terms
-            short: NoSpace | None = None
-            for source in sorted({*terms, *self.spares.sources()}):
-                try:
-                    made[source] = self.spares.refill(source, terms.get(source, Terms()))
-                except NoSpace as exc:  # another's may be fewer, or need less
-                    short = short or exc
-            if short:
-                raise short
-        return made
-
-    def refill_later(self, *, unwanted: bool = False) -> None:
-        """As `refill`, by a process of its own, which nobody waits for and which may die at any moment.
-
-        Where no spares are wanted it begins only with `unwanted`: some may be left of before.
-        """
-        if not self.terms or not (unwanted or any(one.spares for one in self.terms.values())):
-            return
-        environment = {key: value for key, value in os.environ.items() if key != "CX_TEST_DIE_AT"}
-        argv = ["nice", sys.executable, "-m", "cx", "db", "spares"]
-        nothing = subprocess.DEVNULL
-        subprocess.Popen(
-            argv, env=environment, cwd="/", stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
-        )
 
     def history(self, namespace: Namespace) -> list[Deployment]:
         """Newest first. An attempt runs under the namespace's lock: one that runs without it has died."""

@@ -55,6 +55,11 @@ class Workers:
         """Something was asked for: do not wait for the next poll."""
         self._wake.set()
 
+    @property
+    def parked(self) -> int:
+        """How many have been looked at, and wait for a place to be deployed."""
+        return len(self._parked)
+
     def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
         """Works until `stop` is set, or (with `until_idle`) until nothing is due. What was begun is finished, or left
         for the next start: `Follower.stopped` tells it to end."""

@@ -70,4 +70,12 @@ UPDATE deployments SET doing = 'wake' WHERE outcome = 'awake';
 -- What a probe of the disk writes over and over: one row.
 CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), filler BLOB NOT NULL) STRICT;
 """,
+    """
+-- How the newest run of work that nobody waits for went. Times are Unix seconds; finished_at is NULL while it runs, or
+-- when its process died in it.
+CREATE TABLE chores (
+  name TEXT PRIMARY KEY, started_at REAL NOT NULL, finished_at REAL, outcome TEXT NOT NULL,
+  message TEXT NOT NULL DEFAULT ''
+) STRICT;
+""",
 )

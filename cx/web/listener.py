@@ -14,10 +14,11 @@ from starlette.routing import BaseRoute
 
 from cx import logs
 from cx.core.errors import Invalid, Retryable
+from cx.core.history import Chore
 from cx.schema import Secret
 from cx.store.deliveries import Deliveries
 from cx.web.app import make_app
-from cx.web.metrics import Metrics
+from cx.web.metrics import Depth, Metrics
 from cx.web.readiness import Readiness
 from cx.web.serving import bound, is_loopback, serve
 from cx.web.webhook import SIZE_MAX, Webhook
@@ -40,6 +41,12 @@ class Following(Protocol):
     def measure(self, looked: Callable[[str, float], None]) -> None:
         """`looked` is told of each look from now on: a word for its outcome, and its seconds."""
 
+    def parked(self) -> int:
+        """How many of those that are taken have been looked at, and wait for a place to be deployed."""
+
+    def chores(self) -> Sequence[Chore]:
+        """How the newest runs went of what nobody waits for."""
+
     def problems(self) -> Sequence[str]:
         """Why what is in the queue is not being worked on, or comes to nothing, in words; empty when all is well."""
 
@@ -58,6 +65,10 @@ class Runs(Protocol):
     def wake(self) -> None: ...
 
     def measure(self, looked: Callable[[str, float], None]) -> None: ...
+
+    def parked(self) -> int: ...
+
+    def chores(self) -> Sequence[Chore]: ...
 
     def problems(self) -> Sequence[str]: ...
 
@@ -93,6 +104,12 @@ class Hands:
 
     def measure(self, looked: Callable[[str, float], None]) -> None:
         self.work.measure(looked)
+
+    def parked(self) -> int:
+        return self.work.parked()
+
+    def chores(self) -> Sequence[Chore]:
+        return self.work.chores()
 
     def problems(self) -> Sequence[str]:
         return self.work.problems() if self._alive() else ["nobody works on what is stored"]
@@ -143,7 +160,12 @@ def place(host: str, port: int, secrets: Sequence[Secret], *, insecure: bool, si
 
 def assembled(at: Place, box: Deliveries, following: Following, routes: Sequence[BaseRoute] = ()) -> Starlette:
     """The app over the queue `box` and who works it."""
-    metrics = Metrics(lambda: (len(box.waiting()), len(box.running())))
+
+    def depth() -> Depth:
+        parked, taken = following.parked(), len(box.running())
+        return Depth(len(box.waiting()), min(parked, taken), max(0, taken - parked))
+
+    metrics = Metrics(depth, following.chores)
     ready = Readiness(box.database.probe, following.problems)
     webhook = Webhook(box, at.secrets, following.repositories, metrics, following.wake, size_max=at.size_max)
     following.measure(metrics.looked)

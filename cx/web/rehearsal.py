@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from cx import logs
 from cx.core.errors import CxError
+from cx.core.history import Chore
 from cx.pulls.values import PullId
 from cx.store.deliveries import Deliveries
 
@@ -41,6 +42,12 @@ class Rehearsal:
 
     def measure(self, looked: Callable[[str, float], None]) -> None:
         """Plans are not looks."""
+
+    def parked(self) -> int:
+        return 0
+
+    def chores(self) -> Sequence[Chore]:
+        return []
 
     def problems(self) -> Sequence[str]:
         return [] if self._thread and self._thread.is_alive() else ["nobody plans"]

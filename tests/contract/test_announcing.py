@@ -625,7 +625,7 @@ def doctors_rows(settings: GitHub) -> list[Check]:
         github = settings
 
     nothing: Any = None
-    return list(Doctor(nothing, nothing, nothing, Host, nothing)._github())  # type: ignore[arg-type]
+    return list(Doctor(nothing, nothing, nothing, Host, nothing, nothing)._github())  # type: ignore[arg-type]
 
 
 def test_the_doctor_says_what_an_app_lacks(github: FakeGitHub, url: str, as_app: Opened, key: Path) -> None:

@@ -211,10 +211,10 @@ def test_commands_in_comments_are_those_of_the_code() -> None:
 
 
 def test_metrics_are_those_of_the_code() -> None:
-    from cx.web.metrics import Metrics
+    from cx.web.metrics import Depth, Metrics
 
     told = set(re.findall(r"`(cx_[a-z_]+)`", GITHUB))
-    text = Metrics(lambda: (0, 0)).text().decode()
+    text = Metrics(Depth).text().decode()
     assert told == set(re.findall(r"^# HELP (cx_[a-z_]+) ", text, re.MULTILINE))
 
 

@@ -28,7 +28,7 @@ def test_one_compose_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "config.json").write_text(json.dumps({"cliPluginsExtraDirs": [str(stub.parent)]}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     unused: Any = None
-    doctor = Doctor(unused, unused, unused, unused, unused)
+    doctor = Doctor(unused, unused, unused, unused, unused, unused)
     assert next(one for one in doctor._tools() if one.name == "compose") == Check("compose", "ok", "2.31.0")
     assert plugin("compose")[-1] == str(stub)
     model, _ = normalise({"services": {}}, checkout=tmp_path, where="compose.yml", variables={})

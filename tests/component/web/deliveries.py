@@ -15,7 +15,7 @@ from typing import Any
 from cx.store import Database
 from cx.store.deliveries import Deliveries
 from cx.web.app import make_app
-from cx.web.metrics import Metrics
+from cx.web.metrics import Depth, Metrics
 from cx.web.serving import Server, bound, config
 from cx.web.webhook import Webhook, signature
 
@@ -105,7 +105,7 @@ class Listener:
 @contextmanager
 def listening(folder: Path, secrets: tuple[bytes, ...] = (SECRET,), **more: Any) -> Iterator[Listener]:
     box = Deliveries(Database(folder / "cx.db"))
-    metrics = Metrics(lambda: (len(box.waiting()), len(box.running())))
+    metrics = Metrics(lambda: Depth(len(box.waiting()), 0, len(box.running())))
     socket = bound("127.0.0.1", 0)
     listener = Listener(socket.getsockname()[1], box)
 

@@ -14,6 +14,7 @@ import pytest
 from deliveries import SECRET, Listener, pull_request
 
 from cx.core.errors import Invalid, Retryable
+from cx.core.history import Chore
 from cx.pulls.values import PullId
 from cx.schema import Secret
 from cx.store import Database
@@ -28,6 +29,8 @@ class Hands:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.wrong: list[str] = []
+        self.newest: list[Chore] = []
+        self.waiting_to_deploy = 0
 
     def repositories(self) -> set[str]:
         return {"acme/shop"}
@@ -40,6 +43,12 @@ class Hands:
 
     def measure(self, looked: Callable[[str, float], None]) -> None:
         looked("done", 0.5)
+
+    def parked(self) -> int:
+        return self.waiting_to_deploy
+
+    def chores(self) -> list[Chore]:
+        return self.newest
 
     def problems(self) -> list[str]:
         return self.wrong
@@ -166,6 +175,34 @@ def test_a_delivery_wakes_who_works(box: Deliveries) -> None:
 
     until_signal(box, hands, do)
     assert hands.said == ["start", "wake", "stop"]
+
+
+def test_the_queue_tells_who_waits_for_a_place_from_who_is_at_work(box: Deliveries) -> None:
+    hands = Hands()
+
+    def do(listener: Listener) -> None:
+        for number in range(5):
+            box.ask(PullId("acme/shop", number + 1))
+        for _ in range(3):
+            box.take(time.time())
+        hands.waiting_to_deploy = 2
+        text = listener.ask("GET", "/metrics").body.decode()
+        told = dict(line.split() for line in text.splitlines() if line.startswith("cx_queue_"))
+        assert told == {"cx_queue_waiting": "2.0", "cx_queue_parked": "2.0", "cx_queue_running": "1.0"}
+
+    until_signal(box, hands, do)
+
+
+def test_a_chore_that_failed_is_counted(box: Deliveries) -> None:
+    hands = Hands()
+    hands.newest = [Chore("spares", 1000.0, 1001.0, "failed", "the disk is full")]
+
+    def do(listener: Listener) -> None:
+        text = listener.ask("GET", "/metrics").body
+        assert b'cx_chore_failed{chore="spares"} 1.0' in text
+        assert b'cx_chore_began_seconds{chore="spares"} 1000.0' in text
+
+    until_signal(box, hands, do)
 
 
 def test_ready_says_what_is_missing(box: Deliveries) -> None:

@@ -398,7 +398,7 @@ def test_a_refresh_prints_no_control_characters_of_a_dumps_names(capsys: pytest.
         return SimpleNamespace(notes=notes, sanitised_by="x", database="golden", size_bytes=1)
 
     goldens = SimpleNamespace(refresh=refreshed)
-    host = SimpleNamespace(specs={}, goldens=goldens, source=str, refill_later=lambda: None)
+    host = SimpleNamespace(specs={}, goldens=goldens, source=str, refilling=SimpleNamespace(later=lambda: None))
     _refresh(host, "app")  # type: ignore[arg-type]
     said = capsys.readouterr().out
     assert is_plain(said)

@@ -18,5 +18,5 @@ class Away:
 @pytest.mark.parametrize("part", ["router", "postgres"])
 def test_a_row_says_what_it_is_about(part: str) -> None:
     away: Any = Away()
-    doctor = Doctor(away, away, away, away, away)
+    doctor = Doctor(away, away, away, away, away, away)
     assert doctor._guarded(getattr(doctor, f"_{part}")) == [Check(part, "broken", "it does not answer", "wait")]
