@@ -161,7 +161,7 @@ def listening(bench: Bench, database: str) -> Iterator[Listening]:
         log = stack.enter_context((bench.folder / "listener.log").open("wb"))
         address = bench.folder / "github"
         address.unlink(missing_ok=True)
-        _start(stack, [sys.executable, str(HERE / "github.py"), str(state), str(address)], bench.environment, log)
+        _start(stack, [sys.executable, str(HERE / "fake.py"), str(state), str(address)], bench.environment, log)
         _until(address.exists, "the fake GitHub did not begin")
         head, _, rest = kept.partition("[router]")
         bench.config.write_text(

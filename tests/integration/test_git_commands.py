@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from forge.fake import TOKEN, FakeGitHub, fake_github
 from live import Cx, Project, free_port
 
 from cx import settings
 from cx.store import Database
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from forge.fake import TOKEN, FakeGitHub, fake_github
 
 SHOP = "acme/shop"
 SECRET = "a secret of the webhook"

@@ -1,5 +1,5 @@
 """Pull requests end to end: a bare repository with real refs, `cx git listen` as a process, signed deliveries, real
-containers, and the tests' own GitHub (tests/forge)."""
+containers, and the tests' own GitHub (tests/suites/forge)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forge.fake import TOKEN, FakeGitHub, Repository, fake_github
 from live import Cx, Project, free_port
 
 from cx.process.sessions import members
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from forge.fake import TOKEN, FakeGitHub, Repository, fake_github
 
 REPOSITORY = "Acme/Shop"
 

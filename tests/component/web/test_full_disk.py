@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deliveries import SECRET, Listener, pull_request
+from listening import SECRET, Listener, pull_request
 
 from cx.web.serving import bound
 

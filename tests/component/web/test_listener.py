@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from deliveries import SECRET, Listener, pull_request
+from listening import SECRET, Listener, pull_request
 
 from cx.core.errors import Invalid, Retryable
 from cx.core.history import Chore

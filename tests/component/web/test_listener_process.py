@@ -15,11 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from deliveries import SECRET, Listener, pull_request
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from forge.fake import TOKEN, fake_github
+from listening import SECRET, Listener, pull_request
 
 from cx.store import Database
 from cx.store.deliveries import Deliveries

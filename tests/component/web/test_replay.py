@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deliveries import SECRET, Listener, comment, listening, pull_request, push
+from listening import SECRET, Listener, comment, listening, pull_request, push
 
 from cx.core.errors import Invalid, Retryable, Terminal
 from cx.pulls.values import PullId

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deliveries import SECRET, Listener, comment, listening, pull_request, push
+from listening import SECRET, Listener, comment, listening, pull_request, push
 
 from cx import logs
 from cx.core.errors import Retryable

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deliveries import SECRET, Listener, comment, listening, pull_request, push
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from listening import SECRET, Listener, comment, listening, pull_request, push
 
 from cx.forges.github.payloads import EVENTS, Malformed, read
 from cx.web.webhook import signature

@@ -1,4 +1,4 @@
-"""The fake GitHub of the tests in a process of its own, which says what is in a file: `github.py FILE PORT-FILE`.
+"""The fake GitHub of the tests in a process of its own, which says what is in a file: `fake.py FILE PORT-FILE`.
 
 FILE holds the open pull requests, number -> commit; all others are closed.
 """
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "suites"))
 
 from forge.fake import FakeGitHub  # noqa: E402
 from starlette.requests import Request  # noqa: E402

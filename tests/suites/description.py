@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-WHOLE = Path(__file__).parent / "node_modules/@octokit/openapi/generated/api.github.com.json"
+WHOLE = Path(__file__).parents[1] / "contract" / "node_modules/@octokit/openapi/generated/api.github.com.json"
 R = "/repos/{owner}/{repo}"
 USED = {
     "/user": ["get"],

@@ -23,7 +23,7 @@ from cx.data.shared.clones import PostgresClones
 from cx.data.shared.goldens import PostgresGoldens
 from cx.data.values import Clone, Server
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "integration" / "postgres"
 IMAGE = "postgres:18"
 KEY = b"a key of thirty-two bytes, no less"
 SUPERUSER_PASSWORD = "sekrit-" + secrets.token_hex(8)

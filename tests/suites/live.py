@@ -22,7 +22,7 @@ from cx.core.names import LABEL_INSTANCE, Namespace
 from cx.core.state import Observed
 from cx.host import Host
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "integration"
 EXAMPLES = HERE.parent.parent / "examples"
 
 
