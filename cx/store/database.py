@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from cx.core.errors import Retryable, Terminal
 from cx.store.migrations import MIGRATIONS
@@ -30,6 +29,7 @@ class Database:
             raise _translated(path, exc) from exc
         except OSError as exc:
             raise Terminal(f"{path}: {exc.strerror}") from exc
+        self._db.row_factory = sqlite3.Row
         try:
             path.chmod(0o600)
             self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
@@ -46,8 +46,8 @@ class Database:
         with self._turn:
             self._db.close()
 
-    def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """One statement, and its rows."""
+    def run(self, sql: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Run one statement; give its rows, whose columns are read by name or by place."""
         try:
             with self._turn:
                 return list(self._db.execute(sql, values))
@@ -84,9 +84,13 @@ class Database:
 
 
 def _translated(path: Path, exc: sqlite3.DatabaseError) -> Retryable | Terminal:
-    said = str(exc)
-    if "locked" in said:
+    code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without what extends it
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Retryable(f"{path} is in use by another cx", remedy="try again")
-    if "full" in said:
+    if code == sqlite3.SQLITE_FULL:
         return Terminal(f"{path}: the disk is full", remedy="free some space")
-    return Terminal(f"{path}: {said}", remedy="restore it from a backup, or move it away to begin anew")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return Terminal(
+            f"{path}: {exc}", remedy="run as the user that owns it, and see that its disk can be written to"
+        )
+    return Terminal(f"{path}: {exc}", remedy="restore it from a backup, or move it away to begin anew")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from sqlite3 import Row
 
 from cx.pulls import Ticket
 from cx.pulls.commands import Command, Verb
@@ -95,8 +95,8 @@ class Deliveries:
         )
         if not rows:
             return None
-        repository, number, generation, delivery = rows[0]
-        return Ticket(PullId(repository, number), generation, delivery)
+        (row,) = rows
+        return Ticket(PullId(row["repository"], row["number"]), row["generation"], row["delivery"])
 
     def done(self, ticket: Ticket) -> None:
         with self.database.transaction():
@@ -186,6 +186,15 @@ class Deliveries:
         )
 
 
-def _command(pull: PullId, row: Sequence[Any]) -> Command:
-    comment, verb, login, argument, problem, said_at, line, delivery = row
-    return Command(pull, comment, Verb(verb), login, argument, problem, said_at, line, delivery)
+def _command(pull: PullId, row: Row) -> Command:
+    return Command(
+        pull,
+        row["comment_id"],
+        Verb(row["verb"]),
+        row["login"],
+        row["argument"],
+        row["problem"],
+        row["said_at"],
+        row["line"],
+        row["delivery"],
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from sqlite3 import Row
 
 from cx.core.history import Deployment, StepTaken
 from cx.core.names import Namespace
@@ -130,16 +130,34 @@ class Store:
         return [StepTaken(*row) for row in rows]
 
 
-def _desired(row: Sequence[object]) -> Desired:
-    name, present, project, origin, commit, tree, dirty, environment, values, host, reset, _, asleep, expires = row
+def _desired(row: Row) -> Desired:
     return Desired(
-        Namespace(str(name)), bool(present), str(project), str(origin), str(commit), str(tree), bool(dirty),
-        str(environment), json.loads(str(values)), str(host), bool(reset),
-        bool(asleep), None if expires is None else float(str(expires)),
-    )  # fmt: skip
+        Namespace(row["namespace"]),
+        present=bool(row["present"]),
+        project=row["project"],
+        origin=row["origin"],
+        commit=row["commit_sha"],
+        tree=row["tree"],
+        dirty=bool(row["dirty"]),
+        environment=row["environment"],
+        values=json.loads(row["variables"]),
+        host=row["host"],
+        reset_data=bool(row["reset_data"]),
+        asleep=bool(row["asleep"]),
+        expires_at=row["expires_at"],
+    )
 
 
-def _deployment(row: Sequence[Any]) -> Deployment:
-    identity, namespace, revision, version, started, finished, outcome, message, log, doing = row
-    lines = tuple(log.splitlines())
-    return Deployment(identity, namespace, revision, version, started, finished, outcome, message, lines, doing)
+def _deployment(row: Row) -> Deployment:
+    return Deployment(
+        row["id"],
+        row["namespace"],
+        row["revision"],
+        row["version"],
+        row["started_at"],
+        row["finished_at"],
+        row["outcome"],
+        row["message"],
+        tuple(row["log"].splitlines()),
+        row["doing"],
+    )

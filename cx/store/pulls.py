@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from sqlite3 import Row
 
 from cx.core.errors import Terminal
 from cx.core.names import Namespace
@@ -56,11 +56,12 @@ class PullsTable:
         return [_known(row) for row in rows]
 
 
-def _known(row: Sequence[Any]) -> Known:
-    repository, number, namespace, text = row
-    facts = {name: fact for name, fact in json.loads(text).items() if name in FACTS}  # an older cx knew others
+def _known(row: Row) -> Known:
+    facts = {name: fact for name, fact in json.loads(row["facts"]).items() if name in FACTS}  # an older cx knew others
     failure = facts.pop("failure")
     if failure:
         failure = Failure(**failure | {"log": tuple(failure["log"])})
     notes = tuple(facts.pop("notes"))
-    return Known(PullId(repository, number), Namespace(namespace), failure=failure, notes=notes, **facts)
+    return Known(
+        PullId(row["repository"], row["number"]), Namespace(row["namespace"]), failure=failure, notes=notes, **facts
+    )

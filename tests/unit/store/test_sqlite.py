@@ -159,8 +159,8 @@ def test_the_file_is_for_its_owner_only(store: Store) -> None:
 
 
 def test_it_is_safe_on_a_disk(store: Store) -> None:
-    assert store.database._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert store.database._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store.database.run("PRAGMA journal_mode")[0]["journal_mode"] == "wal"
+    assert store.database.run("PRAGMA synchronous")[0]["synchronous"] == 2
 
 
 def test_a_newer_version_is_refused_and_not_changed(store: Store) -> None:
@@ -239,5 +239,5 @@ def test_what_a_full_disk_does_not_take_is_told_and_leaves_nothing_open(path: Pa
     database.probe()
     with database.transaction():
         database.run("INSERT INTO filler VALUES ('y')")
-    assert database.run("SELECT count(*) FROM filler") == [(1,)]
+    assert [tuple(row) for row in database.run("SELECT count(*) FROM filler")] == [(1,)]
     database.close()
