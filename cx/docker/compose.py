@@ -5,7 +5,6 @@ Models go in by standard input, so that no secret of theirs is on a disk or in a
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cx.core.errors import Retryable, Terminal
+from cx.core.json_in_yaml import json_in_yaml
 from cx.plugins import program
 
 # What the Docker CLI itself needs to reach the engine, a registry and a build's network.
@@ -73,7 +73,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(env if env is not None else environment()),
-            text=True,
+            encoding="utf-8",
             errors="replace",
             process_group=0,  # and in cx's session: what ends a session of cx's ends it, too
         )
@@ -168,4 +168,4 @@ def up(
         "--no-color",
     ]
     argv += services if services else ["--remove-orphans"]
-    run(argv, stdin=json.dumps(model), timeout_s=timeout_s, line=line)
+    run(argv, stdin=json_in_yaml(model), timeout_s=timeout_s, line=line)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cx.core.errors import Invalid, Retryable
+from cx.core.json_in_yaml import json_in_yaml
 from cx.core.names import shown
 from cx.plugins import program
 from cx.project.checkout import read_inside
@@ -44,7 +45,7 @@ def normalise(
         argv = [program("compose"), "--file", "-", "--project-directory", str(checkout / base), "--project-name", "x"]
         for path in _env_files(Path(folder), checkout, base, variables):
             argv += ["--env-file", str(path)]
-        text = json.dumps(inner)
+        text = json_in_yaml(inner)
         model, errors, status = _run([*argv, "config", "--format", "json"], text, Path(folder))
         needed = _needed(text, Path(folder), variables) if status else []
     unset = sorted(set(re.findall(r'The \\"([^"\\]{1,255})\\" variable is not set', errors)))
@@ -68,7 +69,7 @@ def _env_files(folder: Path, checkout: Path, base: str, variables: Mapping[str, 
     """The project's `.env`, as it is, then what is said over it. Without either, a file that is empty."""
     dotenv, ours = folder / "project.env", folder / "cx.env"
     dotenv.write_bytes(read_dotenv(checkout, base))
-    ours.write_text("".join(f"{name}={quoted(value)}\n" for name, value in variables.items()), newline="")
+    ours.write_text("".join(f"{name}={quoted(value)}\n" for name, value in variables.items()), "utf-8", newline="")
     return [dotenv, ours]
 
 
@@ -85,7 +86,7 @@ def _run(argv: list[str], text: str, folder: Path) -> tuple[str, str, int]:
     # Without a home it would look up ours, and find our configuration there. This much `${HOME}` can show.
     # `${PWD}` is the folder that the paths of the file are relative to; unset, it would be that of the process.
     environment = {"HOME": "/nonexistent", "PWD": "."}
-    (folder / "model.json").write_text(text)
+    (folder / "model.json").write_text(text, "utf-8")
     with (folder / "model.json").open("rb") as model, (folder / "errors").open("w+b") as errors:
         process = subprocess.Popen(
             argv,

@@ -18,6 +18,7 @@ SYNTAX = {"compose": {"keep_trailing_newline": True}, "comment": {"trim_blocks":
 LOADED = (
     *("jinja2.sandbox", "jinja2.debug", "html", "pprint", "textwrap", "unicodedata", "urllib.parse"),
     *("encodings.ascii", "encodings.idna", "encodings.latin_1", "encodings.unicode_escape", "cx.markdown"),
+    "cx.core.json_in_yaml",
 )
 
 
@@ -67,7 +68,9 @@ def words() -> dict:  # type: ignore[type-arg]
 
 def literal(value: object) -> str:
     """`value` as JSON in which Compose finds no variable."""
-    return json.dumps(value).replace("$", "$$")
+    from cx.core.json_in_yaml import json_in_yaml
+
+    return json_in_yaml(value).replace("$", "$$")
 
 
 def told(exc: Exception, name: str) -> dict:  # type: ignore[type-arg]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_two_of_them_share_nothing(cx: Cx, preview: Callable[[], str], shop: Pro
     for _ in range(3):
         cx.get(one, "/api/", service="proxy")
     assert " 1 hits" in cx.get(two, "/api/", service="proxy")
+
+
+def test_a_value_may_hold_any_character(cx: Cx, preview: Callable[[], str], hello: Project) -> None:
+    name, greeting = preview(), "\U0001f642 \\ é $$ '\""
+    written = json.dumps(greeting, ensure_ascii=False)
+    hello.write("cx.toml", f"[services.app]\nbuild = '.'\nenvironment = {{ GREETING = {written} }}\n")
+    cx("deploy", hello.folder, "--namespace", name)
+    assert cx.get(name) == f"one {greeting}\n"
 
 
 def test_its_database_can_stay_a_container(cx: Cx, preview: Callable[[], str], shop: Project) -> None:

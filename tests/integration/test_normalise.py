@@ -342,6 +342,14 @@ def test_an_allowed_env_file_is_read(repository):
     assert made.services["web"]["environment"] == {"A": "1"}
 
 
+def test_characters_of_every_plane_are_kept(repository):
+    """Compose reads YAML, in which a pair of surrogates is no character."""
+    files = {"compose.yml": "services: {web: {image: x, environment: {A: '\\\U0001f642 é', B: '${C}'}}}"}
+    made = repository.holding(files).read(C="\U0001f642")
+    environment = made.services["web"]["environment"]
+    assert (environment["A"], environment["B"]) == ("\\\U0001f642 é", "\U0001f642")
+
+
 def test_a_variable_cannot_turn_into_a_mount_of_the_host(repository):
     files = {"compose.yml": "services: {web: {image: x, volumes: ['${A}:/x']}}", ".env": "A=/etc"}
     with pytest.raises(Refused, match="leads out of the repository"):

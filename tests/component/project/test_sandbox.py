@@ -21,7 +21,9 @@ def test_a_template_sees_its_values():
     assert rendered("{{ a }}: {{ b.c | upper }}\n", a="x", b={"c": "y"}) == "x: Y\n"
 
 
-@pytest.mark.parametrize("value", ["$A ${B}", 'a"b', "a\nb: c", "{{ x }}", "é\u2028", 5, None, ["$x"], {"a$": "b"}])
+@pytest.mark.parametrize(
+    "value", ["$A ${B}", 'a"b', "a\nb: c", "{{ x }}", "é\u2028", "\\\U0001f642", 5, None, ["$x"], {"a$": "b"}]
+)
 def test_a_literal_is_one_value(value):
     def plain(one):
         if isinstance(one, dict):
