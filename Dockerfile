@@ -1,6 +1,6 @@
 # cx in a container, with the programs that it runs: Docker's command line with the compose and buildx plugins, git.
 #
-#   docker build --tag cx .
+#   docker build --no-cache --tag cx .
 #   docker run --rm --interactive --tty --network host \
 #     --user "$(id -u):$(id -g)" --group-add "$(stat -c %g /var/run/docker.sock)" \
 #     --volume /var/run/docker.sock:/var/run/docker.sock \

@@ -6,20 +6,15 @@ What a build may take in, BuildKit itself holds to, whatever the Dockerfile or i
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import re
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from cx.core.blueprint import Build
 from cx.core.errors import BuildFailed
 from cx.core.names import Names, Namespace, shown
 from cx.core.reconcile import Checkout
-from cx.docker.compose import CommandFailed, environment, plugin, run
+from cx.docker.bake import Scope, Target, bake, source_policy
+from cx.docker.compose import CommandFailed
 from cx.docker.connection import Engine, translated
 
 
@@ -30,76 +25,29 @@ def build(
     wanted: Build,
     checkout: Checkout,
     *,
-    caches: str,
+    scope: Scope,
     timeout_s: float,
     line: Callable[[str], None],
 ) -> None:
     """The image of `wanted` is there under the namespace's name. Raises BuildFailed with the last lines.
 
-    Its cache mounts are those of other builds that were given the same `caches`, and nobody else's.
+    Whatever its build shares with another, a cache mount, a layer or a file of its context, that one had the same
+    `scope`.
     """
     image = names.image(namespace, wanted.service, wanted.digest)
     if _shared(engine, names, wanted, image):
         return
     folder = checkout()
-    argv = [
-        *plugin("buildx"),
-        "build",
-        "--builder=default",  # the engine's own, whichever the user has chosen for other work
-        "--progress",
-        "plain",
-        "--load",
-        "--provenance=false",
-        "--network=default",
-    ]
-    argv += ["--file", str(folder / wanted.dockerfile), "--tag", image]
     labels = names.labels(namespace, "image", service=wanted.service, build=wanted.digest)
-    argv += [f"--label={key}={value}" for key, value in labels.items()]
-    argv += [f"--build-arg={key}={value}" for key, value in sorted(wanted.args.items())]
-    told = apart(caches, (folder / wanted.dockerfile).read_bytes())
-    argv += [f"--build-arg={name}" for name in told]  # from the environment: what they hold is in no list of processes
-    argv += [f"--target={wanted.target}"] if wanted.target else []
-    argv.append(str(folder / wanted.context))
-    with tempfile.TemporaryDirectory(prefix="cx-") as aside:
-        policy = Path(aside) / "policy.json"
-        policy.write_text(json.dumps(source_policy(names.instance, fetches=wanted.fetches)))
-        env = environment(BUILDX_GIT_INFO="false", EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=str(policy), **told)
-        try:
-            run(argv, timeout_s=timeout_s, line=line, env=env)
-        except CommandFailed as exc:
-            raise _failed(namespace, wanted, exc) from exc
-
-
-def caches(key: str, scope: str) -> str:
-    """Whose caches a scope's builds have. Without the key nobody knows it, so that no frontend of a project's own can
-    name another scope's."""
-    return hmac.new(key.encode(), f"caches of {scope}".encode(), hashlib.sha256).hexdigest()
-
-
-def apart(caches: str, dockerfile: bytes) -> dict[str, str]:
-    """The build arguments that keep its cache mounts, and the layers that are made with them, from other scopes.
-
-    BuildKit finds a layer again by all that went into it but the cache mounts: the host's name, which goes in, makes
-    it another. Without cache mounts a layer may be anybody's.
-    https://docs.docker.com/reference/dockerfile/#buildkit-built-in-build-args
-    """
-    told = {"BUILDKIT_CACHE_MOUNT_NS": caches[:32]}
-    if b"cache" in dockerfile.lower():
-        told["BUILDKIT_SANDBOX_HOSTNAME"] = f"build-{caches[32:]}"
-    return told
-
-
-def source_policy(instance: str, *, fetches: bool) -> dict[str, Any]:
-    """What a build must not take in: images of cx's own, and (without `fetches`) what the engine would fetch by itself.
-
-    It fetches from the host's own network, where 127.0.0.1 is the host; what RUN fetches comes by the build's.
-    https://docs.docker.com/build/building/variables/#experimental_buildkit_source_policy
-    """
-    denied = [rf"^docker-image://(?:(?:index\.)?docker\.io/)?(?:library/)?{re.escape(instance)}/"]
-    denied += [] if fetches else ["^(?:https?|git)://"]
-    return {
-        "rules": [{"action": "DENY", "selector": {"identifier": pattern, "match_type": "REGEX"}} for pattern in denied]
-    }
+    target = Target(
+        folder / wanted.context, folder / wanted.dockerfile, image, labels, wanted.args, wanted.target or None
+    )
+    policy = source_policy(names.instance, fetches=wanted.fetches)
+    try:
+        # Beside the checkout, with which everything goes that a pass leaves which dies.
+        bake(target, scope, policy, aside=folder.parent, timeout_s=timeout_s, line=line)
+    except CommandFailed as exc:
+        raise _failed(namespace, wanted, exc) from exc
 
 
 def _failed(namespace: Namespace, wanted: Build, exc: CommandFailed) -> BuildFailed:

@@ -59,6 +59,7 @@ def run(
     timeout_s: float,
     line: Callable[[str], None] | None = None,
     env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
     keep: int = 40,
 ) -> list[str]:
     """Run to the end; gives the last `keep` lines of output, each also handed to `line` as it comes.
@@ -73,6 +74,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(env if env is not None else environment()),
+            cwd=cwd,
             encoding="utf-8",
             errors="replace",
             process_group=0,  # and in cx's session: what ends a session of cx's ends it, too

@@ -18,6 +18,7 @@ from cx.core.state import Container, Desired, Observed
 from cx.docker import build as images
 from cx.docker import containers, facts, files
 from cx.docker import poolers as pooling
+from cx.docker.bake import Scope
 from cx.docker.connection import Engine, translated
 from cx.docker.health import Asking
 from cx.docker.logs import last_lines
@@ -59,7 +60,7 @@ class Workloads:
             wish.namespace,
             build,
             checkout,
-            caches=images.caches(self.build_key, wish.cache_scope),
+            scope=Scope.of(self.build_key, wish.cache_scope),
             timeout_s=self.build_timeout_s,
             line=told,
         )

@@ -140,7 +140,8 @@ class Adapters:
     def stack(self) -> Stack:
         from cx.host.stack import Stack
 
-        return Stack(self.engine, self.names, self.networks, self.settings, self._secret("postgres"), self._certificate)
+        password, build_key = self._secret("postgres"), self._secret("builds")
+        return Stack(self.engine, self.names, self.networks, self.settings, password, build_key, self._certificate)
 
     @cached_property
     def doctor(self) -> Doctor:

@@ -15,6 +15,7 @@ from docker.errors import ImageNotFound, NotFound
 from cx.core.errors import Retryable, Terminal
 from cx.core.names import Names
 from cx.core.sizes import size_bytes
+from cx.docker.bake import Scope, Target, bake, source_policy
 from cx.docker.compose import CommandFailed, environment, plugin, run
 from cx.docker.connection import Engine, translated
 from cx.docker.model import escaped
@@ -46,15 +47,16 @@ class Stack:
     networks: Networks
     settings: Settings
     password: str
+    build_key: str
     certificate: Callable[[], Certificate]  # made when it is needed
 
     def up(self, say: Callable[[str], None]) -> None:
         """The stack runs as the settings say, and answers. Safe to repeat."""
         self._check_ports()
         self._check_place()
-        self._image(self.settings.pooler.image, "pgbouncer", say)
+        self.ensure_image(self.settings.pooler.image, "pgbouncer", say)
         if self.settings.postgres.volume_size:
-            self._image(self.settings.postgres.volume_image, "volume", say)
+            self.ensure_image(self.settings.postgres.volume_image, "volume", say)
         prefix = data_subnet(self.networks.pool).prefixlen
         self._data_network(prefix)
         say("start the router and the database server")
@@ -178,7 +180,7 @@ class Stack:
 
     def _leave_place(self, say: Callable[[str], None], *, volumes: bool) -> None:
         if self._volume_bytes:
-            self._image(self.settings.postgres.volume_image, "volume", say)  # an update may have brought another
+            self.ensure_image(self.settings.postgres.volume_image, "volume", say)  # an update may have brought another
         with translated("remove the database server's data"):
             if volumes:
                 with suppress(NotFound):  # also that of settings of before
@@ -197,7 +199,8 @@ class Stack:
                 remove=True,
             )
 
-    def _image(self, image: str, recipe: str, say: Callable[[str], None]) -> None:
+    def ensure_image(self, image: str, recipe: str, say: Callable[[str], None]) -> None:
+        """The engine has `image`, by the recipe of that name in compose/images where it had it not."""
         with translated(f"look for image {image}"):
             try:
                 self.engine.api.inspect_image(image)
@@ -205,10 +208,12 @@ class Stack:
             except ImageNotFound:
                 pass
         say(f"build {image}")
-        context = str(folder("compose") / "images" / recipe)
-        argv = [*plugin("buildx"), "build", "--builder=default", "--progress", "plain", "--load", "--provenance=false"]
+        context = folder("compose") / "images" / recipe
+        target = Target(context, context / "Dockerfile", image, {}, {})
+        # Everyone knows the recipe: no project's layers pass for one of its.
+        scope = Scope.of(self.build_key, "the host's own stack")
         try:
-            run([*argv, "--tag", image, context], timeout_s=TIMEOUT_S)
+            bake(target, scope, source_policy(self.names.instance, fetches=False), timeout_s=TIMEOUT_S)
         except CommandFailed as exc:
             raise Terminal(f"{image} did not build: {exc.what}", log=exc.log) from exc
 

@@ -121,7 +121,12 @@ class Build(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$(?!\n)")] | None,
         Meta(description="Stage to build."),
     ] = None
-    args: Annotated[Variables, Meta(description="Build arguments. They stay in the image: no secrets here.")] = {}
+    args: Annotated[
+        Variables,
+        Meta(
+            description="Build arguments, but for `*_proxy` and `BUILDKIT_*`. They stay in the image: no secrets here."
+        ),
+    ] = {}
 
 
 class Healthcheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -124,6 +124,14 @@ def _args(look: Look, key: str, value: Any) -> dict[str, str]:
             look.refuse(at(key, name), "steers the builder itself")
         elif one is None:
             look.note(at(key, name), "has no value here (cx passes none of the host's on): left out")
+        elif name.lower().endswith("_proxy"):
+            # What a proxy answered is in layers, which the builder takes for those of builds without one.
+            if one:
+                look.refuse(
+                    at(key, name), "is a proxy that the builder's cache does not see: ENV in the Dockerfile is seen"
+                )
+            else:
+                look.note(at(key, name), "is empty: left out")
         elif not is_text(one):
             look.refuse(at(key, name), "should be text without control characters")
         else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from cx.core.names import Namespace
 from cx.core.state import Desired
-from cx.docker.build import apart, caches, source_policy
+from cx.docker.bake import Scope, Target, literal, source_policy
 
 ONE, TWO = Namespace("preview-1"), Namespace("preview-2")
 
@@ -25,20 +26,39 @@ def test_what_comes_from_elsewhere_shares_with_itself_only(origin):
     assert {"github:acme/shop", "/srv/shop"}.isdisjoint({one, two})
 
 
-def test_nobody_without_the_key_can_name_a_scopes_caches():
-    assert caches("key", "github:acme/shop") == caches("key", "github:acme/shop")
-    assert len({caches("key", "a"), caches("key", "b"), caches("other", "a")}) == 3
+def names(scope):
+    return {scope.mounts, scope.hostname, scope.contexts}
 
 
-def test_cache_mounts_and_what_is_made_with_them_are_told_apart():
-    mounts = b"FROM x\nRUN --mount=type=CACHE,target=/c true"
-    one, other = apart(caches("key", "a"), mounts), apart(caches("key", "b"), mounts)
-    assert set(one) == {"BUILDKIT_CACHE_MOUNT_NS", "BUILDKIT_SANDBOX_HOSTNAME"}
-    assert set(one.values()).isdisjoint(other.values())
-    assert "/" not in one["BUILDKIT_CACHE_MOUNT_NS"]  # it ends the name
-    assert re.fullmatch("[a-z0-9-]{1,63}", one["BUILDKIT_SANDBOX_HOSTNAME"])
-    assert one["BUILDKIT_CACHE_MOUNT_NS"] not in one["BUILDKIT_SANDBOX_HOSTNAME"]  # which builds may print
-    assert set(apart(caches("key", "a"), b"FROM x\nRUN true")) == {"BUILDKIT_CACHE_MOUNT_NS"}
+def test_nobody_without_the_key_can_name_what_a_scope_shares():
+    own = Scope.of("key", "github:acme/shop")
+    assert own == Scope.of("key", "github:acme/shop")
+    assert len(names(own)) == 3
+    assert names(own).isdisjoint(names(Scope.of("key", "/srv/shop")) | names(Scope.of("other", "github:acme/shop")))
+
+
+def test_what_builds_may_print_tells_nothing_else_of_a_scope():
+    scope = Scope.of("key", "a")
+    assert re.fullmatch("[a-z0-9-]{1,63}", scope.hostname)
+    assert "/" not in scope.mounts  # it ends the name
+    assert not any(part in scope.hostname for part in (scope.mounts, scope.contexts))
+    assert not any(scope.hostname.removeprefix("build-") in part for part in (scope.mounts, scope.contexts))
+
+
+@pytest.mark.parametrize("args", [{}, {"BUILDKIT_SANDBOX_HOSTNAME": "theirs", "BUILDKIT_CACHE_MOUNT_NS": "theirs"}])
+def test_every_build_is_told_its_scope(args):
+    scope = Scope.of("key", "a")
+    made = Target(Path("/c"), Path("/c/Dockerfile"), "cx/p/app:1", {}, args).definition(scope)["target"]["image"]
+    assert made["args"] == {"BUILDKIT_CACHE_MOUNT_NS": scope.mounts, "BUILDKIT_SANDBOX_HOSTNAME": scope.hostname}
+    assert made["network"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("${A}", "$${A}"), ("$A", "$A"), ("%{if a}", "%%{if a}"), ("$${", "$$${"), ("a$", "a$"), ("%", "%"), ("", "")],
+)
+def test_a_text_is_no_template(text, written):
+    assert literal({text: [text]}) == {written: [written]}
 
 
 DENIED = {

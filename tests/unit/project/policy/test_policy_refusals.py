@@ -178,6 +178,11 @@ REFUSED = [
     ({"build": {"context": ".", "labels": {"dev.cx.build": "x"}}}, "build.labels.dev.cx.build"),
     ({"build": {"context": ".", "target": "--x"}}, "build.target"),
     ({"build": {"context": ".", "args": {"BUILDKIT_SYNTAX": "evil/frontend"}}}, "build.args.BUILDKIT_SYNTAX"),
+    ({"build": {"context": ".", "args": {"BUILDKIT_SANDBOX_HOSTNAME": "x"}}}, "build.args.BUILDKIT_SANDBOX_HOSTNAME"),
+    *(
+        ({"build": {"context": ".", "args": {name: "http://10.0.0.1"}}}, f"build.args.{name}")
+        for name in ("http_proxy", "HTTPS_PROXY", "ftp_proxy", "no_proxy", "all_proxy", "aLL_PrOxY", "grpc_proxy")
+    ),
     ({"build": {"context": ".", "args": {"--x": "y"}}}, "build.args.--x"),
     ({"build": {"context": ".", "surprise": 1}}, "build.surprise"),
 ]
@@ -517,3 +522,11 @@ def test_the_first_format_of_compose_is_named(tmp_path):
     look = Look(tmp_path, "cx", Grants(), Caps())
     with pytest.raises(Invalid, match="services: is not there: this is the first format of Compose; put all of it"):
         screen({"db": {"image": "mongo"}, "web": {"image": "x", "links": ["db"]}}, look, "docker-compose.yml")
+
+
+@pytest.mark.parametrize(("value", "why"), [("", "is empty"), (None, "has no value here")])
+def test_a_proxy_that_is_none_is_left_out(admitted, value, why):
+    admission = admitted({"build": {"context": ".", "args": {"HTTP_PROXY": value, "A": "1"}}})
+    assert admission.services["web"].build.args == {"A": "1"}
+    (note,) = admission.notes
+    assert note.startswith(f"services.web.build.args.HTTP_PROXY: {why}")
