@@ -74,7 +74,9 @@ class Lines(logging.Formatter):
         if not record.name.startswith("cx"):
             line["logger"] = record.name
         for name, value in getattr(record, "facts", _about.get()).items():
-            line.setdefault(name, value if isinstance(value, bool | int | float | None) else str(value)[:VALUE_MAX])
+            plain = isinstance(value, bool | int | float | None)
+            shortened = str(value)[-4 * VALUE_MAX :] if name == "traceback" else str(value)[:VALUE_MAX]
+            line.setdefault(name, value if plain else shortened)
         if record.exc_info and record.exc_info[1]:
             line["traceback"] = "".join(traceback.format_exception(record.exc_info[1]))[-4 * VALUE_MAX :]
         return json.dumps(line)

@@ -35,7 +35,7 @@ def reset(
     name = Namespace(namespace)
     with previews(remote) as there:
         confirm(f"Throw away the data of {namespace}?", force=force or json)
-        change(name, lambda report: there.reset(name, database, report), as_json=json, what="reset")
+        change(there, name, lambda report: there.reset(name, database, report), as_json=json, what="reset")
 
 
 def snapshot(
@@ -79,7 +79,11 @@ def restore(
 
         local, what = LocalPreviews(host), f"restore {name}"
         change(
-            space, lambda report: local.bring_data(space, "restore", what, bring, report), as_json=False, what="restore"
+            local,
+            space,
+            lambda report: local.bring_data(space, "restore", what, bring, report),
+            as_json=False,
+            what="restore",
         )
 
 
@@ -106,6 +110,7 @@ def branch(
 
         local, what = LocalPreviews(host), f"branch from {other}"
         change(
+            local,
             space,
             lambda report: local.bring_data(space, "branch", what, bring, report, reads=[of]),
             as_json=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated, NoReturn
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from cx import __version__
 from cx.cli import database, git, namespaces, pruning, stack
 from cx.cli.ending import failed, leave
-from cx.core.errors import CxError
+from cx.core.errors import CxError, Defect
 
 app = typer.Typer(
     name="cx",
@@ -57,4 +58,7 @@ def main() -> NoReturn:
         leave(130)
     except BrokenPipeError:
         leave(0)
+    except Exception as exc:  # noqa: BLE001 - the last edge: whoever waits for an event or a code gets one
+        traceback.print_exception(exc)
+        failed(Defect.of(exc))
     leave(0)

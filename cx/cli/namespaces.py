@@ -73,7 +73,7 @@ def deploy(
 
         source = there.read(name, path, ref)
         wanted = Wanted(environment, values, reset_db)
-        change(name, lambda report: there.deploy(name, source, wanted, report), as_json=json)
+        change(there, name, lambda report: there.deploy(name, source, wanted, report), as_json=json)
 
 
 def variables(given: list[str]) -> Mapping[str, str]:
@@ -117,15 +117,20 @@ def previews(remote: str = "", *, reads: bool = False) -> Iterator[Previews]:
         yield LocalPreviews(stack.enter_context(wiring.open_host(reader)))
 
 
-def change(name: Namespace, doing: Callable[[Reporter], Ending], *, as_json: bool, what: str = "") -> None:
-    """One change, told as it goes; then where the namespace is to be found. `what` it is, if not seen by itself."""
+def change(
+    there: Previews, name: Namespace, doing: Callable[[Reporter], Ending], *, as_json: bool, what: str = ""
+) -> None:
+    """One change of what is `there`, told as it goes; then where the namespace is to be found.
+
+    `what` it is, if not seen by itself.
+    """
     import time
 
     from cx.cli.progress import interruptible, teller
 
     began = time.monotonic()
     report = teller(as_json=as_json, what=what)
-    with interruptible(name, report):
+    with interruptible(name, report, there.interrupted):
         ending = doing(report)
     if as_json:
         import msgspec
@@ -157,7 +162,7 @@ def delete(
                 print(f"{namespace}: nothing is left of it")
             return
         confirm(f"Delete {namespace}, with its data?", force=force or json)
-        change(name, lambda report: there.delete(name, report), as_json=json)
+        change(there, name, lambda report: there.delete(name, report), as_json=json)
 
 
 def list_(json: JsonOption = False, remote: RemoteOption = "") -> None:
@@ -315,14 +320,14 @@ def sleep(namespace: NamespaceArgument, json: JsonOption = False, remote: Remote
     """Stop a namespace's containers, and keep all else: data, volumes, network, URL. Until it wakes it answers 503."""
     name = Namespace(namespace)
     with previews(remote) as there:
-        change(name, lambda report: there.sleep(name, report), as_json=json)
+        change(there, name, lambda report: there.sleep(name, report), as_json=json)
 
 
 def wake(namespace: NamespaceArgument, json: JsonOption = False, remote: RemoteOption = "") -> None:
     """Start what sleeps, as it was, and wait until it answers. A deploy wakes, too."""
     name = Namespace(namespace)
     with previews(remote) as there:
-        change(name, lambda report: there.wake(name, report), as_json=json, what="wake")
+        change(there, name, lambda report: there.wake(name, report), as_json=json, what="wake")
 
 
 def extend(

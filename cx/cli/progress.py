@@ -6,8 +6,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cx.cli.ending import failed
@@ -119,14 +119,16 @@ def reporter(store: Store, *, as_json: bool) -> Reporter:
 
 
 @contextmanager
-def interruptible(namespace: Namespace, report: Reporter) -> Iterator[None]:
-    """Meanwhile an interrupt ends this process at once, with code 130, and one line.
+def interruptible(namespace: Namespace, report: Reporter, ended: Callable[[], None]) -> Iterator[None]:
+    """Meanwhile an interrupt ends this process at once, with code 130, and one line. `ended` writes it down before.
 
     Threads of a pass would keep it until what they wait for has come: a build's end. Nothing is lost, as any step may
     be the last one. A second interrupt does not even wait for the line.
     """
 
     def leave() -> None:
+        with suppress(CxError):  # no history is worth an interrupt that does not end
+            ended()
         report.ended("interrupted", None)
         why = Terminal(f"{namespace}: interrupted", remedy="the same command goes on from there")
         why.exit_code = 130

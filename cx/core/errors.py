@@ -101,6 +101,11 @@ class Defect(Terminal):
     """
 
     @classmethod
+    def or_own(cls, exc: BaseException) -> CxError:
+        """`exc`, where cx raised it on purpose."""
+        return exc if isinstance(exc, CxError) else cls.of(exc)
+
+    @classmethod
     def of(cls, exc: BaseException) -> Defect:
         name, place, trace = f"{type(exc).__module__}.{type(exc).__qualname__}", "", exc.__traceback__
         while trace:

@@ -11,7 +11,7 @@ SERVING = (*FRESH, "restore", "branch", "wake")  # what ends with something that
 @dataclass(frozen=True)
 class Deployment:
     """One attempt. `doing`: deploy, reset, restore, branch, wake, sleep or delete. `outcome`: running, ready, awake,
-    asleep, failed, superseded, died. Times are Unix seconds."""
+    asleep, failed, superseded, interrupted, died. Times are Unix seconds."""
 
     id: int
     namespace: str

@@ -145,6 +145,9 @@ class Previews(Protocol):
 
     def logs(self, namespace: Namespace, service: str, *, follow: bool, tail: int) -> Logs: ...
 
+    def interrupted(self) -> None:
+        """This process is about to leave: the history says so of the change that it is at."""
+
 
 class Served(Previews, Protocol):
     """What the API needs beside."""

@@ -16,12 +16,14 @@ from threading import Lock
 from typing import Protocol, TypeVar
 
 from cx.core.blueprint import Blueprint, Build, DatabaseUse, Pooler, Route
-from cx.core.errors import CxError, ProbeFailed, Retryable
+from cx.core.errors import CxError, Defect, ProbeFailed, Retryable
 from cx.core.names import Names, Namespace
 from cx.core.plan import data_of, plan, settled
 from cx.core.state import Clone, Desired, Do, Observed, Stage, Step
 
 T = TypeVar("T")
+# Whoever waited for a pass ends it, or has gone: its terminal, or who read what it printed.
+INTERRUPTS = (KeyboardInterrupt, SystemExit, BrokenPipeError)
 Checkout = Callable[[], Path]  # gives the folder, which is made when it is first asked for
 
 
@@ -147,11 +149,14 @@ class Reconciler:
         The caller holds the namespace's lock.
         """
         wish = self.intent.desired(namespace) or Desired(namespace, present=False)
-        report.began(wish)
         try:
+            report.began(wish)
             outcome = self._present(wish, report) if wish.present else self._absent(wish, report)
-        except CxError as exc:
-            report.ended("superseded" if isinstance(exc, Superseded) else "failed", exc)
+        except INTERRUPTS:
+            report.ended("interrupted", None)
+            raise
+        except Exception as exc:
+            report.ended("superseded" if isinstance(exc, Superseded) else "failed", Defect.or_own(exc))
             raise
         report.ended(outcome.outcome, None)
         return outcome
@@ -172,9 +177,11 @@ class Reconciler:
             stages = plan(wish, seen, self.names, blueprint)
             try:
                 pass_.apply(stages)
-            except CxError as exc:
-                pass_.abandon(exc)
-                raise
+            except (Exception, *INTERRUPTS) as exc:  # noqa: BLE001 - raised again
+                try:
+                    pass_.abandon(exc)
+                finally:  # what cleaning up meets is told by its step, and hides nothing
+                    raise exc
         woken = any(step.do is Do.WAKE for stage in stages for step in stage)
         return Outcome("awake" if woken else "ready", blueprint.routes, blueprint.notes)
 
@@ -230,11 +237,11 @@ class _Pass:
             one.result()
         self._step(step)
 
-    def abandon(self, why: CxError) -> None:
+    def abandon(self, why: BaseException) -> None:
         """What serves goes on to serve; what this pass started of another revision is taken away."""
         wish, of = self.wish, self.of
         serving = of.router.observe_into(wish.namespace, Observed()).route
-        if not why.log and isinstance(why, ProbeFailed):
+        if isinstance(why, ProbeFailed) and not why.log:
             why.log = tuple(of.workloads.failure_log(wish.namespace, wish.revision))
         if serving == wish.revision:
             return
@@ -323,7 +330,7 @@ class _Pass:
                 try:
                     for route in blueprint.routes:
                         self._probe(route, candidate=False, timeout_s=30)
-                except CxError:
+                except (Exception, *INTERRUPTS):
                     put_back()
                     raise
 

@@ -120,7 +120,10 @@ def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None)
         pulls=PullsTable(host.database),
         previews=HostPreviews(host),
         fetcher=PullFetcher(host, forge),
-        jobs=Jobs(job_environment(os.environ)),
+        jobs=Jobs(
+            job_environment(os.environ),
+            lambda namespace: host.cut_off(namespace, "interrupted" if stopping.is_set() else "superseded"),
+        ),
         rules=settings.rules.get,
         name=lambda pull: Namespace(settings.namespace_of(pull.repository, pull.number)),
         hide=Redactor(secrets_of(host)),

@@ -164,12 +164,15 @@ class Host(Projects):
 
     def history(self, namespace: Namespace) -> list[Deployment]:
         """Newest first. An attempt runs under the namespace's lock: one that runs without it has died."""
-        newest = self.store.deployments(namespace)[:1]
-        died = bool(newest) and newest[0].outcome == "running" and not self.is_locked(namespace.name)
-        found = self.store.deployments(namespace)
-        if died and found and found[0] == newest[0]:
-            found[0] = replace(found[0], outcome="died")
-        return found
+        running = [one for one in self.store.deployments(namespace) if one.outcome == "running"]
+        died = [] if not running or self.is_locked(namespace.name) else running
+        found = self.store.deployments(namespace)  # one that has ended meanwhile says so by now
+        return [replace(one, outcome="died") if one in died else one for one in found]
+
+    def cut_off(self, namespace: Namespace, outcome: str) -> None:
+        """The attempt whose process was killed has ended with `outcome`; one of somebody else's is left alone."""
+        if not self.is_locked(namespace.name):
+            self.store.cut_off(namespace, time.time(), outcome)
 
     def observe(self, namespace: Namespace) -> Observed:
         return self.reconciler.observe(namespace)

@@ -31,6 +31,7 @@ class LocalPreviews:
     """Everything here and now, as the command line has it."""
 
     host: Host
+    _begun: list[Recorded] = field(default_factory=list, init=False, repr=False)
 
     # --- looking
     def overview(self) -> list[Row]:
@@ -95,12 +96,16 @@ class LocalPreviews:
     def extend(self, namespace: Namespace, lasting_s: float | None) -> float | None:
         return self.host.extend(namespace, lasting_s)
 
+    def interrupted(self) -> None:
+        for one in self._begun:
+            one.interrupted()
+
     # --- parts
     def urls(self, namespace: Namespace) -> tuple[str, ...]:
         return tuple(self.host.settings.base_url(one) for one in self.host.router.observe(namespace).hosts)
 
     def settle(self, namespace: Namespace, report: Reporter, why: str) -> Ending:
-        outcome = self.host.settle(namespace, Recorded(self.host.store, report), why)
+        outcome = self.host.settle(namespace, self._recorded(report), why)
         return self._ending(namespace, outcome.outcome, outcome.notes)
 
     def bring_data(
@@ -115,13 +120,18 @@ class LocalPreviews:
     ) -> Ending:
         """`bring` gives the namespace other data; then the pass that its release command runs in. `doing`: restore or
         branch. Nothing else happens meanwhile to the namespace, nor to those that `bring` reads."""
-        recorded = Recorded(self.host.store, report)
+        recorded = self._recorded(report)
         with ExitStack() as locks:
             for name in sorted({one.name for one in (namespace, *reads)}):  # two that read each other wait in turn
                 locks.enter_context(self.host.lock(name, what, wait_s=60))
             recorded.data(doing, what, bring)
         outcome = self.host.settle(namespace, recorded, what)
         return self._ending(namespace, outcome.outcome, outcome.notes)
+
+    def _recorded(self, report: Reporter) -> Recorded:
+        recorded = Recorded(self.host.store, report)
+        self._begun.append(recorded)
+        return recorded
 
     def _ending(self, namespace: Namespace, outcome: str, notes: tuple[str, ...]) -> Ending:
         return Ending(outcome, () if outcome == "deleted" else self.urls(namespace), notes)

@@ -27,6 +27,7 @@ class Recorded:
         self._wish: Desired | None = None
         self._data: tuple[str, StepTaken] | None = None
         self._turn = Lock()
+        self._over = False
 
     def data(self, doing: str, step: str, bring: Callable[[], None]) -> None:
         """`bring` is done. The pass that comes next belongs to it: together they are one attempt, to do `doing`."""
@@ -59,6 +60,7 @@ class Recorded:
         self._told.line(step, text)
 
     def ended(self, outcome: str, error: CxError | None) -> None:
+        self._over = True
         if self._deployment is not None:
             message, log = (str(error), error.log) if error else ("", ())
             known = outcome
@@ -66,6 +68,11 @@ class Recorded:
                 known = "asleep" if self._wish and self._wish.asleep else "ready"
             self._store.end(self._deployment, time.time(), known, message, log)
         self._told.ended(outcome, error)
+
+    def interrupted(self) -> None:
+        """The process is about to leave, in the middle of what it does."""
+        if self._deployment is not None and not self._over:
+            self._store.end(self._deployment, time.time(), "interrupted")
 
     def _doing(self, wish: Desired) -> str:
         if not wish.present:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cx import logs
-from cx.core.errors import Busy, CxError, Defect
+from cx.core.errors import Busy, Defect
 from cx.core.history import Chore
 from cx.store.chores import Chores
 
@@ -55,7 +55,7 @@ class Refilling:
             try:
                 made = self._refill()
             except BaseException as exc:
-                why = exc if isinstance(exc, CxError) else Defect.of(exc)
+                why = Defect.or_own(exc)
                 self.chores.end(NAME, time.time(), "failed", "; ".join([str(why), *why.log]))
                 raise
             self.chores.end(NAME, time.time(), "done")

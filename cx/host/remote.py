@@ -131,6 +131,9 @@ class Remote:
         found = _read(answer, dict[str, Any])["expires_at"]
         return None if found is None else float(found)
 
+    def interrupted(self) -> None:
+        """The host goes on to the end of what it was asked for."""
+
     # --- parts
     def _ask(self, method: str, path: str, **given: Any) -> httpx.Response:
         try:

@@ -105,6 +105,13 @@ class Store:
             (now, outcome, message, "\n".join(log), deployment),
         )
 
+    def cut_off(self, namespace: Namespace, now: float, outcome: str) -> None:
+        """The attempt that runs, if one does, has ended with `outcome`: somebody has killed its process."""
+        self.database.run(
+            "UPDATE deployments SET finished_at = ?, outcome = ? WHERE namespace = ? AND outcome = 'running'",
+            (now, outcome, namespace.name),
+        )
+
     def last(self, namespace: Namespace, *doing: str) -> Deployment | None:
         """The newest attempt at one of `doing`."""
         rows = self.database.run(

@@ -140,6 +140,9 @@ class MemoryPreviews:
     def wake(self, namespace: Namespace, report: Reporter) -> Ending:
         return self._rest(namespace, report, False, ("wake", "healthy", "publish"), "awake")
 
+    def interrupted(self) -> None:
+        """Changes end at once here."""
+
     def extend(self, namespace: Namespace, lasting_s: float | None) -> float | None:
         with self._turn:
             wish = self._wanted(namespace)

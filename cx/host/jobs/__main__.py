@@ -12,10 +12,11 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from contextlib import nullcontext
 from typing import Any, NoReturn
 
-from cx.core.errors import CxError, Invalid
+from cx.core.errors import CxError, Defect, Invalid
 from cx.host.reader import Reader, reading
 
 READS = ("deploy", "reset")
@@ -31,10 +32,16 @@ def main() -> NoReturn:
             outcome = _run(order, reader)
         _say(event=outcome.outcome, notes=list(outcome.notes))
     except CxError as exc:
-        _say(event="error", error=exc.what, remedy=exc.remedy, log=list(exc.log), exit_code=exc.exit_code)
-        code = exc.exit_code
+        code = _failed(exc)
+    except Exception as exc:  # noqa: BLE001 - the listener tells of it, and logs the traceback
+        code = _failed(Defect.of(exc), traceback=traceback.format_exc())
     sys.stdout.flush()
     os._exit(code)
+
+
+def _failed(exc: CxError, **more: str) -> int:
+    _say(event="error", error=exc.what, remedy=exc.remedy, log=list(exc.log), exit_code=exc.exit_code, **more)
+    return exc.exit_code
 
 
 def _run(order: dict[str, Any], reader: Reader | None) -> Any:

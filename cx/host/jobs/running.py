@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from cx import logs
 from cx.core.errors import Retryable
+from cx.core.names import Namespace
 from cx.process.sessions import end_session
 from cx.pulls import Ended, Order
 
@@ -24,9 +25,11 @@ OUTCOMES = ("ready", "awake", "asleep", "unchanged", "deleted")
 
 @dataclass(frozen=True)
 class Jobs:
-    """`environment` is all that the process gets of ours."""
+    """`environment` is all that the process gets of ours. `cut_off` is told of a namespace whose job was cancelled, and
+    has ended by then."""
 
     environment: Mapping[str, str]
+    cut_off: Callable[[Namespace], None] = lambda namespace: None
 
     def run(self, order: Order, cancelled: Callable[[], bool], told: Callable[[Mapping[str, Any]], None]) -> Ended:
         """The job's end. As long as it runs, `cancelled` is asked; once it says so, the job and all that it started are
@@ -54,6 +57,8 @@ class Jobs:
                 last = errors.read()[-2000:].decode(errors="replace").splitlines()[-5:]
                 logs.warning("job died", status=process.returncode, last=" | ".join(last))
                 return Ended("retry", message=f"{order.namespace}: the job ended with status {process.returncode}")
+            if ended.outcome == "cancelled":
+                self.cut_off(order.namespace)
             return ended
 
     def _followed(
@@ -104,6 +109,8 @@ class _Heard:
             self.failed = str(event.get("step"))
         if event.get("event") in (*OUTCOMES, "error"):
             self.last = event
+        if trace := event.get("traceback"):
+            logs.warning("job met a defect", why=event.get("error"), traceback=trace)
 
     def ended(self, order: Order, status: int) -> Ended | None:
         outcome = self.last.get("event")

@@ -45,7 +45,7 @@ sys.argv = ["cx", "--help"]
 from cx.cli import main
 def leave(code):
     print("heavy:", [name for name in {HEAVY} if name in sys.modules])
-main._leave = leave
+main.leave = leave
 try:
     main.main()
 except SystemExit as left:
@@ -108,6 +108,7 @@ def test_bash_completes_commands_and_the_names_of_namespaces(
 WAITS = """
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from cx.cli.namespaces import change
 from cx.core.names import Namespace
 
@@ -117,7 +118,8 @@ def doing(report):
         pool.submit(threading.Event().wait)
         print("it waits", flush=True)
 
-change(Namespace("preview-1"), doing, as_json=False)
+there = SimpleNamespace(interrupted=lambda: print("written down", flush=True))
+change(there, Namespace("preview-1"), doing, as_json=False)
 """
 
 
@@ -131,6 +133,7 @@ def test_an_interrupt_does_not_wait_for_the_threads_of_a_pass() -> None:
             assert running.wait(timeout=20) == 130
         finally:
             running.kill()
+        assert running.stdout.read() == "written down\n"
         assert running.stderr.read() == "cx: preview-1: interrupted; the same command goes on from there\n"
 
 

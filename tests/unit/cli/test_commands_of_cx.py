@@ -277,6 +277,16 @@ def test_an_interrupt(cx: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) 
     assert said.error.startswith("cx: interrupted; ")
 
 
+def test_a_defect_is_its_traceback_and_one_line(cx: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    said = failing_with(cx, monkeypatch, KeyError("some name"))
+    assert said.code == 1
+    *trace, place, line = said.err.splitlines()
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[-1] == "KeyError: 'some name'"
+    assert place.startswith("  | builtins.KeyError in cx.cli.namespaces, line ")
+    assert line == "cx: a defect of cx ended it (KeyError); report it; the log of cx has the rest"
+
+
 def failing_with(cx: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Said:
     def fail(_: object) -> None:
         raise error

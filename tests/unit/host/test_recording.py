@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from world import PR_7, Died, Silent, World, wish
 
-from cx.core.errors import CxError
+from cx.core.errors import CxError, StartFailed
 from cx.core.history import FRESH, SERVING
 from cx.core.reconcile import Outcome
 from cx.host.recording import Recorded
@@ -62,6 +62,74 @@ def test_what_failed_and_what_died_was_tried(store: Store) -> None:
     with suppress(CxError):
         reconciled(world, store)
     assert history(store) == [("sleep", "died"), ("sleep", "asleep"), ("wake", "failed")]
+
+
+EFFECTS = World().brought_to(wish("a")).brought_to(wish("c")).effects
+
+
+@pytest.mark.parametrize(
+    ("why", "outcome"),
+    [
+        (KeyError("some name"), "failed"),
+        (OSError("a socket broke"), "failed"),
+        (KeyboardInterrupt(), "interrupted"),
+        (SystemExit(1), "interrupted"),
+        (BrokenPipeError(), "interrupted"),
+    ],
+)
+@pytest.mark.parametrize("effect", dict.fromkeys(EFFECTS))
+def test_whatever_ends_a_pass_ends_its_attempt_and_takes_its_candidate_away(
+    store: Store, effect: str, why: BaseException, outcome: str
+) -> None:
+    def end() -> None:
+        raise why
+
+    world = World().brought_to(wish("a"))
+    world.want(wish("c"))
+    world.hooks = {effect: end}
+    with suppress(type(why)):
+        reconciled(world, store)
+    newest, place = store.deployments(PR_7)[0], world.places[PR_7]
+    if effect in world.hooks:  # which only the way to the first revision has
+        return
+    assert (newest.outcome, bool(newest.finished_at)) == (outcome, True)
+    assert not place.candidate
+    assert {one.revision for one in place.containers.values()} - {"", place.route} <= {wish("a").revision}
+    if outcome == "failed":
+        (line,) = newest.log
+        assert newest.message.startswith(f"a defect of cx ended it ({type(why).__name__})")
+        assert line.startswith(f"builtins.{type(why).__name__} in cx.core.reconcile, line ")
+        assert str(why) not in newest.message + line
+    assert reconciled(world, store).outcome == "ready"
+    assert world.litter(PR_7) == []
+
+
+def test_what_cleaning_up_meets_does_not_hide_why_it_failed(store: Store) -> None:
+    def end() -> None:
+        raise KeyError
+
+    world = World().brought_to(wish("a"))
+    world.want(wish("b"))
+    world.failing, world.hooks = {"well"}, {"stop container": end}
+    with pytest.raises(StartFailed):
+        reconciled(world, store)
+    assert history(store) == [("deploy", "failed")]
+    assert store.steps(PR_7)[-1].outcome == "failed"
+    assert store.steps(PR_7)[-1].step == "clean up"
+
+
+def test_an_interrupt_that_does_not_wait_for_the_pass_is_written_down(store: Store) -> None:
+    recorded = Recorded(store, Silent())
+    recorded.interrupted()
+    recorded.began(wish("a"))
+    recorded.interrupted()
+    assert history(store) == []  # nothing was done
+    recorded.step_began("build web")
+    recorded.interrupted()
+    assert history(store) == [("deploy", "interrupted")]
+    recorded.ended("ready", None)
+    recorded.interrupted()
+    assert history(store) == [("deploy", "ready")]
 
 
 def test_what_goes_is_told_until_it_is_gone(store: Store) -> None:
