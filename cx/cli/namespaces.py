@@ -18,8 +18,8 @@ from cx.core.names import Namespace, shown
 
 if TYPE_CHECKING:
     from cx.core.history import Deployment
+    from cx.core.ports import Reporter
     from cx.core.previews import Ending, Previews
-    from cx.core.reconcile import Reporter
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9_-]{0,39}")

@@ -15,7 +15,7 @@ from cx.cli.output import printable
 from cx.core.errors import CxError, Terminal
 from cx.core.events import Telling, doing
 from cx.core.names import Namespace
-from cx.core.reconcile import Reporter
+from cx.core.ports import Reporter
 from cx.core.state import Desired
 from cx.host.printing import Printed
 from cx.host.recording import Recorded

@@ -87,10 +87,12 @@ class Release:
 
 @dataclass(frozen=True)
 class Mounted:
-    """A folder (or `file`) of the checkout that a service mounts: `path` relative to the checkout."""
+    """A folder (or `file`) of the checkout that a service mounts: `path` relative to the checkout. `digest` stands for
+    what a folder holds."""
 
     path: str
     file: bool = False
+    digest: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import msgspec
 
 from cx.core.errors import CxError, Invalid, NotFound, Retryable, Terminal
 from cx.core.names import Namespace
+from cx.core.ports import Reporter
 from cx.core.previews import Ending, Told
-from cx.core.reconcile import Reporter
 
 
 class Event(msgspec.Struct, kw_only=True, tag_field="event"):

@@ -142,6 +142,10 @@ class Names:
         """The volume with what a revision mounts from its checkout."""
         return f"{self.instance}-{namespace}-r{revision}_files"
 
+    def kept_files_volume(self, namespace: Namespace, digest: str) -> str:
+        """The volume with what services that outlive revisions mount from a checkout: another one for other files."""
+        return f"{self.instance}-{namespace}-f{digest}_files"
+
     def clone_volume(self, namespace: Namespace, database: str, stamp: str) -> str:
         """A clone that is a volume. No volume of a project's is called so: see `volume`."""
         return f"{self.instance}.{namespace}.{database}.{stamp}"

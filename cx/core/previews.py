@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cx.core.history import Deployment
 from cx.core.names import Namespace
-from cx.core.reconcile import Reporter
+from cx.core.ports import Reporter
 from cx.core.source import Source
 from cx.core.state import Desired
 

@@ -1,99 +1,32 @@
 """One pass for one namespace: observe, plan, apply. Level-triggered and idempotent: whoever calls it, however
 often, and wherever the pass before it died, it brings what is to what should be (laws 1 to 5).
 
-The ports below are what the core needs of the world; the adapters fill them.
+`cx.core.ports` has what it needs of the world; the adapters fill it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from cx.core.blueprint import Blueprint, Build, DatabaseUse, Pooler, Route
+from cx.core.blueprint import Blueprint, Pooler, Route
 from cx.core.errors import CxError, Defect, ProbeFailed, Retryable
 from cx.core.names import Names, Namespace
 from cx.core.plan import data_of, plan, settled
-from cx.core.state import Clone, Desired, Do, Observed, Stage, Step
+from cx.core.ports import Checkout, Databases, Intent, Reporter, Router, Sources, Workloads
+from cx.core.state import Desired, Do, Observed, Stage, Step
 
 T = TypeVar("T")
 # Whoever waited for a pass ends it, or has gone: its terminal, or who read what it printed.
 INTERRUPTS = (KeyboardInterrupt, SystemExit, BrokenPipeError)
-Checkout = Callable[[], Path]  # gives the folder, which is made when it is first asked for
-
-
-class Workloads(Protocol):
-    def observe(self, namespace: Namespace) -> Observed: ...
-    def build(self, wish: Desired, build: Build, checkout: Checkout, line: Callable[[str], None]) -> None: ...
-    def lay(self, wish: Desired, blueprint: Blueprint, checkout: Checkout) -> None: ...
-    def pool(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler]) -> None: ...
-    def create(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None: ...
-    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None: ...
-    def release(
-        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
-    ) -> None: ...
-    def start(
-        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
-    ) -> None: ...
-    def await_well(self, wish: Desired, blueprint: Blueprint) -> None: ...
-    def must_stay_up(self, wish: Desired) -> None: ...
-    def targets(self, wish: Desired, blueprint: Blueprint) -> Mapping[str, Sequence[str]]: ...
-    def failure_log(self, namespace: Namespace, revision: str) -> Sequence[str]: ...
-    def sleep(self, namespace: Namespace) -> None: ...
-    def wake(self, namespace: Namespace) -> None: ...
-    def retire(self, namespace: Namespace, revision: str) -> None: ...
-    def remove(self, namespace: Namespace, what: str) -> None: ...
-    def untag(self, image: str) -> None: ...
-
-
-class Databases(Protocol):
-    def observe(self, namespace: Namespace) -> tuple[Clone, ...]: ...
-    def clone(self, namespace: Namespace, source: str) -> None: ...
-    def reset(self, namespace: Namespace, source: str) -> None: ...
-    def drop(self, namespace: Namespace, source: str) -> None: ...
-    def pooler(self, namespace: Namespace, use: DatabaseUse) -> Pooler: ...
-
-
-class Router(Protocol):
-    def observe_into(self, namespace: Namespace, seen: Observed) -> Observed: ...
-    def offer(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None: ...
-    def publish(
-        self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]
-    ) -> Callable[[], None]: ...
-    def rest(self, namespace: Namespace) -> None: ...
-    def withdraw_candidate(self, namespace: Namespace) -> None: ...
-    def withdraw(self, namespace: Namespace) -> None: ...
-    def probe(
-        self, route: Route, revision: str, *, candidate: bool, timeout_s: float, meanwhile: Callable[[], None]
-    ) -> int: ...
-
-
-class Sources(Protocol):
-    def checkout(self, namespace: Namespace, project: str, tree: str) -> AbstractContextManager[Path]: ...
-    def checkouts(self, namespace: Namespace) -> tuple[str, ...]: ...
-    def remove_checkouts(self, namespace: Namespace) -> None: ...
-    def forget(self, namespace: Namespace, project: str) -> None: ...
-
-
-class Intent(Protocol):
-    def desired(self, namespace: Namespace) -> Desired | None: ...
-    def data_was_reset(self, namespace: Namespace) -> None: ...
-    def forget(self, namespace: Namespace) -> None: ...
-
-
-class Reporter(Protocol):
-    """Told of a pass as it goes. `line` is a line of a step's output, for people."""
-
-    def began(self, wish: Desired) -> None: ...
-    def step_began(self, step: str) -> None: ...
-    def step_ended(self, step: str, started_at: float, duration_s: float, outcome: str) -> None: ...
-    def line(self, step: str, text: str) -> None: ...
-    def ended(self, outcome: str, error: CxError | None) -> None: ...
+CLEAN_UP = "clean up"
 
 
 class Superseded(Retryable):
@@ -177,11 +110,9 @@ class Reconciler:
             stages = plan(wish, seen, self.names, blueprint)
             try:
                 pass_.apply(stages)
-            except (Exception, *INTERRUPTS) as exc:  # noqa: BLE001 - raised again
-                try:
-                    pass_.abandon(exc)
-                finally:  # what cleaning up meets is told by its step, and hides nothing
-                    raise exc
+            except (Exception, *INTERRUPTS) as exc:
+                pass_.abandon(exc)
+                raise
         woken = any(step.do is Do.WAKE for stage in stages for step in stage)
         return Outcome("awake" if woken else "ready", blueprint.routes, blueprint.notes)
 
@@ -238,18 +169,43 @@ class _Pass:
         self._step(step)
 
     def abandon(self, why: BaseException) -> None:
-        """What serves goes on to serve; what this pass started of another revision is taken away."""
-        wish, of = self.wish, self.of
-        serving = of.router.observe_into(wish.namespace, Observed()).route
-        if isinstance(why, ProbeFailed) and not why.log:
-            why.log = tuple(of.workloads.failure_log(wish.namespace, wish.revision))
-        if serving == wish.revision:
-            return
-        _timed(self.report, "clean up", self._clean_up)
+        """What serves goes on to serve; what this pass started of another revision is taken away.
 
-    def _clean_up(self) -> None:
-        self.of.router.withdraw_candidate(self.wish.namespace)
-        self.of.workloads.retire(self.wish.namespace, self.wish.revision)
+        Raises nothing of its own: `why` stays the error, and names what a clean-up left to the next pass.
+        """
+        wish, of = self.wish, self.of
+        with self._minding(why):
+            serving = of.router.observe_into(wish.namespace, Observed()).route
+            if serving != wish.revision:
+                _timed(self.report, CLEAN_UP, lambda: self._clean_up(serving))
+
+    def _clean_up(self, serving: str) -> None:
+        """Where nothing serves, what outlives revisions goes, too; its volumes stay. Raises the first error, when all
+        has been tried."""
+        of, namespace, failed = self.of, self.wish.namespace, list[CxError]()
+        undo = [partial(of.router.withdraw_candidate, namespace)]
+        undo += [
+            partial(of.workloads.retire, namespace, one) for one in (self.wish.revision, *([] if serving else [""]))
+        ]
+        for do in undo:
+            try:
+                do()
+            except CxError as exc:
+                failed.append(exc)
+        if failed:
+            raise failed[0]
+
+    @contextmanager
+    def _minding(self, why: BaseException) -> Iterator[None]:
+        """An error of the block is told behind `why`, and does not take its place."""
+        try:
+            yield
+        except Exception as exc:  # noqa: BLE001 - told
+            line = f"{CLEAN_UP}: {Defect.or_own(exc)}"
+            with suppress(BrokenPipeError):  # nobody reads it any more
+                self.report.line(CLEAN_UP, line)
+            if isinstance(why, CxError):
+                why.log = (*why.log, line)
 
     def _still_wanted(self) -> None:
         now = self.of.intent.desired(self.wish.namespace)
@@ -330,18 +286,25 @@ class _Pass:
                 try:
                     for route in blueprint.routes:
                         self._probe(route, candidate=False, timeout_s=30)
-                except (Exception, *INTERRUPTS):
-                    put_back()
+                except (Exception, *INTERRUPTS) as exc:
+                    with self._minding(exc):
+                        put_back()
                     raise
 
     def _probe(self, route: Route, *, candidate: bool, timeout_s: float) -> None:
-        self.of.router.probe(
-            route,
-            self.wish.revision,
-            candidate=candidate,
-            timeout_s=timeout_s,
-            meanwhile=lambda: self.of.workloads.must_stay_up(self.wish),
-        )
+        of, wish = self.of, self.wish
+        try:
+            of.router.probe(
+                route,
+                wish.revision,
+                candidate=candidate,
+                timeout_s=timeout_s,
+                meanwhile=lambda: of.workloads.must_stay_up(wish),
+            )
+        except ProbeFailed as exc:
+            with self._minding(exc):
+                exc.log = exc.log or tuple(of.workloads.failure_log(wish.namespace, wish.revision))
+            raise
 
     def _poolers(self, blueprint: Blueprint) -> list[Pooler]:
         return [self.of.databases.pooler(self.wish.namespace, use) for use in blueprint.databases]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from cx.core.blueprint import Build
 from cx.core.errors import BuildFailed
 from cx.core.names import Names, Namespace, shown
-from cx.core.reconcile import Checkout
+from cx.core.ports import Checkout
 from cx.docker.bake import Scope, Target, bake, source_policy
 from cx.docker.compose import CommandFailed
 from cx.docker.connection import Engine, translated

@@ -6,11 +6,12 @@ import io
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from docker.errors import APIError
+from docker.errors import APIError, DockerException
+from requests import RequestException
 
 from cx.docker.connection import Engine, translated
 
@@ -34,8 +35,13 @@ def fill(engine: Engine, volume: str, image: str, labels: dict[str, str], checko
             with archive(checkout, {path: path for path in paths}) as packed:
                 if not engine.api.put_archive(carrier, INSIDE, packed):
                     raise APIError("the engine took only a part of the archive")
-        finally:
-            engine.api.remove_container(carrier, force=True)
+        except BaseException:
+            with suppress(
+                DockerException, RequestException
+            ):  # it has its labels: whoever deletes the namespace finds it
+                engine.api.remove_container(carrier, force=True)
+            raise
+        engine.api.remove_container(carrier, force=True)
 
 
 def place(engine: Engine, container: str, checkout: Path, placed: Mapping[str, str]) -> None:

@@ -130,7 +130,7 @@ class Modeller:
             )
             services[RELEASE]["profiles"] = ["release"]
         networks = {"net": {"name": self.names.network(self.namespace, self.revision), "external": True}}
-        return self._whole(services, networks, poolers)
+        return self._whole(services, networks, self.files_volume, poolers)
 
     def poolers(self, subnet: ipaddress.IPv4Network, poolers: Iterable[Pooler]) -> list[PoolerContainer]:
         """Those of the revision. They are in the data network as well: only they reach the database server."""
@@ -159,7 +159,9 @@ class Modeller:
                 for path, content in pooler.files.items():
                     configs[config_name(name, path)] = {"content": content.decode().replace("$", "$$")}
         networks = {"net": {"name": self.names.network(self.namespace), "external": True}}
-        return self._whole(services, networks, poolers) | ({"configs": configs} if configs else {})
+        return self._whole(services, networks, self._kept_files_volume, poolers) | (
+            {"configs": configs} if configs else {}
+        )
 
     # --- parts
     def _service(
@@ -296,8 +298,29 @@ class Modeller:
                     env.setdefault(variable, pooler.env[what])
         return env
 
+    def folders(self) -> dict[str, list[str]]:
+        """For each volume with folders of the checkout which they are."""
+        given = ((self.files_volume, self.blueprint.services), (self._kept_files_volume, self.blueprint.pinned))
+        return {volume: paths for volume, services in given if (paths := self._folders(services))}
+
+    def _folders(self, services: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        mounts = [mount for service in services.values() for mount in service.get("volumes") or ()]
+        paths = {str((mount.get("volume") or {}).get("subpath")) for mount in mounts if not mount.get("source")}
+        return [one.path for one in self.blueprint.mounted if one.path in paths and not one.file]
+
+    @property
+    def files_volume(self) -> str:
+        return self.names.files_volume(self.namespace, self.revision)
+
+    @property
+    def _kept_files_volume(self) -> str:
+        """It is the same as long as the files are: what mounts it is not made anew with each revision."""
+        paths = self._folders(self.blueprint.pinned)
+        held = [(one.path, one.digest) for one in self.blueprint.mounted if one.path in paths]
+        return self.names.kept_files_volume(self.namespace, hashlib.sha256(repr(held).encode()).hexdigest()[:12])
+
     def _whole(
-        self, services: dict[str, Any], networks: dict[str, Any], poolers: Iterable[Pooler] = ()
+        self, services: dict[str, Any], networks: dict[str, Any], files: str, poolers: Iterable[Pooler] = ()
     ) -> dict[str, Any]:
         cloned = {source: name for pooler in poolers for source, name in pooler.volumes.items()}
         mounted = {
@@ -309,7 +332,7 @@ class Modeller:
         volumes = {
             source: {
                 "external": True,
-                "name": self.names.files_volume(self.namespace, self.revision)
+                "name": files
                 if source == "cx-files"
                 else cloned.get(source) or self.names.volume(self.namespace, source),
             }

@@ -9,7 +9,7 @@ from typing import Any
 
 from cx.core.errors import Retryable, StartFailed
 from cx.core.names import Names, Namespace
-from cx.core.reconcile import Checkout
+from cx.core.ports import Checkout
 from cx.core.state import Container
 from cx.docker import compose, containers, facts, files
 from cx.docker.compose import CommandFailed

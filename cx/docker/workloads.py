@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from docker.errors import APIError, NotFound
 
 from cx.core.blueprint import Blueprint, Build, Pooler
 from cx.core.errors import ReleaseFailed, Retryable, StartFailed
-from cx.core.names import LABEL_INSTANCE, LABEL_NAMESPACE, Names, Namespace
-from cx.core.reconcile import Checkout
+from cx.core.names import LABEL_INSTANCE, LABEL_NAMESPACE, LABEL_REVISION, Names, Namespace
+from cx.core.ports import Checkout
 from cx.core.state import Container, Desired, Observed
 from cx.docker import build as images
 from cx.docker import containers, facts, files
@@ -79,12 +79,11 @@ class Workloads:
                     self.names.volume(wish.namespace, volume),
                     labels=self.names.labels(wish.namespace, "volume"),
                 )
-            if any(not one.file for one in blueprint.mounted):
-                volume = self.names.files_volume(wish.namespace, wish.revision)
-                owned = self.names.labels(wish.namespace, "files", revision=wish.revision)
+            for volume, paths in model.folders().items():
+                mine = {"revision": wish.revision} if volume == model.files_volume else {}
+                owned = self.names.labels(wish.namespace, "files", **mine)
                 self.engine.api.create_volume(volume, labels=owned)
                 self.fault("inside volumes")
-                paths = [one.path for one in blueprint.mounted if not one.file]
                 files.fill(self.engine, volume, self.pooler_image, owned, checkout(), paths)
 
     def pool(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler]) -> None:
@@ -107,6 +106,7 @@ class Workloads:
         start = Start(self.engine, self.names, wish.namespace, project, *given, self.fault)
         start.create()
         start.run(checkout)
+        self._remove_files(wish.namespace, but=model.folders())
         self.fault("inside stateful services")
         addresses = model.addresses(self._subnet(wish))
         network = self.names.network(wish.namespace, wish.revision)
@@ -260,6 +260,8 @@ class Workloads:
             self._remove_network(name)
         for name in (one for one, of in seen.volumes.items() if revision and of == revision):
             self._remove_volume(name)
+        if not revision:
+            self._remove_files(namespace)
 
     def remove(self, namespace: Namespace, what: str) -> None:
         """No `what` (containers, networks, volumes) of the namespace is left."""
@@ -351,6 +353,15 @@ class Workloads:
                 with suppress(NotFound):  # it has gone meanwhile, and is no member any more
                     self.engine.api.disconnect_container_from_network(member, name, force=True)
         self.networks.remove(name)
+
+    def _remove_files(self, namespace: Namespace, but: Collection[str] = ()) -> None:
+        """What services that outlive revisions mount from a checkout is there in the volumes `but` alone."""
+        labels = [f"{key}={value}" for key, value in self.names.labels(namespace, "files").items()]
+        with translated("list volumes"):
+            found = self.engine.api.volumes(filters={"label": labels})["Volumes"] or []
+        for one in found:
+            if LABEL_REVISION not in one["Labels"] and one["Name"] not in but:
+                self._remove_volume(one["Name"])
 
     def _remove_volume(self, name: str) -> None:
         with translated(f"remove volume {name}"):

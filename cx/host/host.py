@@ -20,7 +20,8 @@ from cx import settings as host_settings
 from cx.core.errors import NotFound
 from cx.core.history import Deployment
 from cx.core.names import Namespace, shown
-from cx.core.reconcile import Outcome, Reconciler, Reporter, no_fault
+from cx.core.ports import Reporter
+from cx.core.reconcile import Outcome, Reconciler, no_fault
 from cx.core.source import Source
 from cx.core.state import Clone, Desired, Observed
 from cx.host.projects import WAIT_S, Projects, Reads

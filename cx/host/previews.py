@@ -16,8 +16,8 @@ import msgspec
 from cx.core.errors import Invalid, NotFound, Retryable
 from cx.core.events import AnyEvent, Failed, Retold
 from cx.core.names import Namespace, shown
+from cx.core.ports import Reporter
 from cx.core.previews import Detail, Ending, LogLine, Logs, Row, Wanted
-from cx.core.reconcile import Reporter
 from cx.core.source import Source
 from cx.host import Host, view
 from cx.host.recording import Recorded

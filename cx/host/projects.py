@@ -12,7 +12,7 @@ import msgspec
 from cx.core.blueprint import Blueprint
 from cx.core.errors import Invalid
 from cx.core.names import Namespace
-from cx.core.reconcile import Checkout
+from cx.core.ports import Checkout
 from cx.core.source import Source
 from cx.core.state import Desired
 from cx.host.assembly import Adapters

@@ -8,7 +8,7 @@ from threading import Lock
 
 from cx.core.errors import CxError
 from cx.core.history import FRESH, StepTaken
-from cx.core.reconcile import Reporter
+from cx.core.ports import Reporter
 from cx.core.state import Desired, Do
 from cx.store import Store
 

@@ -17,8 +17,8 @@ import msgspec
 from cx.core.errors import CxError, Invalid, NotFound, Retryable, Terminal
 from cx.core.events import AnyEvent, Retold, error_of
 from cx.core.names import Namespace, shown
+from cx.core.ports import Reporter
 from cx.core.previews import Detail, Ending, LogLine, Logs, Row, Wanted
-from cx.core.reconcile import Reporter
 from cx.core.source import Source
 from cx.git import Sources, bundles
 from cx.process.locks import held

@@ -151,7 +151,7 @@ class _Assembly:
             database_env=self._database_env(kept, found.uses, names, waiting, kind),
             aliases=aliases,
             volumes=_mounts(models, "source"),
-            mounted=tuple(Mounted(path, (self.checkout / path).is_file()) for path in _mounts(models, "subpath")),
+            mounted=tuple(map(self._mounted, _mounts(models, "subpath"))),
             release=self._release(kept),
             start_timeout_s=float(self.settings.limits.start_timeout_s),
             notes=(*found.notes, *told),
@@ -195,6 +195,11 @@ class _Assembly:
                 own = one.model.get("environment") or {}
                 found[name] = {variable: what for variable, what in names.items() if variable not in own}
         return {name: env for name, env in found.items() if env}
+
+    def _mounted(self, path: str) -> Mounted:
+        if (self.checkout / path).is_file():
+            return Mounted(path, file=True)
+        return Mounted(path, digest=self.tree_digest(path))
 
     def _build(self, name: str, wanted: BuildInput) -> Build:
         dockerfile = read_inside(self.checkout, wanted.dockerfile, size_max=256 * 1024)

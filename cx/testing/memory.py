@@ -12,8 +12,8 @@ from pathlib import Path
 from cx.core.errors import CxError, Invalid, NotFound
 from cx.core.history import FRESH, SERVING, Deployment
 from cx.core.names import Namespace, shown
+from cx.core.ports import Reporter
 from cx.core.previews import DatabaseUse, Detail, Ending, LogLine, Logs, Row, ServiceUse, Wanted
-from cx.core.reconcile import Reporter
 from cx.core.source import Source
 from cx.core.state import Desired
 

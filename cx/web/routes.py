@@ -19,8 +19,8 @@ from starlette.routing import BaseRoute, Route
 from cx.core.errors import Busy, CxError, Invalid, NotFound, Refused, Retryable
 from cx.core.events import Telling, done, failed
 from cx.core.names import Namespace, shown
+from cx.core.ports import Reporter
 from cx.core.previews import Ending, Served, Wanted
-from cx.core.reconcile import Reporter
 from cx.pulls.commands import lasting_s
 from cx.web.contract import (
     BUNDLE,

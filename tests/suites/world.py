@@ -17,7 +17,8 @@ from pathlib import Path
 from cx.core.blueprint import Blueprint, Build, DatabaseUse, Mounted, Pooler, Release, Route
 from cx.core.errors import BuildFailed, CxError, ProbeFailed, ReleaseFailed, Retryable, StartFailed
 from cx.core.names import Names, Namespace
-from cx.core.reconcile import Checkout, Outcome, Reconciler
+from cx.core.ports import Checkout
+from cx.core.reconcile import Outcome, Reconciler
 from cx.core.state import Clone, Container, Desired, Observed
 
 NAMES = Names("t")

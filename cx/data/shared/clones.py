@@ -8,7 +8,7 @@ transaction.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -425,8 +425,9 @@ class PostgresClones:
         try:
             self._run(held.connection, *statements)
         except BaseException:
-            if replacing and not held.connection.closed:
-                held.connection.execute(allow(database))
+            with suppress(psycopg.Error):  # the error is what is raised below
+                if replacing and not held.connection.closed:
+                    held.connection.execute(allow(database))
             raise
         self._checkpoint("clone:open")
         self.made.append(clone)

@@ -167,7 +167,11 @@ def test_networks_volumes_and_projects_have_names_that_docker_takes(instance: st
     project = re.compile(r"[a-z0-9][a-z0-9_-]*")
     for text in (names.project(name, "0123456789ab"), names.project(name), names.network(name), names.data_network()):
         assert project.fullmatch(text)
-    for text in (names.volume(name, "My.Vol"), names.files_volume(name, "0123456789ab")):
+    for text in (
+        names.volume(name, "My.Vol"),
+        names.files_volume(name, "0123456789ab"),
+        names.kept_files_volume(name, "0123456789ab"),
+    ):
         assert re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", text)
 
 
@@ -177,7 +181,8 @@ def test_no_name_of_one_namespace_is_another_s(one: str, other: str) -> None:
         names, name = Names("cx"), Namespace(namespace)
         return {
             names.project(name, "0123456789ab"), names.project(name), names.volume(name, "data"),
-            names.files_volume(name, "0123456789ab"), names.image_prefix(name), names.route_file(name),
+            names.files_volume(name, "0123456789ab"), names.kept_files_volume(name, "0123456789ab"),
+            names.image_prefix(name), names.route_file(name),
         }  # fmt: skip
 
     assert one == other or all_of(one).isdisjoint(all_of(other))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from world import FAILURES, PR_7, PR_8, Died, Place, Silent, World, blueprint, wish
 
-from cx.core.errors import CxError, Retryable
+from cx.core.errors import CxError, ProbeFailed, Retryable, StartFailed
 from cx.core.reconcile import Superseded
 from cx.core.state import Desired
 
@@ -308,6 +308,51 @@ def test_a_probe_that_failed_carries_the_last_words_of_what_runs() -> None:
     with pytest.raises(CxError) as caught:
         world.reconcile()
     assert caught.value.log == ("last words of api", "last words of web")
+
+
+@pytest.mark.parametrize("what", ["remove container", "remove network", "withdraw candidate", "put back"])
+@pytest.mark.parametrize("before", [[], [wish("a")]], ids=["first", "redeploy"])
+def test_a_clean_up_that_fails_does_not_hide_why_the_deploy_failed(before: list[Desired], what: str) -> None:
+    world = World().brought_to(*before)
+    world.want(wish("c"))
+
+    def in_use() -> None:
+        raise Retryable("volume is in use")
+
+    def does_not_answer() -> None:
+        world.failing = {"probe"}
+        world.hooks[what] = in_use
+
+    def fails() -> None:
+        world.hooks[what] = in_use
+        raise ProbeFailed("no answer", log=["why"])
+
+    world.hooks["publish"] = does_not_answer if what == "put back" else fails
+    with pytest.raises(ProbeFailed, match="no answer") as caught:
+        world.reconcile()
+    assert caught.value.log[-1] == "clean up: volume is in use"
+    assert len(caught.value.log) > 1
+    world.failing.clear()
+    world.reconcile()
+    reached(world, wish("c"))
+
+
+@pytest.mark.parametrize("what", ["remove container", "remove network"])
+def test_all_else_is_cleaned_up_where_one_thing_cannot_be(what: str) -> None:
+    """The candidate is withdrawn, and what outlives revisions goes, though the revision itself stays."""
+    world = World(failing={"well"})
+    world.want(wish("c"))
+
+    def in_use() -> None:
+        raise Retryable("it is in use")
+
+    world.hooks[what] = in_use
+    with pytest.raises(StartFailed):
+        world.reconcile()
+    seen = world.observed()
+    assert seen.revisions == (wish("c").revision,)
+    assert [one for one in seen.containers if one.role == "pinned"] == []
+    assert not seen.candidate
 
 
 @pytest.mark.parametrize("what", FAILURES)

@@ -12,7 +12,7 @@ from docker_parts import BLUEPRINT, POOLERS, SECRET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cx.core.blueprint import Blueprint, DatabaseUse
+from cx.core.blueprint import Blueprint, DatabaseUse, Mounted
 from cx.core.names import LABELS, Names, Namespace
 from cx.docker.model import CAPABILITIES, GRACE, POOLER, RELEASE, Limits, Modeller, prompt
 
@@ -282,3 +282,20 @@ def test_a_route_goes_to_every_replica_and_to_services_that_keep_state() -> None
     assert modeller().targets(web, SUBNET) == [f"http://{one}:8000" for one in addresses]
     (target,) = modeller().targets(redis, SUBNET)
     assert target == f"http://{modeller().addresses(SUBNET)['redis']}:6379"
+
+
+# --- files of the checkout
+def test_what_outlives_revisions_has_a_volume_of_files_of_its_own() -> None:
+    """The revision's goes with the revision; this one stays the same as long as the files are the same."""
+    mount = {"type": "volume", "source": "", "target": "/etc/redis", "volume": {"subpath": "redis"}}
+    pinned = {"redis": {**BLUEPRINT.pinned["redis"], "volumes": [*BLUEPRINT.pinned["redis"]["volumes"], mount]}}
+
+    def found(digest: str, revision: str = REVISION) -> tuple[dict[str, list[str]], str]:
+        mounted = (Mounted("conf", digest=revision), Mounted("redis", digest=digest))
+        model = Modeller(NAMES, PR, revision, replace(BLUEPRINT, pinned=pinned, mounted=mounted), Limits(), "p:1")
+        return model.folders(), str(model.data_model()["volumes"]["cx-files"]["name"])
+
+    folders, kept = found("d1")
+    assert folders == {f"cx-preview-1-r{REVISION}_files": ["conf"], kept: ["redis"]}
+    assert found("d1", "another")[1] == kept
+    assert found("d2")[1] != kept
