@@ -66,13 +66,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Reference:
-    """A foreign key."""
+    """A foreign key. One that is not `enforced` may point nowhere; the last columns of one with a `period` are ranges
+    of time, of which the referenced ones together cover the referencing one.
+    """
 
     name: str
     table: int
     columns: tuple[str, ...]
     to: int
     to_columns: tuple[str, ...]
+    enforced: bool = True
+    period: bool = False
 
 
 @dataclass(frozen=True)

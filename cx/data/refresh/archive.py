@@ -51,6 +51,16 @@ _SILENTLY = (
 # Jobs that would run on the previews' server: rows of tables that belong to extensions.
 JOBS = ("cron job", "cron job_run_details", "pgagent", "timetable")
 
+# What else of a dump is a foreign table's, which is left out: by its schema and name.
+_OF_FOREIGN = (
+    "COMMENT {schema} FOREIGN TABLE {name} ",
+    "COMMENT {schema} COLUMN {name}.",
+    "DEFAULT {schema} {name} ",
+    "TRIGGER {schema} {name} ",
+    "CONSTRAINT {schema} {name} ",
+    "CHECK CONSTRAINT {schema} {name} ",
+)
+
 _IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _EXTENSION = re.compile(
     rf"^CREATE EXTENSION (?:IF NOT EXISTS )?(?P<name>{_IDENTIFIER}) WITH SCHEMA (?P<schema>{_IDENTIFIER});$"
@@ -88,6 +98,7 @@ def contents(listing: str) -> Contents:
     schemas: dict[str, str] = {}
     policies: list[str] = []
     left_out: dict[str, list[str]] = {}
+    foreign: list[str] = []
     tables = 0
     for line in listing.splitlines():
         entry = _ENTRY.fullmatch(line.strip())
@@ -98,6 +109,10 @@ def contents(listing: str) -> Contents:
             continue
         if kind := next((kind for kind in LEFT_OUT if rest.startswith(f"{kind} ")), None):
             left_out.setdefault(kind.lower(), []).append(_tag(rest.removeprefix(f"{kind} ")))
+            if kind == "FOREIGN TABLE":
+                foreign += of_foreign(rest.split(" ")[2], _tag(rest.removeprefix(f"{kind} ")))
+            continue
+        if rest.startswith(tuple(foreign)):
             continue
         if (data := rest.removeprefix("TABLE DATA ")) != rest and any(data.startswith(f"{job} ") for job in JOBS):
             left_out.setdefault("jobs of", []).append(" ".join(data.split(" ")[:2]))
@@ -113,6 +128,11 @@ def contents(listing: str) -> Contents:
         keep.append(line)
     notes = tuple(f"left out: {kind} {', '.join(sorted(tags))}" for kind, tags in sorted(left_out.items()))
     return Contents(tuple(keep), extensions, schemas, tuple(policies), tables, notes)
+
+
+def of_foreign(schema: str, name: str) -> tuple[str, ...]:
+    """How the entries begin that belong to this foreign table: their kind, schema and name."""
+    return tuple(one.format(schema=schema, name=name) for one in _OF_FOREIGN)
 
 
 def _tag(rest: str) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from cx.data.refresh.archive import JOBS, LEFT_OUT, extension_schemas, has_column_versions, policy_roles
+from cx.data.refresh.archive import JOBS, LEFT_OUT, extension_schemas, has_column_versions, of_foreign, policy_roles
 
 _SECTION = re.compile(rb"-- (?:Data for )?Name: (?P<name>.*); Type: (?P<kind>[^;]+); Schema: (?P<schema>[^;]*)")
 _COPY = re.compile(rb"COPY .* FROM stdin;\r?\n?")
@@ -36,6 +36,7 @@ class Reading:
     roles: set[str] = field(default_factory=set)
     extensions: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, set[str]] = field(default_factory=dict)
+    foreign: list[str] = field(default_factory=list)
 
     @property
     def cut(self) -> bool:
@@ -83,14 +84,16 @@ def _section(line: bytes, reading: Reading, skipping: bool) -> bool:
     found = _SECTION.match(line)
     if found is None:
         return skipping
-    kind = found["kind"].decode(errors="replace")
-    table = f"{found['schema'].decode(errors='replace')} {found['name'].decode(errors='replace')}"
+    kind, schema, name = (found[part].decode(errors="replace") for part in ("kind", "schema", "name"))
+    table = f"{schema} {name}"
     if kind == "TABLE DATA" and any(f"{table} ".startswith(f"{job} ") for job in JOBS):
         reading.left_out.setdefault("jobs of", set()).add(table)
         return True
     if kind in LEFT_OUT:
-        reading.left_out.setdefault(kind, set()).add(found["name"].decode(errors="replace"))
-    return kind in _LEFT_OUT
+        reading.left_out.setdefault(kind, set()).add(name)
+    if kind == "FOREIGN TABLE":
+        reading.foreign += of_foreign(schema, name)
+    return kind in _LEFT_OUT or f"{kind} {table} ".startswith(tuple(reading.foreign))
 
 
 def _note(line: bytes, reading: Reading) -> None:

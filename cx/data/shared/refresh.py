@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -24,19 +23,19 @@ from cx.data.masking.dialects.postgres.reading import Origin, Reading
 from cx.data.masking.personal import Suspect
 from cx.data.masking.searching import refuse
 from cx.data.refresh import masked as refreshing
-from cx.data.refresh.archive import Locale
 from cx.data.refresh.auditing import Auditing
 from cx.data.refresh.dump import Dump, examined, from_file
-from cx.data.refresh.restore import Query, Restore, Target
-from cx.data.refresh.scratch import Scratch, create_database
+from cx.data.refresh.restore import Restore, Target
+from cx.data.refresh.scratch import Scratch
 from cx.data.refresh.source import LiveSource, Seen, commanded
 from cx.data.session import Session, script, session, statement, verifier
 from cx.data.shared import naming, observing, strategy
 from cx.data.shared import volume as volumes
 from cx.data.shared.copying import opened_once
 from cx.data.shared.isolating import own_activity_only, own_settings_only
+from cx.data.shared.previews import Previews
 from cx.data.values import Checkpoint, Connection, Golden, Masks, Progress, Server, Source, nowhere
-from cx.data.workbench.tools import WORK, Tools
+from cx.data.workbench.tools import Tools
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -134,6 +133,7 @@ class Refresh:
                 dump = refreshing.schema(reading, plan, f"source {name}")
                 self._progress(f"{name}: {released.result()} of its values are canaries")
             dump = replace(dump, locale=raw.locale, source_version=raw.source_version, settings=raw.settings)
+            dump = replace(dump, notes=(*raw.notes, *dump.notes))
             self._at.checkpoint("refresh:dumped")
             if self._sanitise and self._source.url:
                 scratch = self._scratch(stack, tools)
@@ -271,7 +271,7 @@ class Refresh:
         restore.into(self._previews(tools))
         return replace(dump, notes=(*dump.notes, *restore.notes))
 
-    def _previews(self, tools: Tools) -> _Previews:
+    def _previews(self, tools: Tools) -> Previews:
         """The previews' server, with the loader's role on it."""
         connection = self._connection
         self._began_at = self._wal_position()
@@ -286,7 +286,7 @@ class Refresh:
                 **parts,
             )
         )
-        return _Previews(self._server, tools, self._loader, self._password, self._database)
+        return Previews(self._server, tools, self._loader, self._password, self._database)
 
     def _hand_over(self) -> None:
         """Everything is vacuumed, and the objects' owner's; the loader is gone.
@@ -377,45 +377,3 @@ class Refresh:
         self._at.checkpoint("refresh:marked")
         self._progress(f"{self._source.name}: golden ready, {golden.size_bytes / 1e6:.1f} MB")
         return golden
-
-
-class _Previews:
-    """The previews' server as a target to restore into."""
-
-    def __init__(self, server: Server, tools: Tools, loader: str, password: str, database: str) -> None:
-        self.tools = tools
-        self._server = server
-        self.environment: Mapping[str, str] = {
-            "PGSERVICEFILE": f"{WORK}/target.conf",
-            "PGPASSFILE": f"{WORK}/target.pass",
-        }
-        service = {
-            "host": server.host,
-            "port": str(server.port),
-            "user": loader,
-            "dbname": database,
-            "sslmode": "disable",
-            # With more, texts are sorted outside the processor's caches, and a foreign key is checked by a hash of the
-            # whole table and not by two indexes: a unique index over 2 million texts took 6.4 s at 256 MB, not 5.4,
-            # a foreign key 2 s, not 0.5.
-            "options": "-c synchronous_commit=off -c maintenance_work_mem=64MB",
-        }
-        lines = ["[target]", *(f"{key}={value}" for key, value in service.items())]
-        tools.put(f"{WORK}/target.conf", ("\n".join(lines) + "\n").encode())
-        tools.put(f"{WORK}/target.pass", f"*:*:*:{loader}:{password}\n".encode())
-
-    def admin(self, *statements: sql.Composable, database: str | None = None) -> None:
-        with session(self._server, database) as connection:
-            connection.execute(script(*statements))
-
-    def rows(self, query: Query, database: str | None = None) -> list[tuple[str, ...]]:
-        with session(self._server, database) as connection:
-            return [tuple(map(str, row)) for row in connection.execute(query).fetchall()]
-
-    def create(self, database: str, locale: Locale) -> bool:
-        with session(self._server) as connection:
-            try:
-                connection.execute(create_database(database, locale))
-            except (errors.InvalidParameterValue, errors.WrongObjectType, errors.FeatureNotSupported):
-                return False
-            return True

@@ -38,11 +38,14 @@ SELECT jsonb_build_object(
       'element', CASE WHEN typcategory = 'A' THEN typelem::bigint ELSE 0 END)) FROM pg_type
     WHERE typtype IN ('b', 'd', 'e')),
   'keys', (SELECT jsonb_agg(jsonb_build_object(
-      'table', indrelid::bigint, 'columns', string_to_array(indkey::text, ' ')::int[], 'primary', indisprimary))
-    FROM pg_index JOIN mine ON mine.oid = indrelid
+      'table', indrelid::bigint, 'primary', indisprimary,
+      'columns', (string_to_array(indkey::text, ' ')::int[])[1:indnkeyatts]))
+    FROM pg_index JOIN mine ON mine.oid = indrelid AND mine.relkind IN ('r', 'p')
     WHERE indisunique AND indpred IS NULL AND indexprs IS NULL),
   'references', (SELECT jsonb_agg(jsonb_build_object(
-      'name', conname, 'table', conrelid::bigint, 'columns', conkey, 'to', confrelid::bigint, 'to_columns', confkey)
+      'name', conname, 'table', conrelid::bigint, 'columns', conkey, 'to', confrelid::bigint, 'to_columns', confkey,
+      'enforced', coalesce((to_jsonb(pg_constraint) ->> 'conenforced')::boolean, true),
+      'period', coalesce((to_jsonb(pg_constraint) ->> 'conperiod')::boolean, false))
       ORDER BY conrelid, conname)
     FROM pg_constraint JOIN mine ON mine.oid = conrelid
     WHERE contype = 'f' AND coalesce((to_jsonb(pg_constraint) ->> 'conparentid')::bigint, 0) = 0),
@@ -98,6 +101,8 @@ def read(facts: Mapping[str, Any]) -> Catalog:
             tuple(numbers[one["table"]][number] for number in one["columns"]),
             one["to"],
             tuple(numbers[one["to"]][number] for number in one["to_columns"]),
+            one["enforced"],
+            one["period"],
         )
         for one in facts["references"] or []
         if one["table"] in tables and one["to"] in tables
@@ -145,3 +150,8 @@ def literal(text: str) -> str:
     """`text` as a literal of SQL, whatever standard_conforming_strings says."""
     plain = text.replace("'", "''")
     return f" E'{plain.replace(chr(92), chr(92) * 2)}'" if "\\" in plain else f"'{plain}'"
+
+
+def as_text(value: str) -> str:
+    """`value` as a text that patterns can be held against: a collation of the column's own may forbid them."""
+    return f'({value})::text COLLATE pg_catalog."default"'

@@ -17,14 +17,14 @@ from psycopg import sql
 from cx.core.errors import Terminal
 from cx.data.masking.catalog import Column, Table, quoted
 from cx.data.masking.checking import Plan
-from cx.data.masking.dialects.postgres.columns import literal
+from cx.data.masking.dialects.postgres.columns import as_text, literal
 from cx.data.masking.dialects.postgres.expressions import digest
 from cx.data.masking.dialects.postgres.reading import Reading
 from cx.data.masking.searching import CANARIES, MAX_LENGTH, MIN_LENGTH, SHM, Leak, hides, like_chance, search
 from cx.data.masking.vocabulary import common
 from cx.data.session import Session
 from cx.data.workbench.tools import Tools
-from cx.settings.masking import Masked, steps_of
+from cx.settings.masking import Masked, steps_of, worded
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -57,14 +57,16 @@ def _of(table: Table, column: Column, rule: Masked) -> Iterator[Watched]:
     value = f"t.{quoted(column.name)}"
     by_chance = like_chance(rule)
     if rule.json is not None:
-        for path in rule.json:
+        for path, word in rule.json.items():
+            if worded(word).do == "keep":
+                continue
             way = "lax $" + "".join("[*]" if step is None else f".{_json_key(step)}" for step in steps_of(path))
             inner = f"SELECT x #>> '{{}}' FROM jsonb_path_query({value}::jsonb, {literal(way)}) AS x"
             yield Watched(table, column, f"({inner})", True)
     elif column.element:
-        yield Watched(table, column, f"(SELECT x::text FROM unnest({value}) AS x)", by_chance)
+        yield Watched(table, column, f"(SELECT {as_text('x')} FROM unnest({value}) AS x)", by_chance)
     elif column.holds_text or column.base in ("uuid", "inet", "cidr", "macaddr", "xml"):
-        yield Watched(table, column, f"(SELECT {value}::text)", by_chance)
+        yield Watched(table, column, f"(SELECT {as_text(value)})", by_chance)
 
 
 def _json_key(step: str) -> str:

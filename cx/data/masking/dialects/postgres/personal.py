@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from cx.data.masking.catalog import Column, Table
 from cx.data.masking.checking import Plan
-from cx.data.masking.dialects.postgres.columns import literal
+from cx.data.masking.dialects.postgres.columns import as_text, literal
 from cx.data.masking.dialects.postgres.expressions import Row
 from cx.data.masking.dialects.postgres.reading import Reading
 from cx.data.masking.personal import CONTENT, OURS, Suspect, by_counts, by_name, collected, looked_into
@@ -51,7 +51,7 @@ def _questions(plan: Plan, table: Table, columns: Sequence[Column]) -> Iterator[
     counts = ", ".join(f"count(*) FILTER (WHERE {test})" for test in tests)
     for one in columns:
         rule = plan.rules[table.oid].get(one.name)
-        value = f"({row.masked(one, rule)})::text"
+        value = as_text(row.masked(one, rule))
         if rule:  # what is left beside our own fakes
             value = f"regexp_replace({value}, {literal(OURS)}, '', 'g')"
         there = f"SELECT {row.column(one)} FROM ONLY {table.quoted} AS t{share} WHERE {row.column(one)}::text <> ''"

@@ -152,7 +152,7 @@ class _Choosing:
             dangling = False
             for one in references:
                 parents = catalog.leaves(one.to)
-                if all(self._whole(parent.oid) for parent in parents):
+                if not one.enforced or all(self._whole(parent.oid) for parent in parents):
                     continue
                 for leaf in catalog.leaves(one.table):
                     dangling |= self._drop_dangling(one, leaf, parents)
@@ -161,21 +161,31 @@ class _Choosing:
         """Whether rows of `leaf` were taken out because what they point to does not come along."""
         if leaf.oid in self.places and not self.places[leaf.oid]:
             return False
-        there = [f"SELECT {self._keys(one, parent)}" for parent in parents]
         free = " OR ".join(f"c.{quoted(name)} IS NULL" for name in one.columns)
-        mine = ", ".join(f"c.{quoted(name)}" for name in one.columns)
-        lines = self.reading.lines(
-            [
-                f"SELECT c.ctid FROM ONLY {leaf.quoted} AS c WHERE {self._among('c', leaf)} AND NOT ({free})"
-                f" AND ({mine}) NOT IN ({' UNION ALL '.join(there)})"
-            ]
-        )
+        among = f"{self._among('c', leaf)} AND NOT ({free})"
+        missing = self._not_covered(one, parents) if one.period else self._not_there(one, parents)
+        lines = self.reading.lines([f"SELECT c.ctid FROM ONLY {leaf.quoted} AS c WHERE {among} AND {missing}"])
         if not lines:
             return False
         if leaf.oid not in self.places:
             self.places[leaf.oid] = _numbers(self.reading.lines([f"SELECT t.ctid FROM ONLY {leaf.quoted} AS t"]))
         self.places[leaf.oid] -= _numbers(lines)
         return True
+
+    def _not_there(self, one: Reference, parents: Sequence[Table]) -> str:
+        """A condition: what the row `c` points to does not come along."""
+        mine = ", ".join(f"c.{quoted(name)}" for name in one.columns)
+        there = [f"SELECT {self._keys(one, parent)}" for parent in parents]
+        return f"({mine}) NOT IN ({' UNION ALL '.join(there)})"
+
+    def _not_covered(self, one: Reference, parents: Sequence[Table]) -> str:
+        """As `_not_there` for a key with a period, which several rows may cover together."""
+        names = [f"k{number}" for number in range(len(one.columns))]
+        there = " UNION ALL ".join(f"SELECT {self._keys(one, parent)}" for parent in parents)
+        *keys, period = zip(names, one.columns, strict=True)
+        same = " AND ".join(f"p.{name} = c.{quoted(mine)}" for name, mine in keys)
+        covered = f"SELECT range_agg(p.{period[0]}) FROM ({there}) AS p({', '.join(names)}) WHERE {same}"
+        return f"(c.{quoted(period[1])} <@ ({covered})) IS NOT TRUE"
 
     def _keys(self, one: Reference, parent: Table) -> str:
         names = ", ".join(f"p.{quoted(name)}" for name in one.to_columns)
@@ -189,8 +199,11 @@ class _Choosing:
 
 
 def _equal(one: Reference) -> str:
-    pairs = zip(one.to_columns, one.columns, strict=True)
-    return " AND ".join(f"p.{quoted(mine)} = c.{quoted(theirs)}" for mine, theirs in pairs)
+    """A condition: the row `c` points to `p`, or with a period to `p` among others."""
+    operators = ["="] * len(one.columns)
+    operators[-1] = "&&" if one.period else "="
+    pairs = zip(one.to_columns, operators, one.columns, strict=True)
+    return " AND ".join(f"p.{quoted(mine)} {operator} c.{quoted(theirs)}" for mine, operator, theirs in pairs)
 
 
 def _number(place: str) -> int:
