@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 
 import docker
@@ -148,6 +149,8 @@ def test_an_interrupt_ends_a_deploy_at_once(cx: Cx, preview: Callable[[], str], 
             running.kill()
         assert json.loads(running.stdout.readlines()[-1])["exit_code"] == 130
         assert running.stderr.read().startswith(f"cx: {name}: interrupted; ")
+    events: Any = cx.json("events", name)
+    assert [one["outcome"] for one in events["deployments"]] == ["interrupted"]
     hello.write("Dockerfile", dockerfile)
     cx("deploy", hello.folder, "--namespace", name)
     assert cx.get(name).startswith("one")
