@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cx.cli.namespaces import NamespaceArgument, RemoteOption
+from cx.cli.commands import RemoteOption
+from cx.cli.namespaces import NamespaceArgument
 from cx.cli.output import ForceOption, JsonOption, as_json, confirm, printable, table
 from cx.core.errors import CxError, Invalid, NotFound, Terminal
 from cx.core.names import Namespace, shown

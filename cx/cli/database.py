@@ -5,10 +5,11 @@ from __future__ import annotations
 import typer
 
 from cx.cli import clones, goldens
+from cx.cli.commands import Commands
 
 
 def register(app: typer.Typer) -> None:
-    db = typer.Typer(help="Goldens and clones of databases.", no_args_is_help=True, rich_markup_mode=None)
+    db = Commands(help="Goldens and clones of databases.")
     goldens.register(db)
     clones.register(db)
     app.add_typer(db, name="db")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cx.cli.commands import Commands
 from cx.core.errors import Busy, Invalid, Retryable
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from cx.store.deliveries import Deliveries
     from cx.web.rehearsal import Rehearsal
 
-git = typer.Typer(
-    help="Pull requests: the listener, and what it does by hand.", no_args_is_help=True, rich_markup_mode=None
-)
+git = Commands(help="Pull requests: the listener, and what it does by hand.")
 
 SecretOption = Annotated[
     list[str],

@@ -10,14 +10,13 @@ import typer
 
 from cx import __version__
 from cx.cli import database, git, namespaces, pruning, stack
+from cx.cli.commands import Commands
 from cx.cli.ending import failed, leave
 from cx.core.errors import CxError, Defect
 
-app = typer.Typer(
+app = Commands(
     name="cx",
     help="A preview environment for every pull request, on a Docker host that you own.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

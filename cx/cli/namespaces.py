@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cx.cli.commands import REMOTE_VARIABLE, RemoteOption
 from cx.cli.output import ForceOption, JsonOption, ago, as_json, confirm, lasting, printable, size, table, until
 from cx.core.errors import Invalid, NotFound
 from cx.core.names import Namespace, shown
@@ -26,10 +27,12 @@ ENVIRONMENT = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 def complete() -> list[str]:
-    """Namespace names for the shell; none when anything at all is wrong."""
+    """Namespace names for the shell; none of another host's, and none when anything at all is wrong."""
     from cx import host as wiring
     from cx.core.errors import CxError
 
+    if os.environ.get(REMOTE_VARIABLE):
+        return []
     try:
         with wiring.open_host() as host:
             return [wish.namespace.name for wish in host.store.all_desired()]
@@ -39,10 +42,6 @@ def complete() -> list[str]:
 
 NamespaceOption = Annotated[
     str, typer.Option("--namespace", "-n", help="Its name, as preview-123.", autocompletion=complete)
-]
-RemoteOption = Annotated[
-    str,
-    typer.Option("--remote", envvar="CX_REMOTE", metavar="URL", help="A host's API; token: CX_REMOTE_TOKEN."),
 ]
 NamespaceArgument = Annotated[str, typer.Argument(metavar="NAMESPACE", autocompletion=complete)]
 
@@ -240,21 +239,16 @@ def _history(deployments: Sequence[Deployment]) -> None:
     )
 
 
-def events(namespace: NamespaceArgument, json: JsonOption = False) -> None:
+def events(namespace: NamespaceArgument, json: JsonOption = False, remote: RemoteOption = "") -> None:
     """Print what was done to a namespace, step by step."""
-    from cx import host as wiring
-
-    name = Namespace(namespace)
-    with wiring.open_host() as host:
-        host.existing(name)
-        deployments = host.history(name)
-        steps = host.store.steps(name)
+    with previews(remote) as there:
+        history = there.history(Namespace(namespace))
     if json:
-        as_json({"deployments": deployments, "steps": steps})
+        as_json(history)
         return
-    for one in reversed(deployments):
+    for one in reversed(history.deployments):
         print(f"{one.doing} {one.id}  {one.version}  {one.outcome}  {ago(one.started_at)}")
-        for step in steps:
+        for step in history.steps:
             if step.deployment == one.id:
                 print(f"    {step.step:<44} {step.outcome:<8} {step.duration_s:6.2f} s")
         if one.message:
@@ -301,19 +295,16 @@ def exec_(
     os.execvp("docker", ["docker", "exec", *interactive, running[0].id, *(command or ["sh"])])  # noqa: S606
 
 
-def open_(namespace: NamespaceArgument) -> None:
+def open_(namespace: NamespaceArgument, remote: RemoteOption = "") -> None:
     """Open a namespace's URL in the browser."""
     import webbrowser
 
-    from cx import host as wiring
-
-    with wiring.open_host() as host:
-        hosts = host.router.observe(host.existing(Namespace(namespace)).namespace).hosts
-    if not hosts:
+    with previews(remote) as there:
+        urls = there.urls(Namespace(namespace))
+    if not urls:
         raise NotFound(f"{namespace} answers at no URL", remedy=f"`cx show {namespace}` says why")
-    url = host.settings.base_url(hosts[0])
-    print(url)
-    webbrowser.open(url)
+    print(urls[0])
+    webbrowser.open(urls[0])
 
 
 def sleep(namespace: NamespaceArgument, json: JsonOption = False, remote: RemoteOption = "") -> None:

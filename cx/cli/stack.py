@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from cx.cli.commands import Commands
 from cx.cli.output import ForceOption, JsonOption, as_json, confirm, printable, table
 
-config = typer.Typer(help="The host configuration.", no_args_is_help=True, rich_markup_mode=None)
+config = Commands(help="The host configuration.")
 
 
 def up() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from cx.core.history import Deployment
+from cx.core.history import Deployment, StepTaken
 from cx.core.names import Namespace
 from cx.core.ports import Reporter
 from cx.core.source import Source
@@ -65,6 +65,14 @@ class Detail:
     databases: list[DatabaseUse]
     deployments: list[Deployment]
     expires_at: float | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """What was done to one namespace: attempts, newest first, and their steps, oldest first."""
+
+    deployments: list[Deployment]
+    steps: list[StepTaken]
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,11 @@ class Previews(Protocol):
     def overview(self) -> list[Row]: ...
 
     def detail(self, namespace: Namespace) -> Detail: ...
+
+    def history(self, namespace: Namespace) -> History: ...
+
+    def urls(self, namespace: Namespace) -> tuple[str, ...]:
+        """Where it answers."""
 
     def there(self, namespace: Namespace) -> bool:
         """Somebody wants it, or something is left of it."""

@@ -17,7 +17,7 @@ from cx.core.errors import Invalid, NotFound, Retryable
 from cx.core.events import AnyEvent, Failed, Retold
 from cx.core.names import Namespace, shown
 from cx.core.ports import Reporter
-from cx.core.previews import Detail, Ending, LogLine, Logs, Row, Wanted
+from cx.core.previews import Detail, Ending, History, LogLine, Logs, Row, Wanted
 from cx.core.source import Source
 from cx.host import Host, view
 from cx.host.recording import Recorded
@@ -39,6 +39,14 @@ class LocalPreviews:
 
     def detail(self, namespace: Namespace) -> Detail:
         return view.detail(self.host, namespace)
+
+    def history(self, namespace: Namespace) -> History:
+        self.host.existing(namespace)
+        return History(self.host.history(namespace), self.host.store.steps(namespace))
+
+    def urls(self, namespace: Namespace) -> tuple[str, ...]:
+        self.host.existing(namespace)
+        return self._urls(namespace)
 
     def there(self, namespace: Namespace) -> bool:
         return self.host.store.desired(namespace) is not None or bool(self.host.observe(namespace).leftovers())
@@ -101,7 +109,7 @@ class LocalPreviews:
             one.interrupted()
 
     # --- parts
-    def urls(self, namespace: Namespace) -> tuple[str, ...]:
+    def _urls(self, namespace: Namespace) -> tuple[str, ...]:
         return tuple(self.host.settings.base_url(one) for one in self.host.router.observe(namespace).hosts)
 
     def settle(self, namespace: Namespace, report: Reporter, why: str) -> Ending:
@@ -134,7 +142,7 @@ class LocalPreviews:
         return recorded
 
     def _ending(self, namespace: Namespace, outcome: str, notes: tuple[str, ...]) -> Ending:
-        return Ending(outcome, () if outcome == "deleted" else self.urls(namespace), notes)
+        return Ending(outcome, () if outcome == "deleted" else self._urls(namespace), notes)
 
 
 def never() -> bool:

@@ -85,7 +85,7 @@ class Refilling:
         terms = self.terms()
         if not terms or not (unwanted or any(one.spares for one in terms.values())):
             return
-        environment = {key: value for key, value in os.environ.items() if key != "CX_TEST_DIE_AT"}
+        environment = {key: value for key, value in os.environ.items() if key not in ("CX_TEST_DIE_AT", "CX_REMOTE")}
         argv = [*(["nice"] if shutil.which("nice") else []), sys.executable, "-m", "cx", "db", "spares"]
         nothing = subprocess.DEVNULL
         self.chores.begin(NAME, time.time())  # it may die before it can say so itself

@@ -18,7 +18,7 @@ from cx.core.errors import CxError, Invalid, NotFound, Retryable, Terminal
 from cx.core.events import AnyEvent, Retold, error_of
 from cx.core.names import Namespace, shown
 from cx.core.ports import Reporter
-from cx.core.previews import Detail, Ending, LogLine, Logs, Row, Wanted
+from cx.core.previews import Detail, Ending, History, LogLine, Logs, Row, Wanted
 from cx.core.source import Source
 from cx.git import Sources, bundles
 from cx.process.locks import held
@@ -61,6 +61,13 @@ class Remote:
     def detail(self, namespace: Namespace) -> Detail:
         found: Detail = _read(self._ask("GET", f"/api/namespaces/{namespace}"), Detail)
         return found
+
+    def history(self, namespace: Namespace) -> History:
+        found: History = _read(self._ask("GET", f"/api/namespaces/{namespace}/events"), History)
+        return found
+
+    def urls(self, namespace: Namespace) -> tuple[str, ...]:
+        return tuple(self.detail(namespace).urls)
 
     def there(self, namespace: Namespace) -> bool:
         try:

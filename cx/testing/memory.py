@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cx.core.errors import CxError, Invalid, NotFound
-from cx.core.history import FRESH, SERVING, Deployment
+from cx.core.history import FRESH, SERVING, Deployment, StepTaken
 from cx.core.names import Namespace, shown
 from cx.core.ports import Reporter
-from cx.core.previews import DatabaseUse, Detail, Ending, LogLine, Logs, Row, ServiceUse, Wanted
+from cx.core.previews import DatabaseUse, Detail, Ending, History, LogLine, Logs, Row, ServiceUse, Wanted
 from cx.core.source import Source
 from cx.core.state import Desired
 
@@ -39,6 +39,7 @@ class MemoryPreviews:
     wishes: dict[Namespace, Desired] = field(default_factory=dict)
     _trees: dict[Namespace, set[str]] = field(default_factory=dict, repr=False)
     _deployments: dict[Namespace, list[Deployment]] = field(default_factory=dict, repr=False)
+    _steps: dict[Namespace, list[StepTaken]] = field(default_factory=dict, repr=False)
     _turn: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     # --- looking
@@ -56,6 +57,15 @@ class MemoryPreviews:
                 [DatabaseUse("app", f"cx__{namespace.name.replace('-', '_')}__app", 8 << 20, self.clock())],
                 list(self._deployments.get(namespace, ())), wish.expires_at,
             )  # fmt: skip
+
+    def history(self, namespace: Namespace) -> History:
+        with self._turn:
+            self._wanted(namespace)
+            return History(list(self._deployments.get(namespace, ())), list(self._steps.get(namespace, ())))
+
+    def urls(self, namespace: Namespace) -> tuple[str, ...]:
+        with self._turn:
+            return self._urls(self._wanted(namespace))
 
     def there(self, namespace: Namespace) -> bool:
         return namespace in self.wishes
@@ -124,6 +134,7 @@ class MemoryPreviews:
             ending = self._told(wish, report, ("withdraw route", "remove containers", "forget"), "deleted")
             self.wishes.pop(namespace)
             self._deployments.pop(namespace, None)
+            self._steps.pop(namespace, None)
             return ending
 
     def reset(self, namespace: Namespace, database: str, report: Reporter) -> Ending:
@@ -167,11 +178,13 @@ class MemoryPreviews:
 
     def _told(self, wish: Desired, report: Reporter, steps: tuple[str, ...], outcome: str) -> Ending:
         began, error = self.clock(), None
+        number, taken = len(self._deployments.get(wish.namespace, ())) + 1, list[StepTaken]()
         report.began(wish)
         for step in steps:
             report.step_began(step)
             error = self.failing.pop(step, None)
-            report.step_ended(step, self.clock(), 0.01, "failed" if error else "done")
+            taken.append(StepTaken(number, step, self.clock(), 0.01, "failed" if error else "done"))
+            report.step_ended(step, taken[-1].started_at, taken[-1].duration_s, taken[-1].outcome)
             if error:
                 break
         report.ended("failed" if error else outcome, error)
@@ -180,10 +193,11 @@ class MemoryPreviews:
             again = before is not None and before.revision == wish.revision and "reset app" in steps
             doing = "sleep" if wish.asleep else "wake" if steps[0] == "wake" else "reset" if again else "deploy"
             kept = self._deployments.setdefault(wish.namespace, [])
+            self._steps.setdefault(wish.namespace, []).extend(taken)
             kept.insert(
                 0,
                 Deployment(
-                    len(kept) + 1, wish.namespace.name, wish.revision, wish.version, began, self.clock(),
+                    number, wish.namespace.name, wish.revision, wish.version, began, self.clock(),
                     "failed" if error else outcome, str(error or ""), error.log if error else (),
                     doing,
                 ),

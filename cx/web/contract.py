@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from cx.core.events import AnyEvent
-from cx.core.previews import Detail, Row
+from cx.core.previews import Detail, History, Row
 
 JSON = "application/json"
 EVENTS = "application/x-ndjson"
@@ -204,6 +204,14 @@ ENDPOINTS = (
         answer="Its end.",
         answers=Extended,
         sends=Extend,
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{_ONE}/events",
+        handler="events",
+        summary="What was done to it, step by step",
+        answer="Its attempts, and their steps.",
+        answers=History,
     ),
     Endpoint(
         method="GET",

@@ -100,6 +100,9 @@ class _Api:
     async def show(self, request: Request) -> Response:
         return _json(await run_in_threadpool(self.served.detail, _namespace(request)), 200)
 
+    async def events(self, request: Request) -> Response:
+        return _json(await run_in_threadpool(self.served.history, _namespace(request)), 200)
+
     async def logs(self, request: Request) -> Response:
         namespace, query = _namespace(request), request.query_params
         follow, tail = query.get("follow", "false"), query.get("tail", "100")

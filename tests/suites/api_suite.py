@@ -109,6 +109,13 @@ class ApiContract:
             ("wake", "awake"), ("sleep", "asleep"), ("deploy", "ready"),
         ]  # fmt: skip
 
+        history = web.get(f"{one}/events").json()
+        assert history["deployments"] == shown["deployments"]
+        first = history["deployments"][-1]["id"]
+        taken = [step["step"] for step in history["steps"] if step["deployment"] == first]
+        assert taken[0] == "read the project"
+        assert taken[-1] == "publish"
+
         now = time.time()
         at = web.post(f"{one}/extend", json={"time": "3d"}).json()["expires_at"]
         assert 2.9 * 86400 < at - now < 3.1 * 86400
@@ -123,10 +130,14 @@ class ApiContract:
 
         assert events(web.delete(one))[-1]["event"] == "deleted"
         assert web.get(one).status_code == 404
+        assert web.get(f"{one}/events").status_code == 404
         assert events(web.delete(one))[-1]["event"] == "deleted"  # what is gone is no error
         assert named not in web.get("/api/namespaces").text
 
-    def test_the_command_line_says_the_same(self, there: TestApiServer, named: str, folder: Path) -> None:
+    def test_the_command_line_says_the_same(
+        self, there: TestApiServer, named: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("BROWSER", "true")  # a program that shows nothing
         told = cx(there, "deploy", folder, "--namespace", named).stdout
         assert re.search(rf"^note: services.app.ports.*\n{named}: ready in [0-9.]+ s\n  http://{named}-", told, re.M), (
             told
@@ -134,6 +145,11 @@ class ApiContract:
         assert named in cx(there, "list").stdout
         assert json.loads(cx(there, "show", named, "--json").stdout)["state"] == "ready"
         assert cx(there, "logs", named).returncode == 0
+        assert cx(there, "open", named).stdout.startswith(f"http://{named}-")
+        assert re.search(r"^deploy [0-9]+  .*\n    read the project ", cx(there, "events", named).stdout, re.M)
+        assert cx(there, "open", "preview-none", check=False).stderr == (
+            "cx: preview-none does not exist; `cx list` shows what does\n"
+        )
         assert f"{named}: asleep" in cx(there, "sleep", named).stdout
         woken = cx(there, "wake", named).stdout
         assert woken.startswith(f"{named}: wake ")
