@@ -81,6 +81,9 @@ class Live:
         self._console.print(f"  {sign} {escape(self._column(step))} [dim]{duration_s:6.2f} s[/]")
 
     def line(self, step: str, text: str) -> None:
+        if step == "wait":  # for somebody else: no step of its own
+            self._console.print(f"  … {printable(text)}", style="dim", markup=False)
+            return
         with self._lock:
             since, _ = self._running.get(step, (time.monotonic(), ""))
             self._running[step] = (since, printable(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +16,18 @@ from cx.core.state import Clone, Desired, Observed
 Checkout = Callable[[], Path]  # gives the folder, which is made when it is first asked for
 
 
+@dataclass(frozen=True)
+class BuildWatch:
+    """What hears of a build: each line, and what it waits for. `still_wanted` raises where the build is not."""
+
+    line: Callable[[str], None]
+    waiting: Callable[[str], None]
+    still_wanted: Callable[[], None]
+
+
 class Workloads(Protocol):
     def observe(self, namespace: Namespace) -> Observed: ...
-    def build(self, wish: Desired, build: Build, checkout: Checkout, line: Callable[[str], None]) -> None: ...
+    def build(self, wish: Desired, build: Build, checkout: Checkout, watch: BuildWatch) -> None: ...
     def lay(self, wish: Desired, blueprint: Blueprint, checkout: Checkout) -> None: ...
     def pool(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler]) -> None: ...
     def create(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None: ...

@@ -20,7 +20,7 @@ from cx.core.blueprint import Blueprint, Pooler, Route
 from cx.core.errors import CxError, Defect, ProbeFailed, Retryable
 from cx.core.names import Names, Namespace
 from cx.core.plan import data_of, plan, settled
-from cx.core.ports import Checkout, Databases, Intent, Reporter, Router, Sources, Workloads
+from cx.core.ports import BuildWatch, Checkout, Databases, Intent, Reporter, Router, Sources, Workloads
 from cx.core.state import Desired, Do, Observed, Stage, Step
 
 T = TypeVar("T")
@@ -260,7 +260,12 @@ class _Pass:
         match step.do:
             case Do.BUILD:
                 build = next(one for one in blueprint.builds if one.service == step.target)
-                of.workloads.build(wish, build, checkout, lambda text: self.report.line(str(step), text))
+                watch = BuildWatch(
+                    lambda text: self.report.line(str(step), text),
+                    lambda text: self.report.line("wait", text),
+                    self._still_wanted,
+                )
+                of.workloads.build(wish, build, checkout, watch)
             case Do.LAY:
                 of.workloads.lay(wish, blueprint, checkout)
             case Do.OFFER:

@@ -51,7 +51,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Target:
-    """What is built; paths are of the host. `build` is what a bake file has beside them."""
+    """An image to build; its paths are of the host, and `stage` is the Dockerfile's last stage that counts."""
 
     context: Path
     dockerfile: Path
@@ -61,7 +61,7 @@ class Target:
     stage: str | None = None
 
     def definition(self, scope: Scope) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        image: dict[str, Any] = {
             "context": str(self.context),
             "dockerfile": str(self.dockerfile),
             "tags": [self.tag],
@@ -69,8 +69,8 @@ class Target:
             "args": {**self.args, **scope.args},
             "network": "default",
         }
-        told |= {"target": self.stage} if self.stage else {}
-        return {"target": {TARGET: literal(told)}}
+        image |= {"target": self.stage} if self.stage else {}
+        return {"target": {TARGET: literal(image)}}
 
 
 def bake(
@@ -78,13 +78,15 @@ def bake(
     scope: Scope,
     policy: Mapping[str, Any],
     *,
+    turn: int,
     aside: Path | None = None,
     timeout_s: float,
     line: Callable[[str], None] | None = None,
 ) -> None:
     """The engine has the image. Raises CommandFailed, Retryable (timeout).
 
-    What buildx is told, and what it keeps of that, is in a folder in `aside` meanwhile, and nowhere else.
+    It is the scope's turn to build, which `turn`, its descriptor, keeps as long as buildx lives. What buildx is given,
+    and what it keeps of that, is in a folder in `aside` meanwhile, and nowhere else.
     """
     argv = [*plugin("buildx"), "bake"]
     argv += ["--builder=default"]  # the engine's own, whichever the user has chosen for other work
@@ -103,7 +105,8 @@ def bake(
             EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=str(rules),
         )
         # Not where the user is: a bake file, a Compose file or a .env of there is not ours.
-        run([*argv, str(definition), TARGET], timeout_s=timeout_s, line=line, env=env, cwd=aside or folder)
+        argv += [str(definition), TARGET]
+        run(argv, timeout_s=timeout_s, line=line, env=env, cwd=aside or folder, descriptors=[turn])
 
 
 def literal(value: Any) -> Any:

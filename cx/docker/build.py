@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from cx.core.blueprint import Build
 from cx.core.errors import BuildFailed
@@ -26,13 +27,14 @@ def build(
     checkout: Checkout,
     *,
     scope: Scope,
+    turn: Callable[[], AbstractContextManager[int]],
     timeout_s: float,
     line: Callable[[str], None],
 ) -> None:
     """The image of `wanted` is there under the namespace's name. Raises BuildFailed with the last lines.
 
     Whatever its build shares with another, a cache mount, a layer or a file of its context, that one had the same
-    `scope`.
+    `scope`. `turn` waits until nobody of another scope builds.
     """
     image = names.image(namespace, wanted.service, wanted.digest)
     if _shared(engine, names, wanted, image):
@@ -44,8 +46,11 @@ def build(
     )
     policy = source_policy(names.instance, fetches=wanted.fetches)
     try:
-        # Beside the checkout, with which everything goes that a pass leaves which dies.
-        bake(target, scope, policy, aside=folder.parent, timeout_s=timeout_s, line=line)
+        with turn() as held:
+            if _shared(engine, names, wanted, image):  # others built it while this waited
+                return
+            # Beside the checkout, with which everything goes that a pass leaves which dies.
+            bake(target, scope, policy, turn=held, aside=folder.parent, timeout_s=timeout_s, line=line)
     except CommandFailed as exc:
         raise _failed(namespace, wanted, exc) from exc
 

@@ -60,11 +60,13 @@ def run(
     line: Callable[[str], None] | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    descriptors: Sequence[int] = (),
     keep: int = 40,
 ) -> list[str]:
     """Run to the end; gives the last `keep` lines of output, each also handed to `line` as it comes.
 
-    Its whole process group dies with a timeout or an interrupt. Raises CommandFailed, Retryable (timeout).
+    It inherits `descriptors`. Its whole process group dies with a timeout or an interrupt. Raises CommandFailed,
+    Retryable (timeout).
     """
     last: deque[str] = deque(maxlen=keep)
     try:
@@ -75,6 +77,7 @@ def run(
             stderr=subprocess.STDOUT,
             env=dict(env if env is not None else environment()),
             cwd=cwd,
+            pass_fds=descriptors,
             encoding="utf-8",
             errors="replace",
             process_group=0,  # and in cx's session: what ends a session of cx's ends it, too

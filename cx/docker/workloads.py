@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from docker.errors import APIError, NotFound
@@ -13,7 +13,7 @@ from docker.errors import APIError, NotFound
 from cx.core.blueprint import Blueprint, Build, Pooler
 from cx.core.errors import ReleaseFailed, Retryable, StartFailed
 from cx.core.names import LABEL_INSTANCE, LABEL_NAMESPACE, LABEL_REVISION, Names, Namespace
-from cx.core.ports import Checkout
+from cx.core.ports import BuildWatch, Checkout
 from cx.core.state import Container, Desired, Observed
 from cx.docker import build as images
 from cx.docker import containers, facts, files
@@ -26,6 +26,7 @@ from cx.docker.model import POOLER, RELEASE, SERVER, Limits, Modeller
 from cx.docker.networks import Networks
 from cx.docker.starting import Start
 from cx.docker.watch import happenings
+from cx.process.turns import Turns
 
 RESTARTS = 5  # so many, in some 3 s of the engine's pauses, may a service need until what it waits for is there
 
@@ -39,6 +40,7 @@ class Workloads:
     pooler_image: str
     build_timeout_s: float
     build_key: str  # tells caches of builds apart; who knows it could name another's
+    turns: Turns  # of builds: steps of all of them are neighbours in one network, where each could answer for another
     fault: Callable[[str], None] = lambda _: None  # called at named points inside steps; a test may end the process
 
     # --- facts
@@ -49,10 +51,17 @@ class Workloads:
         return facts.observe_all(self.engine, self.names)
 
     # --- towards presence
-    def build(self, wish: Desired, build: Build, checkout: Checkout, line: Callable[[str], None]) -> None:
-        def told(text: str) -> None:
+    def build(self, wish: Desired, build: Build, checkout: Checkout, watch: BuildWatch) -> None:
+        def line(text: str) -> None:
             self.fault("inside build")
-            line(text)
+            watch.line(text)
+
+        def turn() -> AbstractContextManager[int]:
+            def waiting(who: str) -> None:
+                watch.waiting(f"{wish.namespace}: {build.service} waits for the build of {who}")
+
+            wait_s, who = 2 * self.build_timeout_s, wish.namespace.name
+            return self.turns.turn(wish.cache_scope, who, wait_s=wait_s, waiting=waiting, meanwhile=watch.still_wanted)
 
         images.build(
             self.engine,
@@ -61,8 +70,9 @@ class Workloads:
             build,
             checkout,
             scope=Scope.of(self.build_key, wish.cache_scope),
+            turn=turn,
             timeout_s=self.build_timeout_s,
-            line=told,
+            line=line,
         )
 
     def lay(self, wish: Desired, blueprint: Blueprint, checkout: Checkout) -> None:

@@ -14,6 +14,7 @@ from cx.core.names import Names
 from cx.core.reconcile import no_fault
 from cx.git import Sources
 from cx.process.locks import held, is_held
+from cx.process.turns import Turns
 from cx.settings import Settings, masking
 from cx.store import Database, Store
 
@@ -104,6 +105,11 @@ class Adapters:
         pool = ipaddress.IPv4Network(self.settings.network.pool)
         return Networks(self.engine, pool, lambda: self.lock("subnets", "choose a subnet", wait_s=60))
 
+    @property
+    def build_turns(self) -> Turns:
+        """Of every process of this host's that builds."""
+        return Turns(self.state_dir / "locks" / "builds")
+
     @cached_property
     def workloads(self) -> Workloads:
         from cx.docker.model import Limits
@@ -118,6 +124,7 @@ class Adapters:
             self.settings.pooler.image,
             limits.build_timeout_s,
             self._secret("builds"),
+            self.build_turns,
             self.fault,
         )
 
@@ -141,7 +148,16 @@ class Adapters:
         from cx.host.stack import Stack
 
         password, build_key = self._secret("postgres"), self._secret("builds")
-        return Stack(self.engine, self.names, self.networks, self.settings, password, build_key, self._certificate)
+        return Stack(
+            self.engine,
+            self.names,
+            self.networks,
+            self.settings,
+            password,
+            build_key,
+            self.build_turns,
+            self._certificate,
+        )
 
     @cached_property
     def doctor(self) -> Doctor:

@@ -20,6 +20,7 @@ from cx.docker.compose import CommandFailed, environment, plugin, run
 from cx.docker.connection import Engine, translated
 from cx.docker.model import escaped
 from cx.docker.networks import Networks, data_subnet, server_address
+from cx.process.turns import Turns
 from cx.resources import folder, template
 from cx.router.certificate import Certificate
 from cx.settings import Settings
@@ -48,6 +49,7 @@ class Stack:
     settings: Settings
     password: str
     build_key: str
+    turns: Turns
     certificate: Callable[[], Certificate]  # made when it is needed
 
     def up(self, say: Callable[[str], None]) -> None:
@@ -211,9 +213,11 @@ class Stack:
         context = folder("compose") / "images" / recipe
         target = Target(context, context / "Dockerfile", image, {}, {})
         # Everyone knows the recipe: no project's layers pass for one of its.
-        scope = Scope.of(self.build_key, "the host's own stack")
+        own = "the host's own stack"
+        scope, policy = Scope.of(self.build_key, own), source_policy(self.names.instance, fetches=False)
         try:
-            bake(target, scope, source_policy(self.names.instance, fetches=False), timeout_s=TIMEOUT_S)
+            with self.turns.turn(own, "cx up", wait_s=TIMEOUT_S, waiting=lambda who: say(f"wait for {who}")) as turn:
+                bake(target, scope, policy, turn=turn, timeout_s=TIMEOUT_S)
         except CommandFailed as exc:
             raise Terminal(f"{image} did not build: {exc.what}", log=exc.log) from exc
 

@@ -19,6 +19,7 @@ from cx.docker.bake import Scope
 from cx.docker.build import build
 from cx.docker.connection import Engine
 from cx.host import Host, stack
+from cx.process.turns import Turns
 
 EVIL = "http://evil.invalid"
 PROXIES = ("http_proxy", "HTTPS_PROXY", "ftp_proxy", "no_proxy", "aLl_PrOxY")
@@ -125,7 +126,7 @@ def test_a_proxy_in_a_dockerfile_is_in_the_cache_s_key(
 
 def test_a_file_of_one_projects_context_is_not_anothers(cx: Cx, tmp_path: Path) -> None:
     """Folders that are called the same, with a file of the same name, size and time, but for what is in it."""
-    engine, names, images = Engine(), Names(cx.instance), []
+    engine, names, turns, images = Engine(), Names(cx.instance), Turns(tmp_path / "turns"), list[str]()
     key, run = secrets.token_hex(8), secrets.token_hex(4)
 
     def made(scope: str, text: str) -> str:
@@ -145,6 +146,7 @@ def test_a_file_of_one_projects_context_is_not_anothers(cx: Cx, tmp_path: Path) 
             wanted,
             lambda: folder,
             scope=Scope.of(key, scope),
+            turn=lambda: turns.turn(scope, scope, wait_s=120),
             timeout_s=120,
             line=lambda _: None,
         )

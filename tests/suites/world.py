@@ -17,7 +17,7 @@ from pathlib import Path
 from cx.core.blueprint import Blueprint, Build, DatabaseUse, Mounted, Pooler, Release, Route
 from cx.core.errors import BuildFailed, CxError, ProbeFailed, ReleaseFailed, Retryable, StartFailed
 from cx.core.names import Names, Namespace
-from cx.core.ports import Checkout
+from cx.core.ports import BuildWatch, Checkout
 from cx.core.reconcile import Outcome, Reconciler
 from cx.core.state import Clone, Container, Desired, Observed
 
@@ -236,8 +236,8 @@ class Workloads:
             images=tuple(sorted(place.images)),
         )
 
-    def build(self, wish: Desired, build: Build, checkout: Checkout, line: Callable[[str], None]) -> None:
-        line("#1 FROM scratch")
+    def build(self, wish: Desired, build: Build, checkout: Checkout, watch: BuildWatch) -> None:
+        watch.line("#1 FROM scratch")
         with self.world.effect(f"build {build.service}"):
             self.world.fails("build")
             self.world.place(wish.namespace).images.add(NAMES.image(wish.namespace, build.service, build.digest))

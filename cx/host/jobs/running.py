@@ -92,6 +92,8 @@ class Jobs:
             if event.get("event") == "step_ended":
                 facts = {name: event.get(name) for name in ("step", "duration_s", "outcome")}
                 logs.info("step", namespace=order.namespace, **facts)
+            elif event.get("event") == "line" and event.get("step") == "wait":
+                logs.info("waits", namespace=order.namespace, why=event.get("text"))
             told(event)
             if event.get("event") != "line" and cancelled():
                 return Ended("cancelled")

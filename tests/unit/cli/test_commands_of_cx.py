@@ -287,6 +287,15 @@ def test_the_live_view_prints_no_control_characters() -> None:
     assert is_plain(live._now().plain)
 
 
+def test_the_live_view_keeps_what_was_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    live = Live()
+    live.line("wait", f"preview-1: app waits for the build of [red]{ESCAPES}")
+    printed = capsys.readouterr().out
+    assert printed.startswith("  … preview-1: app waits for the build of [red]")
+    assert is_plain(printed)
+    assert live._now().plain == ""
+
+
 def test_each_step_is_one_line_of_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
