@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-SHORTEST = 6  # characters: what is shorter stands in too many texts by chance
+SHORTEST = 6  # characters: a shorter secret stands in too many texts by chance
+SHORTEST_WORD = 3  # of a password, which is hidden as a word of its own only: "raw" is not hidden in "drawn"
 PEM = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")  # around a key stands nothing that is secret
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
@@ -15,13 +16,16 @@ _CONTROL = re.compile(
 
 
 class Redactor:
-    """Knows secrets, and takes them out."""
+    """Knows secrets, and takes them out. Of `passwords` it also takes out short ones, where one is a whole word."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        lines = {line for secret in secrets for line in (secret, *secret.splitlines()) if len(line) >= SHORTEST}
-        known = {line for line in lines if not PEM.fullmatch(line)}
-        longest_first = sorted(known, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+    def __init__(self, secrets: Iterable[str], passwords: Iterable[str] = ()) -> None:
+        passwords = [*passwords]
+        lines = {line for secret in (*secrets, *passwords) for line in (secret, *secret.splitlines())}
+        known = {line for line in lines if len(line) >= SHORTEST and not PEM.fullmatch(line)}
+        words = {one for one in passwords if SHORTEST_WORD <= len(one) < SHORTEST}
+        longest_first = sorted(known | words, key=len, reverse=True)
+        patterns = (rf"(?<!\w){re.escape(one)}(?!\w)" if one in words else re.escape(one) for one in longest_first)
+        self._pattern = re.compile("|".join(patterns)) if longest_first else None
 
     def __call__(self, text: str) -> str:
         """As it is seen: a secret with a colour or an invisible character in it is one, too."""

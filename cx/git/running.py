@@ -24,6 +24,7 @@ from cx.core.errors import CxError, Refused, Retryable, Terminal
 from cx.core.names import shown
 from cx.git.sources import ENVIRONMENT, SAFE
 from cx.pulls import Cancelled, Credentials
+from cx.redaction import Redactor
 
 POLL_S, MEASURE_S = 0.05, 0.2
 SLACK_S, SLACK_BYTES = 10, 16 << 20
@@ -252,7 +253,8 @@ class Runner:
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         why = next((line for line in reversed(lines) if line.startswith(("fatal:", "error:"))), (lines or ["?"])[-1])
         if secret:
-            said, why = (text.replace(secret.password, "***") for text in (said, why))
+            hide = Redactor((), (secret.password,))
+            said, why = hide(said), hide(why)
         what = f"{self.what}: {name}: {shown(why.partition(': ')[2] or why, 200)}"
         if "No space left" in said:
             return Terminal(f"{self.what}: the disk is full", remedy="free some space")

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from cx.data.errors import SanitiseFailed
 from cx.data.values import Progress
 from cx.data.workbench.tools import WORK, Tools
+from cx.redaction import Redactor
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -44,22 +45,17 @@ def run(client: DockerClient, tools: Tools, labels: Mapping[str, str], foreign: 
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     tools.put(f"{WORK}/command.env", ("\n".join(lines) + "\n").encode())
     user = ":".join(map(str, tools.ids))
+    hide = Redactor((), (foreign.password, quote(foreign.password, safe="")))
     with Tools(client, foreign.image, labels, network="host", volume_of=tools, user=user) as inside:
         script = f'. {WORK}/command.env; cd {WORK}; exec "$@"'
         argv = ["sh", "-c", script, "sh", *foreign.argv]
-        ran = inside.run(argv, on_error_line=lambda line: progress(f"{foreign.source}: {_scrubbed(line, foreign)}"))
+        ran = inside.run(argv, on_error_line=lambda line: progress(f"{foreign.source}: {hide(line)}"))
     key = f"databases.{foreign.source}.command"
     if not ran.ok:
         said = next((line for line in reversed(ran.errors) if line), "it says nothing")
         raise SanitiseFailed(
-            f"{key} ended with status {ran.exit_code} ({_scrubbed(said, foreign)})",
+            f"{key} ended with status {ran.exit_code} ({hide(said)})",
             remedy="mend it; the golden that was there serves on",
         )
     if not tools.run(["test", "-e", foreign.path]).ok:
         raise SanitiseFailed(f"{key} wrote nothing to $DUMP_FILE", remedy=foreign.hint)
-
-
-def _scrubbed(line: str, foreign: Foreign) -> str:
-    for secret in {foreign.password, quote(foreign.password, safe="")} - {""}:
-        line = line.replace(secret, "***")
-    return line

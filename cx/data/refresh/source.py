@@ -20,6 +20,7 @@ from cx.data.masking.foreign import Foreign
 from cx.data.refresh.archive import Locale
 from cx.data.values import Progress, Source
 from cx.data.workbench.tools import WORK, Ran, Tools
+from cx.redaction import Redactor
 
 _PASSED = re.compile(
     "host|hostaddr|port|dbname|user|options|connect_timeout|target_session_attrs|keepalives"
@@ -35,7 +36,7 @@ _LOOK = """
 WITH mine AS (
   SELECT c.oid, c.relkind, n.oid AS schema_oid, format('%I.%I', n.nspname, c.relname) AS name
   FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  WHERE c.relkind IN ('r', 'p', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass
                     AND d.objid = c.oid AND d.deptype = 'e'))
 SELECT jsonb_build_object(
@@ -50,6 +51,12 @@ SELECT jsonb_build_object(
      ORDER BY name LIMIT 4) AS u),
   'hidden', (SELECT jsonb_agg(name) FROM (SELECT name FROM mine
      WHERE relkind = 'r' AND row_security_active(oid) ORDER BY name LIMIT 4) AS h),
+  'unreadable_objects', (SELECT count(*) FROM pg_largeobject_metadata
+     WHERE NOT current_setting('lo_compat_privileges')::boolean AND NOT pg_has_role(lomowner, 'USAGE')
+       AND NOT EXISTS (SELECT FROM aclexplode(lomacl) WHERE privilege_type = 'SELECT'
+                       AND (grantee = 0 OR pg_has_role(grantee, 'USAGE')))
+       AND NOT CASE WHEN current_setting('server_version_num')::int >= 190000
+                    THEN pg_has_role('pg_read_all_data', 'USAGE') ELSE false END),
   'settings', (SELECT to_jsonb(setconfig) FROM pg_db_role_setting AS s JOIN pg_database AS d
      ON d.oid = s.setdatabase WHERE s.setrole = 0 AND d.datname = current_database()))
 """
@@ -86,6 +93,16 @@ _UNAVAILABLE = (
 )
 # pg_dump waits for its locks with a statement timeout, and for nothing else.
 _LOCKED = ("lock timeout", "could not obtain lock", "statement timeout")
+
+_NOT_LET_IN = re.compile(
+    r"authentication|password|pg_hba|certificate|SSL|not permitted to log|FATAL:.*(?:database|role) .* does not exist"
+)
+_DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>[^ )]+)")
+_RIGHTS = {
+    "function": "EXECUTE ON FUNCTION {name}",
+    "database": "CONNECT ON DATABASE {name}",
+    "type": "USAGE ON TYPE {name}",
+}
 
 
 @dataclass(frozen=True)
@@ -145,6 +162,7 @@ class LiveSource:
         if source.masks:  # with the session, and so in no statement and no log
             parts["options"] += f" -c {KEY_SETTING}={source.masks.key_hex}"
         self._password = parts.pop("password", "")
+        self._hide = Redactor((), (self._password, quote(self._password, safe="")))
         self._database = parts.get("dbname", "")
         self._write(parts)
 
@@ -209,8 +227,12 @@ class LiveSource:
             )
         if facts["unreadable"]:
             tables = ", ".join(facts["unreadable"])
+            known = facts["version"] >= 140000  # the role is there
+            grant = "GRANT pg_read_all_data" if known else "GRANT USAGE of the schemas and SELECT of all tables in them"
+            raise SourceRefused(f"source {name}: its user may not read {tables}", remedy=f"{grant} TO that user")
+        if (count := facts["unreadable_objects"]) and self._with_objects:
             raise SourceRefused(
-                f"source {name}: its user may not read {tables}", remedy="GRANT pg_read_all_data TO that user"
+                f"source {name}: its user may not read {count} large objects", remedy=self._remedy("large object")
             )
         if facts["hidden"]:
             tables = ", ".join(facts["hidden"])
@@ -218,6 +240,11 @@ class LiveSource:
                 f"source {name}: row security hides rows of {tables} from its user",
                 remedy="ALTER ROLE that user BYPASSRLS",
             )
+
+    @property
+    def _with_objects(self) -> bool:
+        """Whether large objects come along."""
+        return self._source.masks is None or self._source.masks.large_objects
 
     def dump(self, seen: Seen, progress: Progress) -> str:
         """A folder in the container that holds the source as of one moment; its path."""
@@ -250,7 +277,7 @@ class LiveSource:
 
     def failure(self, ran: Ran) -> CxError:
         name = self._source.name
-        message = self._scrubbed(first_error(ran.errors))
+        message = self._hide(first_error(ran.errors))
         everything = "\n".join(ran.errors)
         if "No space left on device" in message and "could not write" in message:
             return SourceUnavailable(f"source {name}: this host has no space left for its dump ({message})")
@@ -264,14 +291,25 @@ class LiveSource:
                 f"source {name} is not available ({message})",
                 remedy=f"check that this host reaches it, then: cx db refresh {name}",
             )
-        return SourceRefused(
-            f"source {name} refuses ({message})", remedy=f"check databases.{name}.source and that user's rights"
-        )
+        return SourceRefused(f"source {name} refuses ({message})", remedy=self._remedy(message))
 
-    def _scrubbed(self, message: str) -> str:
-        for secret in {self._password, quote(self._password, safe="")} - {""}:
-            message = message.replace(secret, "***")
-        return message
+    def _remedy(self, message: str) -> str:
+        """What is missing, by what the server says."""
+        key = f"databases.{self._source.name}"
+        if "large object" in message:
+            without = f"{key}.large_objects = false" if self._source.masks else f"rules ({key}.mask) leave them out"
+            grant = "GRANT SELECT ON LARGE OBJECT of each TO that user"
+            return f"{grant}, as pg_read_all_data does not reach them; or {without}"
+        if found := _DENIED.search(message):
+            right = _RIGHTS.get(found["kind"], "pg_read_all_data")
+            return f"GRANT {right.format(name=found['name'])} TO that user"
+        if "row-level security" in message:
+            return "ALTER ROLE that user BYPASSRLS"
+        if _NOT_LET_IN.search(message):
+            return f"check {key}.source"
+        return (
+            f"no right of that user is missing: look at {key}.mask and rows" if self._source.masks else f"check {key}"
+        )
 
 
 _ROW = re.compile(r'(COPY failed for table "[^"]*": ERROR:\s*[^:"]*).*')

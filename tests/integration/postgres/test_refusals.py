@@ -30,7 +30,7 @@ from cx.data.shared.comparing import Comparing
 from cx.data.shared.goldens import PostgresGoldens
 from cx.data.shared.spares import PostgresSpares
 from cx.data.values import Clone, Masks, Server, Source, Terms
-from cx.settings.masking import Masked
+from cx.settings.masking import Masked, Rows
 
 SECRET = "wr0ng:pass'word"
 
@@ -85,6 +85,11 @@ URLS = {
     "nobody listens": ("postgresql://u:{secret}@127.0.0.1:1/db", errors.SourceUnavailable, ("shop", "refused")),
     "no such host": ("postgresql://u:{secret}@nowhere.invalid/db", errors.SourceUnavailable, ("shop",)),
     "wrong password": ("postgresql://cx:{secret}@{host}/shop", errors.SourceRefused, ("authentication failed",)),
+    "a short password": (
+        "postgresql://cx:ion@{host}/shop",
+        errors.SourceRefused,
+        ("connection to server", "authentication failed", "check databases.shop.source"),
+    ),
     "no password": ("postgresql://cx@{host}/shop", errors.SourceRefused, ("no password",)),
     "no such database": ("{url}x", errors.SourceRefused, ('database "shopx" does not exist',)),
     "not a URL": ("production {secret}", Invalid, ("databases.shop.source",)),
@@ -115,6 +120,53 @@ def test_a_source_whose_user_lacks_rights(fresh: World, production: Machine) -> 
         refused(fresh, source, errors.SourceRefused, "row security hides", "BYPASSRLS")
         connection.execute("ALTER TABLE customer DISABLE ROW LEVEL SECURITY")
     fresh.goldens.refresh(source)
+
+
+def test_large_objects_need_a_right_of_their_own(fresh: World, production: Machine, tmp_path: Path) -> None:
+    """pg_read_all_data does not reach them. With rules they stay behind, unless somebody wants them."""
+    with production.connect() as connection:
+        connection.execute("CREATE DATABASE pictures")
+        connection.execute("DROP ROLE IF EXISTS looking; CREATE ROLE looking LOGIN PASSWORD 'looking'")
+        connection.execute("GRANT pg_read_all_data TO looking")
+    source = Source("pictures", url=production.url("pictures", user="looking", password="looking"))
+    with production.connect("pictures") as connection:
+        connection.execute(
+            "CREATE TABLE picture (id oid); SELECT lo_from_bytea(n, 'x') FROM generate_series(1, 3) AS n"
+        )
+        words = ("may not read 3 large objects", "GRANT SELECT ON LARGE OBJECT of each", "(databases.pictures.mask)")
+        refused(fresh, source, errors.SourceRefused, *words)
+        ruled = replace(source, masks=Masks({}, {}, KEY))
+        assert "left out: 3 large objects" in fresh.goldens.refresh(ruled).notes
+        wanted = replace(source, masks=Masks({}, {}, KEY, large_objects=True))
+        refused(fresh, wanted, errors.SourceRefused, "3 large objects", "or databases.pictures.large_objects = false")
+        connection.execute("GRANT SELECT ON LARGE OBJECT 1, 2 TO PUBLIC")
+        refused(fresh, wanted, errors.SourceRefused, "may not read 1 large objects")
+        connection.execute("GRANT SELECT ON LARGE OBJECT 3 TO looking")
+        fresh.goldens.refresh(wanted)
+        fresh.goldens.refresh(source)
+    fresh.goldens.drop("pictures")
+
+
+def test_what_no_right_mends_is_told_apart(fresh: World, production: Machine) -> None:
+    """Of a function that may not be called, which one; of a condition that is wrong, where it stands."""
+    with production.connect("shop") as connection:
+        connection.execute("DROP ROLE IF EXISTS caller; CREATE ROLE caller LOGIN PASSWORD 'c'")
+        connection.execute("GRANT pg_read_all_data TO caller")
+        connection.execute("CREATE FUNCTION chosen(integer) RETURNS boolean LANGUAGE sql RETURN true")
+        connection.execute("REVOKE ALL ON FUNCTION chosen FROM PUBLIC")
+        source = Source("shop", url=production.url("shop", user="caller", password="c"))
+
+        def of(where: str) -> Source:
+            columns = {"customer": {"email": Masked(fake="email")}}
+            return replace(source, masks=Masks(columns, {"customer": Rows(where=where)}, KEY))
+
+        try:
+            said = refused(fresh, of("public.chosen(id)"), errors.SourceRefused).remedy
+            assert said == "GRANT EXECUTE ON FUNCTION chosen TO that user"
+            said = refused(fresh, of("id / (id - id) > 0"), errors.SourceRefused, "division by zero").remedy
+            assert "no right of that user is missing: look at databases.shop.mask and rows" in said
+        finally:
+            connection.execute("DROP FUNCTION chosen")
 
 
 def test_a_source_is_only_read(fresh: World, production: Machine, shop: Source) -> None:
