@@ -21,7 +21,8 @@ from cx.core.state import Do, Observed
 from cx.git.fetching import Fetching, Limits, Remote
 from cx.host.host import Host
 from cx.host.jobs.running import Jobs
-from cx.pulls import Announcer, Forge, Order, Standing
+from cx.pulls import Announcer, Forge, Gauge, Order, Standing
+from cx.pulls.budget import Budget
 from cx.pulls.look import Follower
 from cx.pulls.telling import Telling
 from cx.pulls.values import DatabaseShown, Pull, PullId, ServiceShown
@@ -31,6 +32,7 @@ from cx.schema import Secret, alternatives, leaves, unwrapped
 from cx.settings import HostFile
 from cx.store.deliveries import Deliveries
 from cx.store.pulls import PullsTable
+from cx.store.writes import WritesTable
 
 # What a job's process needs of our environment; no secret is among it (law 8).
 PASSED_ON = frozenset(
@@ -66,7 +68,8 @@ class Following:
     def drain(self) -> Sequence[str]:
         """Works until nothing is due; what failed, in words."""
         self.workers.run(self.stopping, until_idle=True)
-        return [f"{pull}: {why}" for pull, why in sorted(self.workers.failed.items())]
+        failed = [f"{pull}: {why}" for pull, why in sorted(self.workers.failed.items())]
+        return [*failed, *self.follower.telling.untold()]
 
     def sync(self) -> None:
         """A comparison of every repository with GitHub is asked for."""
@@ -92,6 +95,14 @@ class Following:
         """What GitHub refused when it was last asked; without asking."""
         return [*self.follower.forge.refused(), *self.follower.fetcher.refused()]
 
+    def gauges(self) -> Sequence[Gauge]:
+        telling = self.follower.telling
+        waiting = [
+            Gauge("cx_reports_waiting", "Reports on their way to GitHub.", count, ("urgency", urgency.name.lower()))
+            for urgency, count in telling.waiting().items()
+        ]
+        return [*waiting, *telling.announcer.gauges()]
+
     def plan(self, pull: PullId) -> str:
         """What a look at it would do, in words. Number 0: of all that a comparison finds. Nothing is written."""
         if pull.number:
@@ -114,7 +125,6 @@ def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None)
     follower = Follower(
         forge=forge,
         telling=Telling(announcer),
-        announcer=announcer,
         queue=box,
         commands=box,
         pulls=PullsTable(host.database),
@@ -137,7 +147,7 @@ def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None)
 def _github(host: Host) -> tuple[Forge, Announcer]:
     from cx.forges.github import open_github
 
-    return open_github(host.settings.github, os.environ)
+    return open_github(host.settings.github, os.environ, Budget(WritesTable(host.database)))
 
 
 def job_environment(environ: Mapping[str, str]) -> dict[str, str]:

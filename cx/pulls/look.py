@@ -13,7 +13,6 @@ from cx.core.errors import CxError, Retryable
 from cx.core.names import Namespace
 from cx.pulls.commands import Command, Verb
 from cx.pulls.ports import (
-    Announcer,
     Cancelled,
     Commands,
     Ended,
@@ -64,7 +63,6 @@ class Follower:
 
     forge: Forge
     telling: Telling
-    announcer: Announcer
     queue: Queue
     commands: Commands
     pulls: Pulls
@@ -180,27 +178,25 @@ class _Look:
                 return Turn(0, why="stopped")
             if ended.outcome in ("failed", "retry"):
                 report = self._report(pull, known, Phase.FAILED, step=ended.step, message=ended.message)
-                self._tell(replace(known, unsaid=True), replace(report, remedy="cx tries again"))
+                of.pulls.keep(replace(known, unsaid=True))
+                of.telling.soon(replace(report, remedy="cx tries again"))
                 raise Retryable(f"{known.namespace}: not deleted: {ended.message}", log=ended.log)
             known = replace(known, removed=True, failure=None)
             of.pulls.keep(known)
         of.fetcher.forget(pull.id)
         report = self._report(pull, known, Phase.REMOVED, message="" if not pull.open else verdict.why)
-        turn = self._tell(known, report)
+        stays = pull.open and (known.deleted or known.approved or known.expired)
+        self._tell(known, report, known if stays else None)
         self._answer("done")
-        if turn is DONE and not (pull.open and (known.deleted or known.approved or known.expired)):
-            of.pulls.forget(pull.id)
-        return turn
+        return DONE
 
     # --- a fork that nobody has approved: nothing of it is fetched
     def _hold(self, pull: Pull, known: Known, verdict: Verdict) -> Turn:
         report = self._report(pull, known, Phase.HELD, message=verdict.why)
         standing = self.of.previews.standing(self.of.order(pull, self.rules, known.namespace, "deploy"))
-        turn = self._tell(known, _with_standing(report, standing))
-        if turn is DONE and known.held != pull.head:
-            self.of.pulls.keep(replace(known, held=pull.head, unsaid=False))
+        self._tell(known, _with_standing(report, standing), replace(known, held=pull.head))
         self._answer("done")
-        return turn
+        return DONE
 
     # --- a preview
     def _have(self, pull: Pull, known: Known) -> Turn:
@@ -213,9 +209,9 @@ class _Look:
             return self._ready(pull, replace(known, failure=None), standing)
         failure = known.failure
         if failure and (failure.head, failure.basis) == (pull.head, standing.basis) and not self.heard.again:
-            turn = self._tell(known, self._failed(pull, known, failure, standing))
+            self._tell(known, self._failed(pull, known, failure, standing), known)
             self._answer("done")
-            return turn
+            return DONE
         if not self.may_deploy:
             of.pulls.keep(known)
             return Turn(parked=_with_standing(self._report(pull, known, Phase.QUEUED), standing))
@@ -276,9 +272,9 @@ class _Look:
             of.telling.soon(self._failed(pull, known, replace(failure, remedy="cx tries again"), standing))
             raise Retryable(f"{known.namespace}: {ended.message}", remedy=ended.remedy, log=ended.log)
         known = replace(known, failure=failure)
-        turn = self._tell(known, self._failed(pull, known, failure, standing))
+        self._tell(known, self._failed(pull, known, failure, standing), known)
         self._answer("failed")
-        return turn
+        return DONE
 
     def _progress(self, pull: Pull, standing: Standing, event: Mapping[str, Any]) -> None:
         """A step began: people see which."""
@@ -293,9 +289,9 @@ class _Look:
     def _ready(self, pull: Pull, known: Known, standing: Standing) -> Turn:
         phase = Phase.SLEEPING if standing.asleep else Phase.READY
         report = _with_standing(self._report(pull, known, phase), standing)
-        turn = self._tell(known, replace(report, took_s=standing.took_s, release_s=standing.release_s))
+        self._tell(known, replace(report, took_s=standing.took_s, release_s=standing.release_s), known)
         self._answer("done")
-        return turn
+        return DONE
 
     def _failed(self, pull: Pull, known: Known, failure: Failure, standing: Standing) -> Report:
         report = self._report(pull, known, Phase.FAILED, step=failure.step, message=failure.message)
@@ -308,17 +304,13 @@ class _Look:
             pull.id, known.namespace.name, pull.head, phase, step=step, message=self.of.hide(message), notes=known.notes
         )
 
-    def _tell(self, known: Known, report: Report) -> Turn:
-        """GitHub shows it; else it is written down that it does not, and there is another time."""
-        known = replace(known, unsaid=True)
-        self.of.pulls.keep(known)
-        try:
-            self.of.telling.now(report)
-        except CxError as exc:
-            logs.warning("not told", phase=report.phase, why=exc)
-            return Turn(float(getattr(exc, "retry_after_s", None) or 30), why=exc.what)
-        self.of.pulls.keep(replace(known, unsaid=False))
-        return DONE
+    def _tell(self, known: Known, report: Report, after: Known | None) -> None:
+        """GitHub will show it, and then what is known is `after` (None: nothing more). Until then it is written down
+        that GitHub may not show it: where this process ends before, the next comparison tells it again."""
+        handed = replace(known, unsaid=True)
+        self.of.pulls.keep(handed)
+        then = replace(after, unsaid=False) if after else None
+        self.of.telling.surely(report, lambda: self.of.pulls.settle(handed, then))
 
     def _answer(self, otherwise: str) -> None:
         """Each comment with commands gets its reaction, and none of them is heard again."""
@@ -328,10 +320,7 @@ class _Look:
             reaction = (command.comment_id, reaction_of(outcome))
             if reaction not in reacted:
                 reacted.add(reaction)
-                try:
-                    self.of.announcer.react(command.pull.repository, *reaction)
-                except CxError as exc:
-                    logs.info("no reaction", comment=command.comment_id, why=exc)
+                self.of.telling.react(command.pull, *reaction)
             self.of.commands.answered(command, outcome)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from cx.core.errors import Retryable
 from cx.core.names import Namespace
+from cx.pulls.budget import Urgency
 from cx.pulls.commands import Command
 from cx.pulls.values import DatabaseShown, Pull, PullId, Report, ServiceShown
 
@@ -61,12 +62,31 @@ class Forge(Protocol):
         """What was not allowed when it was last asked, in words that name no repository. Asks nothing."""
 
 
+@dataclass(frozen=True)
+class Gauge:
+    """A number for monitoring, as it is now. `label` is the name of a label and its value; it names no repository,
+    person or preview."""
+
+    name: str
+    text: str
+    value: float
+    label: tuple[str, str] | None = None
+
+
 class Announcer(Protocol):
     """What is written to GitHub. Level-triggered: `announce` makes GitHub show the report, however often it is
     called, and writes nothing when it shows it already. Raises Retryable (with `retry_after_s`, if GitHub said)
-    or Terminal; a preview never fails by it."""
+    or Terminal; a preview never fails by it. Early: the budget of writes has no room, and the rest is written by the
+    next call."""
 
-    def announce(self, report: Report) -> None: ...
+    def announce(self, report: Report, urgency: Urgency = Urgency.FINAL, *, superseded: bool = False) -> None:
+        """`superseded`: a newer report was announced, so that only what is the commit's own is shown."""
+
+    def wait_s(self, urgency: Urgency) -> float:
+        """In how many seconds something so urgent may be written; 0: now. Asks nobody."""
+
+    def gauges(self) -> Sequence[Gauge]:
+        """What is left of the budget."""
 
     def react(self, repository: str, comment: int, reaction: str) -> None:
         """`reaction` as GitHub names it: eyes, rocket, confused, +1, -1."""
@@ -187,7 +207,9 @@ class Pulls(Protocol):
 
     def keep(self, known: Known) -> None: ...
 
-    def forget(self, pull: PullId) -> None: ...
+    def settle(self, handed: Known, after: Known | None) -> bool:
+        """`after` takes the place of `handed` (None: the row goes), unless the row has changed since; whether it has
+        not."""
 
     def all_known(self, repository: str) -> Sequence[Known]: ...
 

@@ -69,7 +69,7 @@ def _overhear(follower: Follower, repository: str, pulls: Collection[PullId]) ->
 
 def _why(pull: Pull | None, known: Known | None, rules: Rules, unwell: set[Namespace]) -> str:
     if pull is None:
-        return "it is closed"
+        return UNSAID if known and known.removed else "it is closed"
     said = Said(known.approved, known.deleted, known.expired) if known else Said()
     try:
         verdict = judge(pull, rules, said, _unknown_paths)

@@ -1,109 +1,232 @@
-"""Reports on their way to GitHub: the newest of each pull request, one at a time, never in the way of the work."""
+"""What is written to the forge, in a thread of its own: nobody waits for it, and the forge's budget is kept.
+
+Of the reports of one pull request the newest is told. How a deployment ended comes before progress, and is told however
+long that takes; progress may be left out.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cx import logs
 from cx.core.errors import CxError
+from cx.pulls.budget import Early, Urgency
+from cx.pulls.pauses import pause_s
 from cx.pulls.ports import Announcer
-from cx.pulls.values import PullId, Report
+from cx.pulls.values import Phase, PullId, Report
 
-QUIET_S = 3.0  # GitHub counts writes, and nobody reads faster
+QUIET_S = {Urgency.FINAL: 0.0, Urgency.PROGRESS: 3.0, Urgency.POSITION: 60.0}
+TROUBLE_S = 2.0
+TOLD_MAX = 2000  # pull requests that are remembered
+ENDS = (Phase.READY, Phase.SLEEPING, Phase.FAILED, Phase.REMOVED)
+NEWEST = ""
+Key = tuple[PullId, str]
+
+
+@dataclass
+class _Letter:
+    """What is to be told: `send` it. `lasting`: until the forge has taken it; then `told` is called. `head`: the commit
+    of an end; "" for what is none."""
+
+    number: int
+    urgency: Urgency
+    send: Callable[[Urgency], None]
+    context: Mapping[str, str]
+    lasting: bool = False
+    told: Callable[[], object] = lambda: None
+    older: Callable[[Urgency], None] | None = None
+    head: str = ""
+    tries: int = 0
+    not_before: float = 0.0
+    why: str = ""
 
 
 @dataclass
 class Telling:
-    """`soon` hands a report to a thread of its own; `now` announces it before it returns. Of two reports of one pull
-    request the later one is what GitHub shows at the end.
-
-    What is told soon waits until `quiet_s` seconds after what was told last of the same pull request. `clock` is
-    monotonic, in seconds."""
+    """Threads may share it. Progress of one pull request is told some seconds after what was told last of it
+    (`quiet_s`). `clock` is monotonic, in seconds."""
 
     announcer: Announcer
-    quiet_s: float = QUIET_S
+    quiet_s: Mapping[Urgency, float] = field(default_factory=lambda: QUIET_S)
     clock: Callable[[], float] = time.monotonic
-    _told_at: dict[PullId, float] = field(default_factory=dict, init=False)
-    _waiting: OrderedDict[PullId, tuple[Report, dict[str, str]]] = field(default_factory=OrderedDict, init=False)
-    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
+    _letters: dict[Key, _Letter] = field(default_factory=dict, init=False)
     _busy: set[PullId] = field(default_factory=set, init=False)
+    _told: dict[PullId, tuple[float, Phase | None]] = field(default_factory=dict, init=False)
+    _count: int = field(default=0, init=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
     _stopped: bool = field(default=False, init=False)
 
+    # --- what is to be told
     def soon(self, report: Report) -> None:
-        """Progress: a later report may take its place, and when GitHub does not take it, nothing is lost. What is
-        logged about it carries what the caller's lines do."""
+        """A later report may take its place, and when GitHub does not take it, nothing is lost."""
+        self._post(report, lasting=False, told=lambda: None)
+
+    def surely(self, report: Report, told: Callable[[], object]) -> None:
+        """`told` is called when GitHub shows it; never, when a later report has taken its place.
+
+        What ended for another commit is still told of that commit."""
+        self._post(report, lasting=True, told=told)
+
+    def react(self, pull: PullId, comment: int, reaction: str) -> None:
+        """Once, as long as this process lives."""
+
+        def send(urgency: Urgency) -> None:
+            self.announcer.react(pull.repository, comment, reaction)
+
         with self._changed:
-            self._waiting[report.pull] = report, logs.context()
-            self._changed.notify_all()
+            self._add((pull, f"reaction {comment} {reaction}"), _Letter(0, Urgency.FINAL, send, logs.context()))
 
-    def now(self, report: Report) -> None:
-        """Raises what the announcer raises."""
-        with self._alone(report.pull):
-            self.announcer.announce(report)
+    def _post(self, report: Report, *, lasting: bool, told: Callable[[], object]) -> None:
+        def send(urgency: Urgency) -> None:
+            self.announcer.announce(report, urgency)
+            if len(self._told) > TOLD_MAX:
+                self._told.clear()
+            self._told[report.pull] = self.clock(), report.phase
 
-    def drop(self, pull: PullId) -> None:
-        """What was to be told soon is not told any more."""
+        def older(urgency: Urgency) -> None:
+            self.announcer.announce(report, urgency, superseded=True)
+
         with self._changed:
-            self._waiting.pop(pull, None)
+            letter = _Letter(0, self._urgency(report), send, logs.context(), lasting, told)
+            if lasting and report.phase in ENDS:
+                letter.older, letter.head = older, report.head
+            self._add((report.pull, NEWEST), letter)
 
+    def _urgency(self, report: Report) -> Urgency:
+        """Where it stands in the queue is worth little to those who know that it does."""
+        if report.phase in (*ENDS, Phase.HELD):
+            return Urgency.FINAL
+        waits = report.phase is Phase.QUEUED and self._told.get(report.pull, (0.0, None))[1] is Phase.QUEUED
+        return Urgency.POSITION if waits else Urgency.PROGRESS
+
+    def _add(self, key: Key, letter: _Letter) -> None:
+        self._count += 1
+        letter.number = self._count
+        if before := self._letters.pop(key, None):
+            self._keep_older(key[0], before, letter)
+        self._letters[key] = letter
+        self._changed.notify_all()
+
+    def _keep_older(self, pull: PullId, before: _Letter, letter: _Letter) -> None:
+        """Another commit has ended before: the forge is told of it, but not in the place of what is newer."""
+        if before.older and before.head != letter.head:
+            before.send, before.older, before.told = before.older, None, lambda: None
+            self._letters[pull, before.head] = before
+
+    # --- telling
     def run(self) -> None:
-        """Tells what is to be told soon, until `stop`."""
-        while True:
-            with self._changed:
-                while not self._stopped and (pull := self._due()) is None:
-                    self._changed.wait(self._wait_s())
-                if self._stopped or pull is None:
-                    return
-                report, context = self._waiting.pop(pull)
-                self._busy.add(pull)
-            with logs.about(**{"pull": str(pull), **context}):
-                self._tell(report)
+        """Tells what is to be told, until `stop`."""
+        while not self._stopped:
+            try:
+                if not self.turn():
+                    with self._changed:
+                        if not self._stopped:
+                            self._changed.wait(self._early_s())
+            except CxError as exc:  # the budget cannot be read
+                logs.warning("nothing is told", why=exc)
+                with self._changed:
+                    self._changed.wait(TROUBLE_S)
 
-    def _tell(self, report: Report) -> None:
+    def turn(self) -> bool:
+        """One letter that is due was sent; whether there was one."""
+        with self._changed:
+            key = next((key for key, early_s in self._in_order() if early_s <= 0), None)
+            if key is None:
+                return False
+            letter = self._letters.pop(key)
+            self._busy.add(key[0])
+        with logs.about(**{"pull": str(key[0]), **letter.context}):
+            again = not self._sent(letter)
+        with self._changed:
+            self._busy.discard(key[0])
+            self._put_back(key, letter, again)
+            self._changed.notify_all()
+        return True
+
+    def _sent(self, letter: _Letter) -> bool:
+        """Whether it is over with it."""
         try:
-            self.announcer.announce(report)
+            letter.send(letter.urgency)
+            letter.told()
         except CxError as exc:
-            logs.info("progress not told", why=exc)
+            after_s = getattr(exc, "retry_after_s", None)
+            if not letter.lasting and after_s is None:
+                logs.info("progress not told", why=exc)
+                return True
+            early = isinstance(exc, Early)
+            letter.tries += not early
+            letter.why = exc.what
+            letter.not_before = self.clock() + (after_s or pause_s(str(letter.number), letter.tries))
+            if not early:
+                logs.warning("not told yet", why=exc, tries=letter.tries)
+            return False
         except Exception:  # noqa: BLE001 - a defect in telling does not stop the telling of others
-            logs.error("progress not told")
-        finally:
-            self._free(report.pull)
+            logs.error("not told")
+            letter.tries += 1
+            letter.why = "a defect of cx: see the log"
+            letter.not_before = self.clock() + pause_s(str(letter.number), letter.tries)
+            return not letter.lasting
+        return True
+
+    def _put_back(self, key: Key, letter: _Letter, again: bool) -> None:
+        if not again:
+            return
+        if newer := self._letters.get(key):
+            self._keep_older(key[0], letter, newer)
+        else:
+            self._letters[key] = letter
 
     def stop(self) -> None:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
-    @contextmanager
-    def _alone(self, pull: PullId) -> Iterator[None]:
+    def wake(self) -> None:
+        """The clock may have moved: look again what is due."""
         with self._changed:
-            self._waiting.pop(pull, None)
-            self._changed.wait_for(lambda: pull not in self._busy)
-            self._waiting.pop(pull, None)
-            self._busy.add(pull)
-        try:
-            yield
-        finally:
-            self._free(pull)
-
-    def _due(self) -> PullId | None:
-        return next((one for one in self._waiting if one not in self._busy and self._early_s(one) <= 0), None)
-
-    def _wait_s(self) -> float | None:
-        """Until the next is due; None: until something changes."""
-        return min((self._early_s(one) for one in self._waiting if one not in self._busy), default=None)
-
-    def _early_s(self, pull: PullId) -> float:
-        return self._told_at[pull] + self.quiet_s - self.clock() if pull in self._told_at else 0.0
-
-    def _free(self, pull: PullId) -> None:
-        with self._changed:
-            self._busy.discard(pull)
-            now = self.clock()
-            self._told_at = {one: at for one, at in self._told_at.items() if now < at + self.quiet_s} | {pull: now}
             self._changed.notify_all()
+
+    # --- what waits
+    def waits(self, pull: PullId) -> bool:
+        """Something of it is still to be told that must be."""
+        with self._changed:
+            return pull in self._busy or any(one.lasting for (its, _), one in self._letters.items() if its == pull)
+
+    def waiting(self) -> dict[Urgency, int]:
+        with self._changed:
+            found = [one.urgency for one in self._letters.values()]
+        return {urgency: found.count(urgency) for urgency in Urgency}
+
+    def pending(self, within_s: float) -> bool:
+        """Something is being told, or will be within so many seconds, for the first time."""
+        with self._changed:
+            first = {key for key, one in self._letters.items() if not one.tries}
+            return bool(self._busy) or any(key in first and early <= within_s for key, early in self._in_order())
+
+    def untold(self) -> list[str]:
+        """What must be told and is not yet, in words."""
+        with self._changed:
+            waiting = [(key[0], one) for key, one in self._letters.items() if one.lasting]
+        return [f"{pull}: not told yet: {one.why or 'the budget of writes is used up'}" for pull, one in waiting]
+
+    # --- order
+    def _in_order(self) -> Iterator[tuple[Key, float]]:
+        """Each letter, and in how many seconds it is due. Ends come first, in their order; then the newest progress."""
+        waits = {urgency: self.announcer.wait_s(urgency) for urgency in {one.urgency for one in self._letters.values()}}
+        now = self.clock()
+
+        def place(item: tuple[Key, _Letter]) -> tuple[float, int]:
+            letter = item[1]
+            return -letter.urgency.value, letter.number if letter.urgency is Urgency.FINAL else -letter.number
+
+        for key, letter in sorted(self._letters.items(), key=place):
+            if key[0] not in self._busy:
+                quiet_until = self._told.get(key[0], (float("-inf"), None))[0] + self.quiet_s[letter.urgency]
+                yield key, max(waits[letter.urgency], letter.not_before - now, quiet_until - now)
+
+    def _early_s(self) -> float | None:
+        """Until the next is due; None: until something changes."""
+        return min((early_s for _, early_s in self._in_order()), default=None)

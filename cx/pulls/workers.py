@@ -12,6 +12,7 @@ from itertools import count
 from cx import logs
 from cx.core.errors import CxError
 from cx.pulls.look import Follower, Turn
+from cx.pulls.pauses import pause_s
 from cx.pulls.ports import Ticket
 from cx.pulls.sync import UNSAID, UNWELL, missed
 from cx.pulls.values import PullId, Report
@@ -19,7 +20,8 @@ from cx.pulls.values import PullId, Report
 LOOKERS = 4
 POLL_S = 0.2
 TROUBLE_S = 2.0
-BACKOFF_S = (5, 15, 60, 180, 600, 1800)
+DRAIN_S = 90.0  # that a comparison by hand waits for the budget of writes
+PLACES = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)  # that are told: each change is a write
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Workers:
                         raise
                     logs.warning("the queue cannot be worked", why=exc)
                     stop.wait(TROUBLE_S)
-                if until_idle and not busy:
+                if until_idle and not busy and not self.follower.telling.pending(DRAIN_S):
                     break
                 self._wake.wait(POLL_S)
                 self._wake.clear()
@@ -150,7 +152,7 @@ class Workers:
         return sorted(self._parked, key=self._since.__getitem__)
 
     def _tell_positions(self) -> None:
-        positions = {pull: number for number, pull in enumerate(self._waiting(), 1)}
+        positions = {pull: coarse(number) for number, pull in enumerate(self._waiting(), 1)}
         for pull, position in positions.items():
             if self._told.get(pull) != position:
                 ticket, report = self._parked[pull]
@@ -200,7 +202,8 @@ class Workers:
 
     def _in_hand(self, pull: PullId) -> bool:
         with self._lock:
-            return any(pull in some for some in (self._looks, self._deploys, self._parked, self._ended, self._failures))
+            places = (self._looks, self._deploys, self._parked, self._ended, self._failures)
+            return any(pull in some for some in places) or self.follower.telling.waits(pull)
 
     def _tidy(self) -> None:
         """After a comparison, beside everything else: it takes nobody's place."""
@@ -218,4 +221,9 @@ class Workers:
     def _later(self, pull: PullId, exc: CxError | None) -> Turn:
         count = self._failures[pull] = self._failures.get(pull, 0) + 1
         said = getattr(exc, "retry_after_s", None)
-        return Turn(float(said) if said else BACKOFF_S[min(count, len(BACKOFF_S)) - 1])
+        return Turn(float(said) if said else pause_s(str(pull), count))
+
+
+def coarse(position: int) -> int:
+    """The least of PLACES that it is among the first of."""
+    return next((one for one in PLACES if position <= one), PLACES[-1])

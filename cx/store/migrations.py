@@ -78,4 +78,10 @@ CREATE TABLE chores (
   message TEXT NOT NULL DEFAULT ''
 ) STRICT;
 """,
+    """
+-- When this host wrote to its forge, and until when the forge takes nothing, in Unix seconds.
+CREATE TABLE forge_writes (id INTEGER PRIMARY KEY, at REAL NOT NULL) STRICT;
+CREATE INDEX forge_writes_by_time ON forge_writes (at);
+CREATE TABLE forge_pause (id INTEGER PRIMARY KEY CHECK (id = 1), until REAL NOT NULL) STRICT;
+""",
 )

@@ -30,25 +30,38 @@ class PullsTable:
 
     def keep(self, known: Known) -> None:
         """Raises Terminal when another pull request has the namespace: the configuration was changed under them."""
+        with self.database.transaction():
+            self._keep(known)
+
+    def settle(self, handed: Known, after: Known | None) -> bool:
+        with self.database.transaction():
+            if self.known(handed.pull) != handed:
+                return False
+            if after:
+                self._keep(after)
+            else:
+                self._forget(handed.pull)
+            return True
+
+    def _keep(self, known: Known) -> None:
         facts = asdict(known)
         del facts["pull"], facts["namespace"]
         pull, name = known.pull, known.namespace.name
-        with self.database.transaction():
-            others = self.database.run(
-                "SELECT repository, number FROM pulls WHERE namespace = ? AND NOT (repository = ? AND number = ?)",
-                (name, pull.repository, pull.number),
+        others = self.database.run(
+            "SELECT repository, number FROM pulls WHERE namespace = ? AND NOT (repository = ? AND number = ?)",
+            (name, pull.repository, pull.number),
+        )
+        if others:
+            raise Terminal(
+                f"{pull}: namespace {name} is that of {PullId(*others[0])}",
+                remedy="set github.namespace so that every pull request has a name of its own",
             )
-            if others:
-                raise Terminal(
-                    f"{pull}: namespace {name} is that of {PullId(*others[0])}",
-                    remedy="set github.namespace so that every pull request has a name of its own",
-                )
-            self.database.run(
-                "INSERT OR REPLACE INTO pulls VALUES (?,?,?,?)",
-                (pull.repository, pull.number, name, json.dumps(facts)),
-            )
+        self.database.run(
+            "INSERT OR REPLACE INTO pulls VALUES (?,?,?,?)",
+            (pull.repository, pull.number, name, json.dumps(facts)),
+        )
 
-    def forget(self, pull: PullId) -> None:
+    def _forget(self, pull: PullId) -> None:
         self.database.run("DELETE FROM pulls WHERE repository = ? AND number = ?", (pull.repository, pull.number))
 
     def all_known(self, repository: str) -> Sequence[Known]:

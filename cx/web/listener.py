@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from cx import logs
 from cx.core.errors import Invalid, Retryable
 from cx.core.history import Chore
+from cx.pulls import Gauge
 from cx.schema import Secret
 from cx.store.deliveries import Deliveries
 from cx.web.app import make_app
@@ -47,6 +48,9 @@ class Following(Protocol):
     def chores(self) -> Sequence[Chore]:
         """How the newest runs went of what nobody waits for."""
 
+    def gauges(self) -> Sequence[Gauge]:
+        """Numbers for monitoring, as they are now."""
+
     def problems(self) -> Sequence[str]:
         """Why what is in the queue is not being worked on, or comes to nothing, in words; empty when all is well."""
 
@@ -69,6 +73,8 @@ class Runs(Protocol):
     def parked(self) -> int: ...
 
     def chores(self) -> Sequence[Chore]: ...
+
+    def gauges(self) -> Sequence[Gauge]: ...
 
     def problems(self) -> Sequence[str]: ...
 
@@ -110,6 +116,9 @@ class Hands:
 
     def chores(self) -> Sequence[Chore]:
         return self.work.chores()
+
+    def gauges(self) -> Sequence[Gauge]:
+        return self.work.gauges()
 
     def problems(self) -> Sequence[str]:
         return self.work.problems() if self._alive() else ["nobody works on what is stored"]
@@ -165,7 +174,7 @@ def assembled(at: Place, box: Deliveries, following: Following, routes: Sequence
         parked, taken = following.parked(), len(box.running())
         return Depth(len(box.waiting()), min(parked, taken), max(0, taken - parked))
 
-    metrics = Metrics(depth, following.chores)
+    metrics = Metrics(depth, following.chores, following.gauges)
     ready = Readiness(box.database.probe, following.problems)
     webhook = Webhook(box, at.secrets, following.repositories, metrics, following.wake, size_max=at.size_max)
     following.measure(metrics.looked)

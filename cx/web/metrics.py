@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from cx import __version__
 from cx.core.history import Chore
+from cx.pulls import Gauge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MILLISECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -35,9 +36,14 @@ class Depth:
 
 
 class Metrics:
-    """`depth` gives the queue's, `chores` how the newest runs went of what nobody waits for."""
+    """`depth` gives the queue's, `chores` how the newest runs went of what nobody waits for; `gauges` more."""
 
-    def __init__(self, depth: Callable[[], Depth], chores: Callable[[], Sequence[Chore]] = lambda: ()) -> None:
+    def __init__(
+        self,
+        depth: Callable[[], Depth],
+        chores: Callable[[], Sequence[Chore]] = lambda: (),
+        gauges: Callable[[], Sequence[Gauge]] = lambda: (),
+    ) -> None:
         self.registry = CollectorRegistry()
         self._deliveries = Counter(
             "cx_deliveries",
@@ -57,6 +63,7 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self.registry.register(_Seen(depth, chores))
+        self.registry.register(_Gauges(gauges))
         ProcessCollector(registry=self.registry)
 
     def delivered(self, event: str, outcome: str, began: float) -> None:
@@ -94,3 +101,16 @@ class _Seen(Collector):
         version = GaugeMetricFamily("cx_info", "The version of cx.", labels=["version"])
         version.add_metric([__version__], 1)
         yield version
+
+
+class _Gauges(Collector):
+    def __init__(self, gauges: Callable[[], Sequence[Gauge]]) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, GaugeMetricFamily] = {}
+        for one in self._gauges():
+            labels, values = ([one.label[0]], [one.label[1]]) if one.label else ([], [])
+            family = families.setdefault(one.name, GaugeMetricFamily(one.name, one.text, labels=labels))
+            family.add_metric(values, one.value)
+        return families.values()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from cx import logs
 from cx.core.errors import CxError
 from cx.core.history import Chore
+from cx.pulls import Gauge
 from cx.pulls.values import PullId
 from cx.store.deliveries import Deliveries
 
@@ -48,6 +49,9 @@ class Rehearsal:
 
     def chores(self) -> Sequence[Chore]:
         return []
+
+    def gauges(self) -> Sequence[Gauge]:
+        return ()
 
     def problems(self) -> Sequence[str]:
         return [] if self._thread and self._thread.is_alive() else ["nobody plans"]

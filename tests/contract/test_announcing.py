@@ -16,6 +16,7 @@ from cx.core.errors import CxError, Invalid
 from cx.forges.github import GitHubAnnouncer, GitHubForge, open_github
 from cx.forges.github.connection import Forbidden, Unavailable
 from cx.host.doctor import Check, Doctor
+from cx.pulls.budget import Urgency
 from cx.pulls.commands import spoken
 from cx.pulls.values import DatabaseShown, Phase, PullId, Report, ServiceShown
 from cx.schema import Secret
@@ -245,10 +246,10 @@ def test_of_two_processes_that_post_at_once_the_later_report_is_shown(
     """The other one posts between our look and our post."""
     other, write = opened()[1], announcer.connection.write
 
-    def late(verb: str, repository: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def late(urgency: Urgency, verb: str, repository: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         if verb == "POST" and path.endswith("/comments") and not github.comments_on(REPOSITORY, 7):
             other.announce(BUILDING)
-        return write(verb, repository, path, body)
+        return write(urgency, verb, repository, path, body)
 
     monkeypatch.setattr(announcer.connection, "write", late)
     announcer.announce(READY)

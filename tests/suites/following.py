@@ -11,7 +11,8 @@ from typing import Any
 
 from cx.core.errors import NotFound, Retryable, Terminal
 from cx.core.names import Namespace
-from cx.pulls import Cancelled, Comment, Ended, Moved, Order, Standing
+from cx.pulls import Announcer, Cancelled, Comment, Ended, Forge, Gauge, Moved, Order, Standing, Ticket
+from cx.pulls.budget import Urgency
 from cx.pulls.commands import Command, Verb
 from cx.pulls.delivery import Delivery
 from cx.pulls.look import Follower
@@ -91,11 +92,19 @@ class Hub:
             raise Retryable("GitHub does not answer")
 
     # --- Announcer
-    def announce(self, report: Report) -> None:
+    def announce(self, report: Report, urgency: Urgency, *, superseded: bool = False) -> None:
         if self.deaf:
             raise Retryable("GitHub takes nothing")
+        if superseded:
+            return
         self.shown[report.pull] = report
         self.history.setdefault(report.pull, []).append(report)
+
+    def wait_s(self, urgency: Urgency) -> float:
+        return 0.0
+
+    def gauges(self) -> Sequence[Gauge]:
+        return ()
 
     def react(self, repository: str, comment: int, reaction: str) -> None:
         if self.deaf:
@@ -265,19 +274,24 @@ class World:
     def __post_init__(self) -> None:
         self.computer = Computer(self.hub, lambda: self.now)
         self.database = Database(self.folder / "cx.db")
-        self.box = Deliveries(self.database, lambda: self.now)
         self.process()
 
     def process(self) -> None:
-        settings = GitHub(repositories={SHOP: self.rules})
-        self.telling = Telling(self.hub)
-        self.follower = Follower(
-            self.hub, self.telling, self.hub, self.box, self.box, PullsTable(self.database), self.computer,
+        self.follower = self.followed_by(self.hub, self.hub, self.database, lambda: self.now)
+        self.telling, self.box = self.follower.telling, self.follower.queue
+        self.box.recover()
+
+    def followed_by(
+        self, forge: Forge, announcer: Announcer, database: Database, clock: Callable[[], float]
+    ) -> Follower:
+        """What follows this host's pull requests, as `forge` has them."""
+        settings, box = GitHub(repositories={SHOP: self.rules}), Deliveries(database, clock)
+        return Follower(
+            forge, Telling(announcer, clock=clock), box, box, PullsTable(database), self.computer,
             self.computer, self.computer, settings.rules.get,
             lambda pull: Namespace(settings.namespace_of(pull.repository, pull.number)),
-            lambda text: text.replace("very-secret-value", "***"), lambda: self.now,
+            lambda text: text.replace("very-secret-value", "***"), clock,
         )  # fmt: skip
-        self.box.recover()
 
     # --- what people and GitHub do
     def push(self, number: int, push: int, **facts: Any) -> Pull:
@@ -306,27 +320,32 @@ class World:
         raise AssertionError("it never comes to rest")
 
     def turn(self, *, patience_s: float = 0) -> bool:
-        """One look; whether there was one. Time goes by where everything waits for it."""
+        """One look, and what it tells; whether there was one. Time goes by where everything waits for it."""
         ticket = self.box.take(self.now + patience_s)
         if ticket is None:
             return False
+        self._looked(ticket)
+        while self.telling.turn():
+            pass
+        return True
+
+    def _looked(self, ticket: Ticket) -> None:
         try:
             if ticket.pull.number == 0:
                 for one in missed(self.follower, SHOP):
                     self.box.ask(one.pull)
                 self.box.done(ticket)
-                return True
+                return
             turn = self.follower.look(ticket, may_deploy=False)
             if turn.parked:
                 turn = self.follower.look(ticket, may_deploy=True)
         except (Retryable, Terminal):
             self.box.again(ticket, self.now + 5)
-            return True
+            return
         if turn.again_s is None:
             self.box.done(ticket)
         else:
             self.box.again(ticket, self.now + turn.again_s)
-        return True
 
     def look(self, *numbers: int) -> None:
         for number in numbers:

@@ -14,6 +14,7 @@ import typer.main
 from cx import __version__
 from cx.cli.main import app
 from cx.core import errors
+from cx.host import Host
 from cx.project.cx_toml import Document
 from cx.schema import leaves
 from cx.settings import HostFile, load
@@ -210,11 +211,16 @@ def test_commands_in_comments_are_those_of_the_code() -> None:
     assert told == list(USAGE.values())
 
 
-def test_metrics_are_those_of_the_code() -> None:
+def test_metrics_are_those_of_the_code(tmp_path: Path) -> None:
+    from cx.host.following import open_following
     from cx.web.metrics import Depth, Metrics
 
+    (tmp_path / "host.toml").write_text(f'state_dir = "{tmp_path}"\n[github]\ntoken = "none"\n')
     told = set(re.findall(r"`(cx_[a-z_]+)`", GITHUB))
-    text = Metrics(Depth).text().decode()
+    with open_following(Host(load(tmp_path / "host.toml", {}))) as following:
+        following.follower.telling.announcer.connection.budget.answered("", 5000, 5000, float("inf"))
+        text = Metrics(Depth, following.chores, following.gauges).text().decode()
+        following.host.close()
     assert told == set(re.findall(r"^# HELP (cx_[a-z_]+) ", text, re.MULTILINE))
 
 

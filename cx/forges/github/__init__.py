@@ -15,12 +15,15 @@ from collections.abc import Mapping
 from cx.forges.github.announcer import GitHubAnnouncer
 from cx.forges.github.connection import Connection
 from cx.forges.github.forge import GitHubForge
+from cx.pulls.budget import Budget
 from cx.settings.github import GitHub
 
 __all__ = ["GitHubAnnouncer", "GitHubForge", "open_github"]
 
 
-def open_github(settings: GitHub, environ: Mapping[str, str]) -> tuple[GitHubForge, GitHubAnnouncer]:
+def open_github(
+    settings: GitHub, environ: Mapping[str, str], budget: Budget | None = None
+) -> tuple[GitHubForge, GitHubAnnouncer]:
     """Both over one connection. Nothing is asked of GitHub yet. Raises Invalid when there is nothing to log in with."""
-    connection = Connection.of(settings, environ)
+    connection = Connection.of(settings, environ, budget)
     return GitHubForge(connection, settings.base_url), GitHubAnnouncer(connection, settings)

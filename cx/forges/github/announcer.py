@@ -7,7 +7,7 @@ remembered for this process alone; after an error it is read again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,13 +18,14 @@ from cx.forges.github import comment
 from cx.forges.github.connection import Connection, Forbidden
 from cx.forges.github.templates import Templates
 from cx.markdown import plain
+from cx.pulls import Gauge
+from cx.pulls.budget import Early, Urgency
 from cx.pulls.marker import marked
 from cx.pulls.values import Phase, PullId, Report
 from cx.settings.github import GitHub
 
 CONTEXT = "cx/preview"
 DEPLOYMENT_STATES = {
-    Phase.QUEUED: "queued",
     Phase.BUILDING: "in_progress",
     Phase.CLONING: "in_progress",
     Phase.STARTING: "in_progress",
@@ -47,7 +48,7 @@ SEEN_MAX = 2000  # pull requests that are remembered
 
 @dataclass
 class _Seen:
-    """What GitHub showed of a pull request when it was looked at or written last."""
+    """What GitHub showed of a pull request when it was looked at or written last; `urgency` of what is written now."""
 
     comment: int = 0
     digest: str = ""
@@ -58,6 +59,7 @@ class _Seen:
     inactive: set[int] = field(default_factory=set)  # deployments
     settled: tuple[str, ...] = ()  # since when all others are inactive
     removed: bool = False
+    urgency: Urgency = Urgency.FINAL
 
 
 @dataclass
@@ -72,17 +74,20 @@ class GitHubAnnouncer:
     def __post_init__(self) -> None:
         self._templates = Templates(self.connection, self.settings)
 
-    def announce(self, report: Report) -> None:
+    def announce(self, report: Report, urgency: Urgency = Urgency.FINAL, *, superseded: bool = False) -> None:
         with self._alone(report.pull) as seen:
+            seen.urgency = urgency
             failed: list[CxError] = []
             for wanted, tell in (
-                (self.settings.comment, self._comment),
-                (self.settings.deployments, self._deployment),
+                (self.settings.comment and not superseded, self._comment),
                 (self.settings.status, self._status),
+                (self.settings.deployments and not superseded, self._deployment),
             ):
                 try:
                     if wanted:
                         tell(report, seen)
+                except Early:  # what was written is known; the rest comes later
+                    raise
                 except Terminal as exc:  # trying again changes nothing: the preview is not held up by it
                     logs.warning("not shown on GitHub", pull=report.pull, why=exc)
                     self._forget(report.pull)
@@ -92,8 +97,22 @@ class GitHubAnnouncer:
             if failed:
                 raise max(failed, key=lambda exc: getattr(exc, "retry_after_s", None) or 0.0)
 
+    def wait_s(self, urgency: Urgency) -> float:
+        return self.connection.budget.wait_s(urgency)
+
+    def gauges(self) -> Sequence[Gauge]:
+        budget = self.connection.budget
+        writes = "Writes that GitHub takes now, by the window."
+        requests = "Requests that GitHub answers until it counts anew."
+        found = [
+            Gauge("cx_github_writes_left", writes, left, ("window", window)) for window, left in budget.left().items()
+        ]
+        left = budget.requests_left()
+        return found if left is None else [*found, Gauge("cx_github_requests_left", requests, left)]
+
     def react(self, repository: str, comment: int, reaction: str) -> None:
-        self.connection.write("POST", repository, f"/issues/comments/{comment}/reactions", {"content": reaction})
+        path = f"/issues/comments/{comment}/reactions"
+        self.connection.write(Urgency.FINAL, "POST", repository, path, {"content": reaction})
 
     # --- the comment
     def _comment(self, report: Report, seen: _Seen) -> None:
@@ -121,7 +140,7 @@ class GitHubAnnouncer:
     def _post(self, report: Report, seen: _Seen, said: str) -> None:
         """There is one comment of ours; perhaps that of another process, which says something else."""
         path = f"/issues/{report.pull.number}/comments"
-        answer = self.connection.write("POST", report.pull.repository, path, {"body": said})
+        answer = self.connection.write(seen.urgency, "POST", report.pull.repository, path, {"body": said})
         self._wrote(seen, answer, said)
         if not self._me(report.pull.repository):  # nobody else's answer tells it
             self._logins[report.pull.repository] = _login(answer)
@@ -130,7 +149,8 @@ class GitHubAnnouncer:
     def _edit(self, report: Report, seen: _Seen, said: str) -> None:
         path = f"/issues/comments/{seen.comment}"
         try:
-            self._wrote(seen, self.connection.write("PATCH", report.pull.repository, path, {"body": said}), said)
+            answer = self.connection.write(seen.urgency, "PATCH", report.pull.repository, path, {"body": said})
+            self._wrote(seen, answer, said)
         except NotFound:  # somebody has deleted it
             self._post(report, seen, said)
 
@@ -148,7 +168,7 @@ class GitHubAnnouncer:
         seen.comment, seen.url = int(first["id"]), str(first.get("html_url", ""))
         seen.digest = marked(str(first["body"]))[1]
         for other in others:
-            self._delete(report, int(other["id"]))
+            self._delete(report, seen, int(other["id"]))
 
     def _ours(self, report: Report) -> list[Mapping[str, Any]]:
         """Comments with our marker that we wrote: anyone can write a marker, and edit what he wrote. Where we do not
@@ -164,9 +184,9 @@ class GitHubAnnouncer:
         )
         return [one for one in found if me or _login(one) == _login(found[0])]
 
-    def _delete(self, report: Report, identity: int) -> None:
+    def _delete(self, report: Report, seen: _Seen, identity: int) -> None:
         try:
-            self.connection.write("DELETE", report.pull.repository, f"/issues/comments/{identity}")
+            self.connection.write(seen.urgency, "DELETE", report.pull.repository, f"/issues/comments/{identity}")
         except (Forbidden, NotFound) as exc:
             logs.info("a second comment was not removed", comment=identity, why=exc)
 
@@ -192,7 +212,7 @@ class GitHubAnnouncer:
         seen.removed = False
         repository = report.pull.repository
         if seen.deployment[0] != report.head:
-            seen.deployment, seen.state = (report.head, self._made(report)), ()
+            seen.deployment, seen.state = (report.head, self._made(report, seen)), ()
         url = next((one.url for one in report.services if one.url), "")
         wanted = (state, url if state == "success" else "")
         path = f"/deployments/{seen.deployment[1]}/statuses"
@@ -200,14 +220,14 @@ class GitHubAnnouncer:
             body = {"state": state, "description": _described(report), "auto_inactive": False}
             body |= {"environment_url": wanted[1]} if wanted[1] else {}
             body |= {"log_url": seen.url} if seen.url else {}
-            self.connection.write("POST", repository, path, body)
+            self.connection.write(seen.urgency, "POST", repository, path, body)
         seen.state = wanted
         settled = (report.head, report.serving, state)
         if state in ("success", "failure") and seen.settled != settled:
             self._inactive(report, seen, keep={report.head, report.serving})
             seen.settled = settled
 
-    def _made(self, report: Report) -> int:
+    def _made(self, report: Report, seen: _Seen) -> int:
         """The deployment of this commit: found, so that none is made twice; else made."""
         for one in self._deployments(report):
             if one["sha"] == report.head:
@@ -221,7 +241,7 @@ class GitHubAnnouncer:
             "transient_environment": True,
             "production_environment": False,
         }
-        answer = self.connection.write("POST", report.pull.repository, "/deployments", body)
+        answer = self.connection.write(seen.urgency, "POST", report.pull.repository, "/deployments", body)
         return int(answer["id"])
 
     def _deployments(self, report: Report) -> list[Mapping[str, Any]]:
@@ -244,7 +264,7 @@ class GitHubAnnouncer:
                 continue
             if identity not in seen.inactive and self._state_of(report.pull.repository, identity)[0] != "inactive":
                 path = f"/deployments/{identity}/statuses"
-                self.connection.write("POST", report.pull.repository, path, {"state": "inactive"})
+                self.connection.write(seen.urgency, "POST", report.pull.repository, path, {"state": "inactive"})
             seen.inactive.add(identity)
 
     def _undeployed(self, report: Report, seen: _Seen) -> None:
@@ -252,7 +272,8 @@ class GitHubAnnouncer:
             return
         self._inactive(report, seen)
         try:
-            self.connection.write("DELETE", report.pull.repository, f"/environments/{report.namespace}")
+            path = f"/environments/{report.namespace}"
+            self.connection.write(seen.urgency, "DELETE", report.pull.repository, path)
         except (Forbidden, NotFound) as exc:  # needs a right that few tokens have
             logs.info("the environment stays", environment=report.namespace, why=exc)
         seen.removed, seen.deployment, seen.state, seen.settled = True, ("", 0), (), ()
@@ -274,7 +295,7 @@ class GitHubAnnouncer:
         if seen.status == wanted:
             return
         body = {"state": state, "context": CONTEXT, "description": wanted[2]} | ({"target_url": url} if url else {})
-        self.connection.write("POST", report.pull.repository, f"/statuses/{report.head}", body)
+        self.connection.write(seen.urgency, "POST", report.pull.repository, f"/statuses/{report.head}", body)
         seen.status = wanted
 
     def _status_of(self, report: Report) -> tuple[str, str, str]:
@@ -316,9 +337,10 @@ def _written_by(one: Mapping[str, Any], me: str) -> bool:
 
 
 def _described(report: Report) -> str:
-    """At most 140 characters. Without its place in the queue: GitHub limits how much is made in a minute, and a long
-    queue moves often."""
+    """At most 140 characters. While it goes on, one for all: GitHub limits how much is made in a minute."""
     match report.phase:
+        case Phase.QUEUED | Phase.BUILDING | Phase.CLONING | Phase.STARTING:
+            said = "In progress"
         case Phase.READY:
             said = "Ready" + (f" in {report.took_s:.0f} s" if report.took_s is not None else "")
         case Phase.FAILED:

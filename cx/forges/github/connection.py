@@ -23,6 +23,7 @@ from jwt import PyJWTError
 
 from cx.core.errors import Invalid, NotFound, Retryable, Terminal
 from cx.forges.github.refusals import Refusals
+from cx.pulls.budget import Budget, Urgency
 from cx.settings.github import GitHub
 
 TIMEOUT_S = 30
@@ -34,11 +35,13 @@ LONGEST_S = 3600.0
 
 
 class Unavailable(Retryable):
-    """GitHub did not answer, or said that it cannot now. `retry_after_s` is None when it named no time."""
+    """GitHub did not answer, or said that it cannot now. `retry_after_s` is None when it named no time. `spent`: no
+    request is left, of any kind."""
 
-    def __init__(self, what: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, what: str, retry_after_s: float | None = None, *, spent: bool = False) -> None:
         super().__init__(what, remedy="it is tried again")
         self.retry_after_s = retry_after_s
+        self.spent = spent
 
 
 class Forbidden(Terminal):
@@ -63,14 +66,15 @@ class Connection:
 
     base_url: str
     login: Callable[[str], Auth.Auth]
+    budget: Budget = field(default_factory=Budget)
     sleep: Callable[[float], None] = time.sleep
     _own: threading.local = field(default_factory=threading.local, init=False, repr=False)
     _not_before: float = field(default=0.0, init=False)
     refusals: Refusals = field(default_factory=Refusals, init=False)
 
     @classmethod
-    def of(cls, settings: GitHub, environ: Mapping[str, str]) -> Connection:
-        return cls(settings.base_url, _logins(settings, environ))
+    def of(cls, settings: GitHub, environ: Mapping[str, str], budget: Budget | None = None) -> Connection:
+        return cls(settings.base_url, _logins(settings, environ), budget or Budget())
 
     # --- asking
     def get(self, repository: str, path: str, **parameters: str | int) -> Any:
@@ -81,9 +85,13 @@ class Connection:
         """The items of every page, or an error."""
         return list(self._pages(repository, path, parameters))
 
-    def write(self, verb: str, repository: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Once. After Unavailable it is not known whether it was done."""
-        return self._asked(repository, verb, self._url(repository, path), {}, body)[1]
+    def write(
+        self, urgency: Urgency, verb: str, repository: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Once. After Unavailable it is not known whether it was done; after Early it was not."""
+        self._may_ask()
+        with self.budget.write(urgency):
+            return self._asked(repository, verb, self._url(repository, path), {}, body)[1]
 
     def get_root(self, repository: str, path: str) -> Any:
         """What is not below a repository: `/user`. With what logs in for `repository`."""
@@ -139,9 +147,7 @@ class Connection:
         parameters: Mapping[str, str | int],
         body: Mapping[str, Any] | None,
     ) -> tuple[Mapping[str, str], Any]:
-        wait_s = self._not_before - time.monotonic()
-        if wait_s > 0:
-            raise Unavailable("GitHub asked to be left alone for a while", wait_s)
+        self._may_ask()
         try:
             with _translated(f"{verb} {url}"):
                 client = self._client(repository)
@@ -168,10 +174,30 @@ class Connection:
             raise
         except Unavailable as exc:
             if exc.retry_after_s is not None:
-                self._not_before = max(self._not_before, time.monotonic() + exc.retry_after_s)
+                self._wait(verb, exc.retry_after_s, everyone=exc.spent)
             raise
         self.refusals.success(self._who(repository), repository, verb, url)
-        return {str(key).lower(): str(value) for key, value in headers.items()}, answer
+        told = {str(key).lower(): str(value) for key, value in headers.items()}
+        self._note(repository, told)
+        return told, answer
+
+    def _may_ask(self) -> None:
+        wait_s = self._not_before - time.monotonic()
+        if wait_s > 0:
+            raise Unavailable("GitHub asked to be left alone for a while", wait_s)
+
+    def _wait(self, verb: str, seconds: float, *, everyone: bool) -> None:
+        """GitHub named a time. What limits writes does not limit reads, unless it says so when something is read."""
+        if verb == "GET" or everyone:
+            self._not_before = max(self._not_before, time.monotonic() + seconds)
+        else:
+            self.budget.pause(seconds)
+
+    def _note(self, repository: str, headers: Mapping[str, str]) -> None:
+        facts = [headers.get(f"x-ratelimit-{name}", "") for name in ("remaining", "limit", "reset")]
+        if all(one.isdecimal() for one in facts):
+            remaining, limit, reset_at = map(int, facts)
+            self.budget.answered(self._who(repository), remaining, limit, reset_at)
 
     def _who(self, repository: str) -> str:
         """One token is for all repositories; an App logs in for each."""
@@ -282,10 +308,11 @@ def _translation(doing: str, exc: GithubException) -> Retryable | Terminal:
     headers = {str(key).lower(): str(value) for key, value in (exc.headers or {}).items()}
     said = exc.data.get("message", "") if isinstance(exc.data, dict) else ""
     said = " ".join(str(said).split())[:200]
-    after = _retry_after(headers)
-    limited = after is not None or headers.get("x-ratelimit-remaining") == "0" or "rate limit" in said.lower()
+    after, spent = _retry_after(headers), headers.get("x-ratelimit-remaining") == "0"
+    limited = after is not None or spent or "rate limit" in said.lower()
     if exc.status == 429 or (exc.status == 403 and limited):
-        return Unavailable(f"GitHub limits how often it is asked: {said}", min(after or LIMITED_S, LONGEST_S))
+        what = f"GitHub limits how often it is asked: {said}"
+        return Unavailable(what, min(after or LIMITED_S, LONGEST_S), spent=spent)
     if exc.status >= 500 or exc.status == 0:
         return Unavailable(f"GitHub answers {exc.status} ({doing})", after)
     if isinstance(exc, BadCredentialsException) or exc.status == 401:

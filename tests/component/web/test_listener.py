@@ -15,6 +15,7 @@ from listening import SECRET, Listener, pull_request
 
 from cx.core.errors import Invalid, Retryable
 from cx.core.history import Chore
+from cx.pulls import Gauge
 from cx.pulls.values import PullId
 from cx.schema import Secret
 from cx.store import Database
@@ -49,6 +50,9 @@ class Hands:
 
     def chores(self) -> list[Chore]:
         return self.newest
+
+    def gauges(self) -> list[Gauge]:
+        return [Gauge("cx_github_writes_left", "Writes.", 80, ("window", "minute"))]
 
     def problems(self) -> list[str]:
         return self.wrong
@@ -172,6 +176,7 @@ def test_a_delivery_wakes_who_works(box: Deliveries) -> None:
     def do(listener: Listener) -> None:
         assert listener.send("pull_request", pull_request()).status == 202
         assert b'cx_looks_total{outcome="done"} 1.0' in listener.ask("GET", "/metrics").body
+        assert b'cx_github_writes_left{window="minute"} 80.0' in listener.ask("GET", "/metrics").body
 
     until_signal(box, hands, do)
     assert hands.said == ["start", "wake", "stop"]

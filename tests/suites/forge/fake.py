@@ -23,6 +23,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from forge.limits import SECONDARY, Limits
+
 EXAMPLES: dict[str, Any] = json.loads((Path(__file__).parent / "examples.json").read_text())
 TOKEN = "ghp_" + "a" * 36
 Document = dict[str, Any]
@@ -74,6 +76,7 @@ class FakeGitHub:
         self.repositories: dict[str, Repository] = {}
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
+        self.limits = Limits()
         self.installation_tokens = 0
         self.scopes: str | None = None  # of a classic token
         self.installation = 7  # its number; 0: the App is installed nowhere
@@ -88,7 +91,8 @@ class FakeGitHub:
     # --- running
     def start(self) -> str:
         """Its base URL, on loopback."""
-        listening = socket.socket()
+        # With the protocol: without it asyncio does not set TCP_NODELAY, and an answer waits 40 ms.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))
         listening.listen(256)
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}{self.root}"
@@ -503,9 +507,12 @@ class _Faulty:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         self.fake.requests.append((method, path))
+        if self.fake.limits.refuses(method, path):
+            await _problem(403, SECONDARY, {"Retry-After": "60"})(scope, receive, send)
+            return
         fault = self._fault(method, path)
         if fault is None:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, self._counted(send))
             return
         if fault.after:
 
@@ -517,6 +524,17 @@ class _Faulty:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"99")]})
             return
         await _problem(fault.status, fault.message, fault.headers)(scope, receive, send)
+
+    def _counted(self, send: Send) -> Send:
+        """The answer says what is left."""
+        more = [(name.lower().encode(), value.encode()) for name, value in self.fake.limits.headers().items()]
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *more]
+            await send(message)
+
+        return counted
 
     def _fault(self, method: str, path: str) -> Fault | None:
         for one in self.fake.faults:

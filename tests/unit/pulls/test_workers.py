@@ -11,6 +11,7 @@ import pytest
 from following import SHOP, World, pr, sha
 
 from cx.core.errors import NotFound, Terminal
+from cx.pulls.budget import Urgency
 from cx.pulls.values import Phase
 from cx.pulls.workers import Workers
 
@@ -41,7 +42,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     world.stop = threading.Event()
     world.gate = Gate(world)
-    world.telling.quiet_s = 0.02
+    world.telling.quiet_s, world.telling.clock = dict.fromkeys(Urgency, 0.02), time.monotonic
     world.workers = Workers(world.follower, 1, [SHOP], 3600, lambda: world.now)
     world.follower.stopped = world.stop.is_set
     thread = threading.Thread(target=world.workers.run, args=(world.stop,))
