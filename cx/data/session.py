@@ -82,19 +82,24 @@ def _close_idle() -> None:
 
 def _connected(server: Server, database: str | None, role: tuple[str, str] | None) -> Session:
     user, password = role or (server.user, server.password)
-    return psycopg.connect(
-        host=server.host,
-        port=server.port,
-        user=user,
-        password=password,
-        dbname=database or server.database,
-        options="" if role else _OPTIONS,
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        sslmode="disable",  # the host's own bridge; a handshake would cost more than the clone
-        gssencmode="disable",
-        application_name="cx",
-        autocommit=True,
-    )
+    try:
+        return psycopg.connect(
+            host=server.host,
+            port=server.port,
+            user=user,
+            password=password,
+            dbname=database or server.database,
+            options="" if role else _OPTIONS,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            sslmode="disable",  # the host's own bridge; a handshake would cost more than the clone
+            gssencmode="disable",
+            application_name="cx",
+            autocommit=True,
+        )
+    except psycopg.OperationalError as exc:
+        if fault := server.fault():  # somebody else may answer at its address
+            raise ServerUnavailable(fault, remedy="`cx up` starts it") from exc
+        raise
 
 
 @contextmanager

@@ -23,13 +23,17 @@ def nowhere(_point: str) -> None:
 
 @dataclass(frozen=True)
 class Server:
-    """The previews' PostgreSQL server and its superuser, as cx reaches it."""
+    """The previews' PostgreSQL server and its superuser, as cx reaches it.
+
+    `fault` is asked when no connection is made: why its container is to blame, or "".
+    """
 
     host: str
     port: int
     password: str = field(repr=False)
     user: str = "cx"
     database: str = "postgres"
+    fault: Callable[[], str] = field(default=lambda: "", repr=False, compare=False)
 
 
 @dataclass(frozen=True)

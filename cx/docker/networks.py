@@ -1,6 +1,7 @@
 """Networks with explicit small subnets from a pool of cx's own: Docker's default pools end at 30 networks.
 
-The pool's first /21 is the data network (bridges hold 1,023 ports), the rest is for namespaces.
+The pool's first /21 is the data network (its upper half is as many addresses as a bridge has ports), the rest is for
+namespaces.
 """
 
 from __future__ import annotations
@@ -29,8 +30,22 @@ def data_subnet(pool: Subnet) -> Subnet:
 
 
 def server_address(pool: Subnet) -> str:
-    """The database server's address in the data network."""
+    """The database server's address in the data network: no other member gets it, whoever starts first."""
     return str(data_subnet(pool)[2])
+
+
+def data_range(pool: Subnet) -> Subnet:
+    """The part of the data network that the engine gives addresses from; those that cx fixes lie below it."""
+    return list(data_subnet(pool).subnets())[1]
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A network as the engine has it. `handed_out` is the range that it gives addresses from; None: the subnet."""
+
+    id: str
+    subnet: Subnet
+    handed_out: Subnet | None
 
 
 @dataclass(frozen=True)
@@ -39,14 +54,21 @@ class Networks:
     pool: Subnet
     lock: Callable[[], AbstractContextManager[None]]  # held while a subnet is chosen; shared by every cx on this host
 
-    def subnet(self, name: str) -> Subnet | None:
-        """The subnet of network `name`, None when there is no such network."""
+    def look(self, name: str) -> Laid | None:
+        """Network `name`, None when there is none."""
         with translated(f"look at network {name}"):
             try:
                 found = self.engine.api.inspect_network(name)
             except NotFound:
                 return None
-        return Subnet(found["IPAM"]["Config"][0]["Subnet"])
+        config = found["IPAM"]["Config"][0]
+        handed_out = config.get("IPRange")
+        return Laid(found["Id"], Subnet(config["Subnet"]), Subnet(handed_out) if handed_out else None)
+
+    def subnet(self, name: str) -> Subnet | None:
+        """The subnet of network `name`, None when there is no such network."""
+        found = self.look(name)
+        return found.subnet if found else None
 
     def ensure(self, name: str, labels: dict[str, str], prefix: int) -> Subnet:
         """Network `name` is there, its subnet of the pool at least as big as /`prefix`. Safe to repeat.
@@ -76,16 +98,18 @@ class Networks:
         )
 
     def create_data(self, name: str, labels: dict[str, str]) -> None:
-        """The data network is there, at its fixed place in the pool."""
-        if not self._create(name, labels, data_subnet(self.pool)) and self.subnet(name) is None:
+        """The data network is there, at its fixed place in the pool, with its range."""
+        subnet, handed_out = data_subnet(self.pool), data_range(self.pool)
+        if not self._create(name, labels, subnet, handed_out) and self.subnet(name) is None:
             raise Terminal(
-                f"{data_subnet(self.pool)} is used by another network of this host",
+                f"{subnet} is used by another network of this host",
                 remedy="set network.pool in the host configuration to a private range that is free",
             )
 
-    def _create(self, name: str, labels: dict[str, str], subnet: Subnet) -> bool:
+    def _create(self, name: str, labels: dict[str, str], subnet: Subnet, handed_out: Subnet | None = None) -> bool:
         """False when somebody else (a VPN, another tool) uses the subnet."""
-        bridge = IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet), gateway=str(subnet[1]))])
+        place = IPAMPool(subnet=str(subnet), gateway=str(subnet[1]), iprange=str(handed_out) if handed_out else None)
+        bridge = IPAMConfig(pool_configs=[place])
         try:
             with translated(f"create network {name}"):
                 try:

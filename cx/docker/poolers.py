@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from docker.errors import NotFound
 
+from cx.core.errors import Retryable
 from cx.core.names import LABEL_DATA
 from cx.core.sizes import size_bytes
 from cx.core.state import Container
@@ -62,4 +63,7 @@ def _start(engine: Engine, pooler: PoolerContainer, old: str | None, fault: Call
         )["Id"]
         fault("inside pooler")
         api.put_archive(made, "/", tarred(pooler.files))
-        api.start(made)
+        try:
+            api.start(made)
+        except NotFound as exc:  # it, or a network of it: `cx up` makes the data network anew where it must
+            raise Retryable(f"start {pooler.name}: {exc.explanation}", remedy="try again") from exc

@@ -157,6 +157,7 @@ class Adapters:
             build_key,
             self.build_turns,
             self._certificate,
+            self.fault,
         )
 
     @cached_property
@@ -170,7 +171,8 @@ class Adapters:
         from cx.data.values import Server
         from cx.docker.networks import server_address
 
-        return Server(server_address(self.networks.pool), 5432, self._secret("postgres"))
+        address = server_address(self.networks.pool)
+        return Server(address, 5432, self._secret("postgres"), fault=lambda: self.stack.server_fault())
 
     @cached_property
     def clones(self) -> PostgresClones:

@@ -18,7 +18,7 @@ from cx.core.errors import CxError, Terminal
 from cx.docker.compose import environment
 from cx.docker.connection import MINIMUM_API, Engine, translated
 from cx.docker.networks import data_subnet
-from cx.host.stack import taken
+from cx.host.ports import handed_out, taken
 from cx.plugins import program
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MINIMUM_COMPOSE = (2, 30)
 LOW_DISK = 5 << 30
 DRIFT_S = 30
+# What the engine takes networks from that name no subnet, unless its configuration says otherwise.
+ENGINE_POOLS = ("172.17.0.0/16", "172.18.0.0/15", "172.20.0.0/14", "172.24.0.0/13", "192.168.0.0/16")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Doctor:
         if version:
             for look in (self._engine, self._live_restore, self._pools, self._disk, self._clock):
                 found += self._guarded(look, version, info)
-            for part in (self._router, self._ports, self._postgres, self._spares):
+            for part in (self._router, self._ports, self._fixed_ports, self._postgres, self._spares):
                 found += self._guarded(part)
         return [*found, *self._domain(), *self._github()]
 
@@ -140,6 +142,23 @@ class Doctor:
                 "set network.pool in the host configuration to a private range that is free",
             )
             return
+        if not self.stack.data_network.keeps_address():
+            yield Check(
+                "address pool",
+                "broken",
+                f"network {own} may give the database server's address to a pooler when the engine starts",
+                "cx up",
+            )
+            return
+        for one in _engine_pools(info):
+            if one.overlaps(pool):
+                yield Check(
+                    "address pool",
+                    "advice",
+                    f"{pool} overlaps {one}, from which the engine gives other networks their addresses",
+                    "set network.pool to a private range outside of it, when no namespace is there",
+                )
+                return
         used = sum(one.subnet_of(pool) for _, one in there)
         yield Check("address pool", "ok", f"{pool}: {used} networks of at most {pool.num_addresses // 16 - 128}")
 
@@ -166,11 +185,11 @@ class Doctor:
     def _router(self) -> Iterator[Check]:
         for part in self.stack.parts():
             if part.well:
-                yield Check(part.name, "ok", part.state)
+                yield Check(part.name, "ok", str(part))
             else:
                 name = f"{self.stack.names.instance}-{part.name}"
                 remedy = "cx up" if part.state in ("missing", "exited", "created") else f"docker logs {name}"
-                yield Check(part.name, "broken", part.state, remedy)
+                yield Check(part.name, "broken", str(part), remedy)
 
     def _ports(self) -> Iterator[Check]:
         bind = self.settings.router.bind
@@ -188,11 +207,30 @@ class Doctor:
             else:
                 yield Check(f"port {port}", "broken", "the router does not listen", "cx up")
 
+    def _fixed_ports(self) -> Iterator[Check]:
+        """No outgoing connection may have the port of what starts: after a reboot, say."""
+        if not self.engine.host.startswith("unix://"):  # the router is on another machine
+            return
+        router, free = self.settings.router, handed_out()
+        ports = {"router.http_port": self.settings.http_port, "router.admin_port": router.admin_port}
+        if self.settings.tls != "off":
+            ports["router.https_port"] = self.settings.https_port
+        if self.settings.github.rules:
+            ports["listen.port"] = self.settings.listen.port
+        for key, port in ports.items():
+            if port in free:
+                yield Check(
+                    key,
+                    "advice",
+                    f"this machine gives port {port} to outgoing connections, too: it may be taken at the next start",
+                    f"set {key} below {min(free)}, or add {port} to net.ipv4.ip_local_reserved_ports",
+                )
+
     def _postgres(self) -> Iterator[Check]:
         from cx.data.session import session
         from cx.data.shared import volume
 
-        if any(part.name == "postgres" and part.state == "missing" for part in self.stack.parts()):
+        if not self.stack.part("postgres").runs:
             return  # which its own row says; at its address may be another's
         with session(self.server) as connection:
             row = connection.execute(
@@ -273,6 +311,12 @@ def _said(argv: list[str]) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else None
+
+
+def _engine_pools(info: dict[str, Any]) -> list[ipaddress.IPv4Network]:
+    """What the engine takes the subnets of networks from that name none."""
+    given = [one["Base"] for one in info.get("DefaultAddressPools") or () if ":" not in one["Base"]]
+    return [ipaddress.IPv4Network(one) for one in given or ENGINE_POOLS]
 
 
 def _host_routes() -> Iterator[ipaddress.IPv4Network]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -18,8 +17,10 @@ from cx.core.sizes import size_bytes
 from cx.docker.bake import Scope, Target, bake, source_policy
 from cx.docker.compose import CommandFailed, environment, plugin, run
 from cx.docker.connection import Engine, translated
+from cx.docker.data_network import DataNetwork
 from cx.docker.model import escaped
-from cx.docker.networks import Networks, data_subnet, server_address
+from cx.docker.networks import Networks, server_address
+from cx.host.ports import taken
 from cx.process.turns import Turns
 from cx.resources import folder, template
 from cx.router.certificate import Certificate
@@ -31,14 +32,25 @@ READY_S = 90
 
 @dataclass(frozen=True)
 class Part:
-    """One container of the stack; `state` as in Docker, with its health behind it, or "missing"."""
+    """One container of the stack; `state` as in Docker, with its health behind it where it runs, or "missing".
+
+    `error` is why the engine could not start it.
+    """
 
     name: str
     state: str
+    error: str = ""
 
     @property
     def well(self) -> bool:
         return self.state in ("running", "running (healthy)")
+
+    @property
+    def runs(self) -> bool:
+        return self.state.startswith("running")
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.error}" if self.error else self.state
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,11 @@ class Stack:
     build_key: str
     turns: Turns
     certificate: Callable[[], Certificate]  # made when it is needed
+    fault: Callable[[str], None] = lambda _: None
+
+    @property
+    def data_network(self) -> DataNetwork:
+        return DataNetwork(self.names, self.networks, f"{self.names.instance}-postgres", self.fault)
 
     def up(self, say: Callable[[str], None]) -> None:
         """The stack runs as the settings say, and answers. Safe to repeat."""
@@ -59,8 +76,7 @@ class Stack:
         self.ensure_image(self.settings.pooler.image, "pgbouncer", say)
         if self.settings.postgres.volume_size:
             self.ensure_image(self.settings.postgres.volume_image, "volume", say)
-        prefix = data_subnet(self.networks.pool).prefixlen
-        self._data_network(prefix)
+        self.data_network.lay(say)
         say("start the router and the database server")
         self._compose(["up", "--detach", "--remove-orphans", "--quiet-pull"], say)
         self._await(say)
@@ -72,22 +88,27 @@ class Stack:
         """
         self._compose(["down", "--timeout", "60", *(["--volumes"] if volumes else [])], say)
         self._leave_place(say, volumes=volumes)
-        if not self.networks.members(self.names.data_network()):
-            self.networks.remove(self.names.data_network())
+        self.data_network.leave()
 
     def parts(self) -> list[Part]:
-        found = []
         own = ("volume",) if self.settings.postgres.volume_size else ()
-        for name in ("router", *own, "postgres"):
-            with translated("look at the stack"):
-                try:
-                    state = self.engine.api.inspect_container(f"{self.names.instance}-{name}")["State"]
-                except NotFound:
-                    found.append(Part(name, "missing"))
-                    continue
-            health = (state.get("Health") or {}).get("Status")
-            found.append(Part(name, f"{state['Status']} ({health})" if health else state["Status"]))
-        return found
+        return [self.part(name) for name in ("router", *own, "postgres")]
+
+    def part(self, name: str) -> Part:
+        with translated("look at the stack"):
+            try:
+                state = self.engine.api.inspect_container(f"{self.names.instance}-{name}")["State"]
+            except NotFound:
+                return Part(name, "missing")
+        if state["Status"] != "running":  # its health is of when it ran
+            return Part(name, state["Status"], state["Error"])
+        health = (state.get("Health") or {}).get("Status")
+        return Part(name, f"running ({health})" if health else "running")
+
+    def server_fault(self) -> str:
+        """Why the database server answers nobody at its address; "" where its container runs."""
+        part = self.part("postgres")
+        return "" if part.runs else f"the database server does not run ({part})"
 
     def model(self) -> str:
         """The stack's Compose model, rendered: YAML without any secret."""
@@ -126,16 +147,6 @@ class Stack:
             run(command, stdin=self.model(), timeout_s=TIMEOUT_S, env=environment(**more))
         except CommandFailed as exc:
             raise Terminal(f"the host's stack: {exc.what}", remedy="see `cx doctor`", log=exc.log) from exc
-
-    def _data_network(self, prefix: int) -> None:
-        name = self.names.data_network()
-        if self.networks.subnet(name) is None:
-            self.networks.create_data(name, self.names.labels(None, "data"))
-        elif self.networks.subnet(name) != data_subnet(self.networks.pool):
-            raise Terminal(
-                f"network {name} is not in network.pool {self.networks.pool}, which has changed",
-                remedy="delete the namespaces, then `cx down` and `cx up`",
-            )
 
     def _check_ports(self) -> None:
         """A port that somebody else has gives one clear line, before anything is started."""
@@ -235,14 +246,3 @@ class Stack:
                     remedy=f"`docker logs {self.names.instance}-{ill[0].name}` says why",
                 )
             time.sleep(0.05)
-
-
-def taken(address: str, port: int) -> bool:
-    """True when something listens on the port already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError:
-            return True
-    return False

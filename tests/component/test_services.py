@@ -51,6 +51,7 @@ def test_compose_takes_the_service_and_gives_it_no_rights(tmp_path: Path) -> Non
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["command"] == ["git", "listen"]
     assert "ports" not in service
+    assert service["restart"] == "always"  # what is `unless-stopped` may stay away when the engine was killed
     assert service["environment"]["CX_LISTEN_PORT"] in service["healthcheck"]["test"][-1]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from live import EXAMPLES, HERE, Cx, Project, free_pool, free_port, sweep
+from live import EXAMPLES, HERE, Cx, Project, host
 from testcontainers.community.postgres import PostgresContainer
 
 
@@ -25,19 +25,7 @@ def production() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def cx(tmp_path_factory: pytest.TempPathFactory, production: str) -> Iterator[Cx]:
     """A host with its stack up and a golden of production, under an instance name of its own."""
-    folder = tmp_path_factory.mktemp("host")
-    instance = f"t{secrets.token_hex(3)}"
-    port = free_port()
-    config = folder / "host.toml"
-    config.write_text(
-        f"""
-instance = "{instance}"
-state_dir = "{folder / "state"}"
-[router]
-http_port = {port}
-admin_port = {free_port()}
-[network]
-pool = "{free_pool()}"
+    more = f"""
 [limits]
 start_timeout_s = 20
 [postgres]
@@ -46,14 +34,9 @@ spares = 0
 source = "{production}"
 sanitise = "{EXAMPLES / "mask.sql"}"
 """
-    )
-    cx = Cx(config, port, instance)
-    try:
-        cx("up")
+    with host(tmp_path_factory.mktemp("host"), more) as cx:
         cx("db", "refresh", "app")
         yield cx
-    finally:
-        sweep(instance)
 
 
 @pytest.fixture

@@ -7,15 +7,16 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
+from ports import free_port
 
 from cx import settings as host_settings
 from cx.core.names import LABEL_INSTANCE, Namespace
@@ -61,9 +62,16 @@ class Cx:
         return text
 
     def ask(
-        self, namespace: str, path: str = "/", *, service: str = "app", method: str = "GET", body: str = ""
+        self,
+        namespace: str,
+        path: str = "/",
+        *,
+        service: str = "app",
+        method: str = "GET",
+        body: str = "",
+        timeout_s: float = 10,
     ) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         headers = {"Host": f"{namespace}-{service}.localhost", "Content-Type": "application/x-www-form-urlencoded"}
         try:
             connection.request(method, path, body or None, headers)
@@ -80,12 +88,6 @@ class Cx:
             host.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def free_pool() -> str:
     """A /16 that no network of the engine has a part of; another run, or another worker of this one, may be at work."""
     client = docker.from_env()
@@ -99,6 +101,36 @@ def free_pool() -> str:
     finally:
         client.close()
     return f"10.{secrets.choice([one for one in range(100, 213) if str(one) not in used])}.0.0/16"
+
+
+@contextmanager
+def host(folder: Path, more: str = "") -> Iterator[Cx]:
+    """A host in `folder` with its stack up, under an instance name of its own; `more` is in its configuration."""
+    cx = Cx(folder / "host.toml", free_port(), f"t{secrets.token_hex(3)}")
+    cx.config.write_text(
+        f"""
+instance = "{cx.instance}"
+state_dir = "{folder / "state"}"
+[router]
+http_port = {cx.port}
+admin_port = {free_port()}
+[network]
+pool = "{free_pool()}"
+{more}"""
+    )
+    try:
+        cx("up")
+        yield cx
+    finally:
+        sweep(cx.instance)
+
+
+def until(true: Callable[[], bool], timeout_s: float = 60) -> None:
+    """Returns when it is true. Raises AssertionError when it does not become so."""
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end, "it does not become true"
+        time.sleep(0.05)
 
 
 @contextmanager

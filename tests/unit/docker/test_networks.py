@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cx.docker.networks import data_subnet, free, server_address
+from cx.docker.networks import data_range, data_subnet, free, server_address
 
 POOL = IPv4Network("10.64.0.0/20")
 
@@ -55,3 +55,13 @@ def test_the_database_server_has_an_address_in_the_data_network() -> None:
         assert server in data_subnet(pool)
         assert server != data_subnet(pool)[1]  # the gateway's
         assert next(iter(free(pool, 28, [])))
+
+
+def test_the_engine_hands_out_none_of_the_addresses_that_cx_fixes() -> None:
+    for prefix in (10, 16, 20):
+        pool = IPv4Network(("10.64.0.0", prefix))
+        data, handed_out = data_subnet(pool), data_range(pool)
+        assert handed_out.subnet_of(data)
+        assert ipaddress.IPv4Address(server_address(pool)) not in handed_out
+        assert data[1] not in handed_out  # the gateway's
+        assert handed_out.num_addresses - 1 >= 1023  # as many members as a bridge has ports; the last one is broadcast
