@@ -136,9 +136,9 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pool: Annotated[
         str,
         Meta(
-            description="Private IPv4 network, /20 or larger, that each namespace gets a small subnet of. Outside of what "
-            "the engine gives to other networks (`default-address-pools`). Its first /21 is the database server's, and "
-            "of up to 1,022 poolers."
+            description="Private IPv4 network, /20 or larger, that each namespace gets a small subnet of. Outside of "
+            "what the engine gives to other networks (`default-address-pools`). Its first /21 is for the database "
+            "server and up to 1,022 poolers."
         ),
         Rule(is_pool),
     ] = "10.213.0.0/16"

@@ -6,8 +6,8 @@ import contextlib
 import http.client
 import json
 import os
+import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +25,7 @@ from figures import plain_model, steps_of, with_poolers
 from cx import settings as host_settings
 from cx.core.names import LABEL_INSTANCE, Namespace
 from cx.host import Host
+from cx.host.ports import handed_out, taken
 
 INSTANCE = "bench"
 POOL = "10.218.0.0/16"
@@ -298,6 +299,8 @@ def source_of(name: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Nobody listens on it, and the kernel gives it to no connection before the program listens."""
+    fixed = sorted(set(range(10_000, 65_536)) - handed_out())
+    while taken("0.0.0.0", port := secrets.choice(fixed)):
+        pass
+    return port

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import httpx
 import pytest
 from description import USED, WHOLE, cut
 from forge.fake import TOKEN, FakeGitHub
+from ports import free_port
 
 from cx.forges.github import open_github
 from cx.forges.github.rights import missing
@@ -47,9 +47,7 @@ class Described:
 def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
     assert WHOLE.exists(), "run scripts/contract first"
     folder = tmp_path_factory.mktemp("prism")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     github = FakeGitHub(page=2)
     github.public_url = url

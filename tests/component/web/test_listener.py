@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from listening import SECRET, Listener, pull_request
+from ports import free_port
 
 from cx.core.errors import Invalid, Retryable
 from cx.core.history import Chore
@@ -118,11 +119,6 @@ def box(tmp_path: Path) -> Iterator[Deliveries]:
     box = Deliveries(Database(tmp_path / "cx.db"))
     yield box
     box.database.close()
-
-
-def free_port() -> int:
-    with bound("127.0.0.1", 0) as probe:
-        return int(probe.getsockname()[1])
 
 
 def until_signal(box: Deliveries, hands: Hands, do: Callable[[Listener], None], kind: int = signal.SIGTERM) -> None:

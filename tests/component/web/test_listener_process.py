@@ -17,15 +17,10 @@ from pathlib import Path
 import pytest
 from forge.fake import TOKEN, fake_github
 from listening import SECRET, Listener, pull_request
+from ports import free_port
 
 from cx.store import Database
 from cx.store.deliveries import Deliveries
-from cx.web.serving import bound
-
-
-def free_port() -> int:
-    with bound("127.0.0.1", 0) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -50,10 +50,10 @@ def test_a_fixed_port_is_none_that_the_kernel_gives_away(
     local, away = (SimpleNamespace(host=host) for host in ("unix:///var/run/docker.sock", "ssh://elsewhere"))
     settings: Any = Settings(router=router)
     nobody: Any = None
-    found = list(Doctor(local, nobody, nobody, settings, nobody)._fixed_ports())
+    found = list(Doctor(local, nobody, nobody, settings, nobody, nobody)._fixed_ports())
     assert [(one.name, one.state) for one in found] == [(key, "advice") for key in keys]
     assert all("below 32768" in one.remedy for one in found)
-    assert list(Doctor(away, nobody, nobody, settings, nobody)._fixed_ports()) == []
+    assert list(Doctor(away, nobody, nobody, settings, nobody, nobody)._fixed_ports()) == []
 
 
 @pytest.mark.parametrize(
@@ -74,5 +74,5 @@ def test_the_pool_is_none_that_the_engine_gives_networks_from(
     data = SimpleNamespace(keeps_address=lambda: True)
     stack: Any = SimpleNamespace(names=SimpleNamespace(data_network=lambda: "cx_data"), data_network=data)
     networks: Any = SimpleNamespace(pool=IPv4Network(pool))
-    doctor = Doctor(engine, networks, stack, Settings(network=Network(pool=pool)), engine)
+    doctor = Doctor(engine, networks, stack, Settings(network=Network(pool=pool)), engine, engine)
     assert [one.state for one in doctor._pools({}, info)] == [state]
