@@ -283,6 +283,7 @@ def exec_(
 ) -> None:
     """Run a command in a container of a namespace: cx exec preview-1 app -- ls."""
     from cx import host as wiring
+    from cx.docker.address import for_docker
 
     name = Namespace(namespace)
     with wiring.open_host() as host:
@@ -292,7 +293,8 @@ def exec_(
         if not running or running[0].role == "pooler":
             raise NotFound(f"{namespace} runs no service {shown(service)}", remedy=f"`cx show {namespace}`")
     interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
-    os.execvp("docker", ["docker", "exec", *interactive, running[0].id, *(command or ["sh"])])  # noqa: S606
+    argv = ["docker", "exec", *interactive, running[0].id, *(command or ["sh"])]
+    os.execvpe("docker", argv, for_docker())  # noqa: S606
 
 
 def open_(namespace: NamespaceArgument, remote: RemoteOption = "") -> None:

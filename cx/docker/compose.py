@@ -18,20 +18,21 @@ from typing import Any
 
 from cx.core.errors import Retryable, Terminal
 from cx.core.json_in_yaml import json_in_yaml
+from cx.docker.address import address
 from cx.plugins import program
 
-# What the Docker CLI itself needs to reach the engine, a registry and a build's network.
+# What Docker's programs need of ours beside the engine's address, to reach it, a registry and a build's network.
 PASSED_ON = (
     "PATH",
     "HOME",
-    "DOCKER_HOST",
-    "DOCKER_CONTEXT",
     "DOCKER_CONFIG",
-    "DOCKER_CERT_PATH",
-    "DOCKER_TLS_VERIFY",
     "SSH_AUTH_SOCK",
     "XDG_RUNTIME_DIR",
 )
+
+
+# So that a plugin takes it that `docker` had started it: buildx by itself leaves TLS to the engine out.
+BEGUN_BY_DOCKER = {"DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND": "docker"}
 
 
 def plugin(name: str) -> tuple[str, ...]:
@@ -41,7 +42,7 @@ def plugin(name: str) -> tuple[str, ...]:
     pass that was killed could go on starting containers beside the next one. Raises Terminal where there is none.
     """
     guard = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
-    return (*guard, program(name))
+    return (*guard, program(name), name)
 
 
 class CommandFailed(Terminal):
@@ -49,7 +50,9 @@ class CommandFailed(Terminal):
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {key: os.environ[key] for key in PASSED_ON if key in os.environ} | more
+    """Docker's programs find the engine by it that cx itself talks to."""
+    ours = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    return ours | address().environment | BEGUN_BY_DOCKER | more
 
 
 def run(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -17,6 +14,8 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from docker.errors import NotFound as EngineNotFound
 
 from cx.core.errors import Retryable, Terminal
+from cx.core.names import shown
+from cx.docker.address import Address, address
 
 MINIMUM_API = (1, 45)  # Docker Engine 26: volume subpaths
 # What the engine says of a container that it is removing.
@@ -39,37 +38,25 @@ class NoSpace(Terminal):
     pass
 
 
-def address() -> str:
-    """The engine's address: DOCKER_HOST, else the current Docker context's, else the local socket."""
-    if host := os.environ.get("DOCKER_HOST"):
-        return host
-    folder = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
-    name = os.environ.get("DOCKER_CONTEXT") or _current_context(folder)
-    for meta in folder.glob("contexts/meta/*/meta.json") if name != "default" else ():
-        context = json.loads(meta.read_text())
-        if context.get("Name") == name:
-            return str(context["Endpoints"]["docker"]["Host"])
-    return "unix:///var/run/docker.sock"
-
-
-def _current_context(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / "config.json").read_text()).get("currentContext") or "default")
-    except (OSError, ValueError):
-        return "default"
-
-
 class Engine:
     """A lazily opened connection; `client` is docker-py's, `api` its low-level half."""
 
-    def __init__(self, host: str | None = None) -> None:
-        self.host = host or address()
+    def __init__(self, at: Address | None = None) -> None:
+        self.at = at or address()
+
+    @property
+    def host(self) -> str:
+        return self.at.host
 
     @cached_property
     def client(self) -> docker.DockerClient:
         with translated(f"the Docker Engine at {self.host}"):
             client = docker.DockerClient(
-                base_url=self.host, version="1.45", timeout=60, use_ssh_client=self.host.startswith("ssh")
+                base_url=self.host,
+                version="1.45",
+                timeout=60,
+                tls=self.at.tls(),
+                use_ssh_client=self.host.startswith("ssh"),
             )
         client.api.trust_env = False  # proxies and .netrc are not for the engine, and are looked up for each request
         return client
@@ -102,6 +89,11 @@ def translated(doing: str) -> Iterator[None]:
         if exc.response is not None and exc.response.status_code >= 500:
             raise Retryable(f"{doing}: the engine failed: {_said(exc)}") from exc
         raise EngineRefused(f"{doing}: {_said(exc)}") from exc
+    except requests.exceptions.SSLError as exc:
+        raise EngineRefused(
+            f"{doing}: no TLS with the Docker Engine: {shown(str(exc), 200)}",
+            remedy="see the certificates that DOCKER_CERT_PATH or the Docker context names",
+        ) from exc
     except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
         raise EngineUnavailable(
             f"{doing}: the Docker Engine does not answer", remedy="start it, then see `cx doctor`"

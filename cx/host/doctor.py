@@ -15,11 +15,10 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from cx.core.errors import CxError, Terminal
-from cx.docker.compose import environment
+from cx.docker.compose import environment, plugin
 from cx.docker.connection import MINIMUM_API, Engine, translated
 from cx.docker.networks import data_subnet
 from cx.host.ports import handed_out, taken
-from cx.plugins import program
 
 if TYPE_CHECKING:
     from cx.core.history import Chore
@@ -92,7 +91,7 @@ class Doctor:
             ("git", ["--version"], None),
         ):
             try:
-                argv = [name if name == "git" else program(name), *options]
+                argv = [*(["git"] if name == "git" else plugin(name)), *options]
             except Terminal as exc:
                 yield Check(name, "broken", exc.what, "scripts/engine installs it")
                 continue

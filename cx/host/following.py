@@ -18,6 +18,7 @@ from cx.core.history import FRESH, Chore, Deployment
 from cx.core.names import Namespace, shown
 from cx.core.plan import settled
 from cx.core.state import Do, Observed
+from cx.docker.address import VARIABLES
 from cx.git.fetching import Fetching, Limits, Remote
 from cx.host.host import Host
 from cx.host.jobs.running import Jobs
@@ -37,7 +38,7 @@ from cx.store.writes import WritesTable
 # What a job's process needs of our environment; no secret is among it (law 8).
 PASSED_ON = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSH_AUTH_SOCK", "CX_CONFIG"}
-    | {"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "CX_TEST_DIE_AT"}
+    | {*VARIABLES, "DOCKER_CONFIG", "CX_TEST_DIE_AT"}
 )
 LOG_LINES = 40
 

@@ -11,6 +11,7 @@ from relay import Relay, relay
 
 from cx.core.state import Container
 from cx.docker import output
+from cx.docker.address import Address
 from cx.docker.connection import Engine, EngineUnavailable
 from cx.docker.logs import log_lines
 
@@ -49,7 +50,7 @@ def between(tmp_path: Path) -> Iterator[Relay]:
 
 @pytest.fixture
 def engine(between: Relay) -> Iterator[Engine]:
-    engine = Engine(between.address)
+    engine = Engine(Address(between.address))
     yield engine
     engine.close()
 

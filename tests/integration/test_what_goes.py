@@ -16,6 +16,7 @@ from relay import Relay, relay
 from cx.core.names import Names, Namespace
 from cx.core.state import Container
 from cx.docker import facts
+from cx.docker.address import Address
 from cx.docker.connection import Engine, Gone, translated
 from cx.docker.logs import last_lines
 from cx.docker.measuring import Use, measured
@@ -46,7 +47,7 @@ def between(tmp_path: Path) -> Iterator[Relay]:
 
 @pytest.fixture
 def engine(between: Relay) -> Iterator[Engine]:
-    engine = Engine(between.address)
+    engine = Engine(Address(between.address))
     yield engine
     engine.close()
 

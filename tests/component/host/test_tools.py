@@ -30,6 +30,6 @@ def test_one_compose_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     unused: Any = None
     doctor = Doctor(unused, unused, unused, unused, unused, unused)
     assert next(one for one in doctor._tools() if one.name == "compose") == Check("compose", "ok", "2.31.0")
-    assert plugin("compose")[-1] == str(stub)
+    assert plugin("compose")[-2:] == (str(stub), "compose")
     model, _ = normalise({"services": {}}, checkout=tmp_path, where="compose.yml", variables={})
     assert model["services"] == {"from": {"image": "the-stub"}}

@@ -12,6 +12,7 @@ from docker.errors import APIError
 from requests import ReadTimeout, Response
 
 from cx.core.state import Container
+from cx.docker.address import Address
 from cx.docker.connection import Engine
 from cx.docker.health import PAUSES_S, Asking, command
 
@@ -62,7 +63,7 @@ APP = Container("1", "app", "app", "service", "r", "running", "starting")
 
 def asked(api: Api, *, looks: int = 12, one: Container = APP) -> Asking:
     """It was looked at so often, each time when there was something to ask."""
-    engine = Engine("unix:///nothing.sock")
+    engine = Engine(Address("unix:///nothing.sock"))
     engine.__dict__["client"] = SimpleNamespace(api=api)
     asking = Asking(engine)
     for _ in range(looks):
