@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from cx.core.errors import CxError, Refused, Retryable, Terminal
 from cx.core.names import shown
-from cx.git.sources import ENVIRONMENT, SAFE
+from cx.git.program import NONE, environment, git
 from cx.pulls import Cancelled, Credentials
 from cx.redaction import Redactor
 
@@ -126,20 +126,21 @@ class Runner:
         self,
         *argv: str,
         remote: Remote | None = None,
-        environment: Mapping[str, str] | None = None,
+        more: Mapping[str, str] | None = None,
         stdin: bytes = b"",
         options: Sequence[str] = (),
     ) -> str:
-        """What git prints. Raises Cancelled, Retryable, Terminal."""
-        whole = ["git", *SAFE, *_limited(remote), *options, "--git-dir", str(self.folder), *argv]
-        secret = remote.credentials if remote else None
-        return self.run(f"git {argv[0]}", whole, environment or {}, stdin, secret)
+        """What git prints. It may speak to `remote`, and to nobody else. Raises Cancelled, Retryable, Terminal."""
+        whole = git(*LIMITED, *options, "--git-dir", self.folder, *argv)
+        around = environment(more, protocol=remote.protocol if remote else NONE)
+        return self.run(f"git {argv[0]}", whole, around, stdin, remote.credentials if remote else None)
 
     def run(
-        self, name: str, argv: Sequence[str], environment: Mapping[str, str], stdin: bytes, secret: Credentials | None
+        self, name: str, argv: Sequence[str], around: Mapping[str, str], stdin: bytes, secret: Credentials | None
     ) -> str:
-        """`secret` comes to the program by askpass (the file descriptor CX_ASKPASS_FD), and is in no error."""
-        with self._started(argv, environment, stdin, secret) as (process, out, err):
+        """`around` is the program's environment. `secret` comes to it by askpass (the file descriptor CX_ASKPASS_FD),
+        and is in no error."""
+        with self._started(argv, around, stdin, secret) as (process, out, err):
             checked = time.monotonic()
             while process.poll() is None:
                 with suppress(subprocess.TimeoutExpired):
@@ -156,7 +157,7 @@ class Runner:
     def records(self, *argv: str) -> Iterator[bytes]:
         """What git prints, record by record (NUL), as it comes."""
         process = subprocess.Popen(
-            ["git", *SAFE, "--git-dir", str(self.folder), *argv], env=_environment({}), cwd=self.folder,
+            git("--git-dir", self.folder, *argv), env=environment(), cwd=self.folder,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         rest = b""
@@ -198,9 +199,9 @@ class Runner:
 
     @contextmanager
     def _started(
-        self, argv: Sequence[str], environment: Mapping[str, str], stdin: bytes, secret: Credentials | None
+        self, argv: Sequence[str], around: Mapping[str, str], stdin: bytes, secret: Credentials | None
     ) -> Iterator[tuple[subprocess.Popen[bytes], Path, Path]]:
-        base, ends = _environment(environment), []
+        base, ends = dict(around), []
         if secret:
             # Read by the askpass program, line by line: never in argv, an URL, a file or an environment.
             reading, writing = os.pipe()
@@ -266,22 +267,14 @@ class Runner:
         return error(what, remedy="see that the host reaches the repository, and that its token may read it")
 
 
+LIMITED = (
+    "-c", "http.followRedirects=false", "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60",
+    "-c", "credential.helper=", "-c", "fetch.fsckObjects=true", "-c", "fetch.unpackLimit=1",
+    "-c", "protocol.version=2", "-c", "core.alternateRefsPrefixes=refs/none/",
+    "-c", "core.bigFileThreshold=64m",  # what is larger is not held in memory
+    *(word for one in FSCK for word in ("-c", f"fetch.fsck.{one}=ignore")),
+)  # fmt: skip
 UNSOUND = 3  # status of cx's own programs: trying again changes nothing
-
-
-def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent"} | ENVIRONMENT | dict(more)
-
-
-def _limited(remote: Remote | None) -> list[str]:
-    limits = ["-c", f"protocol.{remote.protocol}.allow=always"] if remote else []
-    limits += ["-c", "http.followRedirects=false", "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60"]
-    limits += ["-c", "credential.helper=", "-c", "fetch.fsckObjects=true", "-c", "fetch.unpackLimit=1"]
-    limits += ["-c", "protocol.version=2", "-c", "core.alternateRefsPrefixes=refs/none/"]
-    limits += ["-c", "core.bigFileThreshold=64m"]  # what is larger is not held in memory
-    for one in FSCK:
-        limits += ["-c", f"fetch.fsck.{one}=ignore"]
-    return limits
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,8 +1,8 @@
 """Sources: what is deployed is always a git tree in a bare mirror of cx's own, one for each project.
 
 A folder is added to the mirror through an index that cx keeps (so that the next look at a big folder is
-quick), without touching the folder or its own repository. git is run by argv only: hooks off, no filters or
-configuration of the folder's, protocols limited, no prompts.
+quick), without touching the folder or its own repository. Nothing of a repository's is run: `program` says how git is
+started, and `repository` how that of a folder is read.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from cx.core.errors import Invalid, Retryable, Terminal
 from cx.core.names import Namespace, shown
 from cx.core.source import Source
+from cx.git.program import environment, git, run
+from cx.git.repository import repository_of
 
 SHA = re.compile(r"[0-9a-f]{40}")
 REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,200}")
-TIMEOUT_S = 300
+LINK = "160000"  # the mode of a repository inside of a folder
 MAX_FILES = 200_000
 MAX_BYTES = 2 << 30
 ATTRIBUTES = "* -text -filter -ident -export-subst -working-tree-encoding\n"
@@ -55,19 +58,25 @@ class Sources:
             raise Invalid("PATH", str(path), "is not a folder")
         if ref and not (REF.fullmatch(ref) and ".." not in ref):
             raise Invalid("--ref", shown(ref), "is not a commit, branch or tag")
+        repository = repository_of(path)
         project = project_of(path)
         mirror = self.mirror(project)
-        head = self._try(["-C", str(path), "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}"])
-        top = self._try(["-C", str(path), "rev-parse", "--show-prefix"])
-        if ref:
-            if head is None:
+        if repository is None:
+            if ref:
                 raise Invalid("--ref", shown(ref), f"is no commit of {path}")
-            tree = self._fetched(mirror, path, head, top or "")
-            return Source(project, str(path), head, tree, dirty=False)
-        tree = self._added(mirror, path)
-        if head is None:
-            return Source(project, str(path), "", tree, dirty=False)
-        committed = self._try(["-C", str(path), "rev-parse", "--verify", "--quiet", f"{head}:{top or ''}"])
+            return Source(project, str(path), "", self._added(mirror, path), dirty=False)
+        inside = "" if path == repository.top else str(path.relative_to(repository.top))
+        with repository.view(mirror.parent) as view:
+            head = self._try(view, "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}")
+            if ref:
+                if head is None:
+                    raise Invalid("--ref", shown(ref), f"is no commit of {path}")
+                repository.must_stand_alone()
+                return Source(project, str(path), head, self._fetched(mirror, view, head, inside), dirty=False)
+            tree = self._added(mirror, path)
+            if head is None:
+                return Source(project, str(path), "", tree, dirty=False)
+            committed = self._try(view, "rev-parse", "--verify", "--quiet", f"{head}:{inside}")
         return Source(project, str(path), head, tree, dirty=committed != tree)
 
     def keep(self, namespace: Namespace, source: Source) -> None:
@@ -81,7 +90,7 @@ class Sources:
         self._git(mirror, "bundle", "create", "--quiet", str(target), ref)
 
     def has(self, project: str, tree: str) -> bool:
-        return self._try(["--git-dir", str(self.mirror(project)), "cat-file", "-e", f"{tree}^{{tree}}"]) is not None
+        return self._try(self.mirror(project), "cat-file", "-e", f"{tree}^{{tree}}") is not None
 
     def forget(self, namespace: Namespace, project: str) -> None:
         if (self.folder / "git" / f"{project}.git").is_dir():
@@ -107,9 +116,9 @@ class Sources:
         target.mkdir(parents=True)
         try:
             index = target.parent / "index"
-            environment = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(target)}
-            self._git(mirror, "read-tree", tree, environment=environment)
-            self._git(mirror, "checkout-index", "--all", "--quiet", environment=environment)
+            places = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(target)}
+            self._git(mirror, "read-tree", tree, more=places)
+            self._git(mirror, "checkout-index", "--all", "--quiet", more=places)
             for link in links:
                 if leaves(target, link):
                     raise Terminal(
@@ -157,27 +166,26 @@ class Sources:
                 new.rename(mirror)
 
     def _added(self, mirror: Path, path: Path) -> str:
-        environment = {"GIT_WORK_TREE": str(path), "GIT_INDEX_FILE": str(mirror / "cx-index")}
+        places = {"GIT_WORK_TREE": str(path), "GIT_INDEX_FILE": str(mirror / "cx-index")}
         # A crash may have left its lock; the project's own lock (flock) says that nobody else is in here.
         (mirror / "cx-index.lock").unlink(missing_ok=True)
-        self._git(mirror, "add", "--all", "--ignore-errors", ".", environment=environment, cwd=path)
-        return self._git(mirror, "write-tree", environment=environment).strip()
+        self._forget_links(mirror, places)
+        self._git(mirror, "add", "--all", "--ignore-errors", ".", more=places)
+        return self._git(mirror, "write-tree", more=places).strip()
 
-    def _fetched(self, mirror: Path, path: Path, commit: str, prefix: str) -> str:
-        if self._try(["--git-dir", str(mirror), "cat-file", "-e", f"{commit}^{{commit}}"]) is None:
-            top = self._try(["-C", str(path), "rev-parse", "--absolute-git-dir"])
-            source = [
-                "fetch",
-                "--quiet",
-                "--no-tags",
-                "--no-recurse-submodules",
-                "--no-auto-gc",
-                f"file://{top}",
-                commit,
-            ]
-            self._git(mirror, "-c", "protocol.file.allow=always", *source)
-        spec = f"{commit}:{prefix.rstrip('/')}" if prefix else f"{commit}^{{tree}}"
-        return self._git(mirror, "rev-parse", "--verify", spec).strip()
+    def _forget_links(self, mirror: Path, places: Mapping[str, str]) -> None:
+        """The index holds no repositories inside of the folder: of one that it knows git asks, by a `git status` with
+        that one's own configuration and filters, what has changed in it."""
+        entries = self._git(mirror, "ls-files", "--stage", "-z", more=places).split("\0")
+        for entry in entries:
+            if entry.startswith(LINK):
+                self._git(mirror, "update-index", "--force-remove", "--", entry.partition("\t")[2], more=places)
+
+    def _fetched(self, mirror: Path, view: Path, commit: str, inside: str) -> str:
+        if self._try(mirror, "cat-file", "-e", f"{commit}^{{commit}}") is None:
+            options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-gc")
+            self._git(mirror, "fetch", *options, f"file://{view}", commit, protocol="file")
+        return self._git(mirror, "rev-parse", "--verify", f"{commit}:{inside}").strip()
 
     def _commit(self, source: Source) -> str:
         """A commit object for the tree: refs should name commits, and git keeps what they reach."""
@@ -187,7 +195,7 @@ class Sources:
             "GIT_COMMITTER_DATE": "2000-01-01T00:00:00Z",
         }  # fmt: skip
         tree = ["commit-tree", "-m", "cx", source.tree]
-        return self._git(self.mirror(source.project), *tree, environment=identity).strip()
+        return self._git(self.mirror(source.project), *tree, more=identity).strip()
 
     def _links(self, mirror: Path, namespace: Namespace, tree: str) -> list[str]:
         """The symbolic links of the tree. Raises Terminal when it is too big.
@@ -209,11 +217,10 @@ class Sources:
         return links
 
     def _entries(self, mirror: Path, tree: str) -> Generator[Entry, None, None]:
-        argv = ["git", *SAFE, "--git-dir", str(mirror), "ls-tree", "-r", "-t", "-l", "-z", tree]
-        base = {"PATH": os.environ.get("PATH", os.defpath)} | ENVIRONMENT
         process = subprocess.Popen(
-            argv, env=base, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+            git("--git-dir", mirror, "ls-tree", "-r", "-t", "-l", "-z", tree),
+            env=environment(), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         assert process.stdout  # noqa: S101 - it is a pipe
         rest = b""
         try:
@@ -232,57 +239,18 @@ class Sources:
             process.wait()
             process.stdout.close()
 
-    def _try(self, argv: list[str]) -> str | None:
-        done = _run(["git", *SAFE, *argv], {}, None)
+    def _try(self, folder: Path, *argv: str) -> str | None:
+        done = run(git("--git-dir", folder, *argv))
         return done.stdout.strip() if done.returncode == 0 else None
 
-    def _git(
-        self, mirror: Path, *argv: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None
-    ) -> str:
-        done = _run(["git", *SAFE, "--git-dir", str(mirror), *argv], environment or {}, cwd or mirror)
+    def _git(self, folder: Path, *argv: str, more: Mapping[str, str] | None = None, **how: Any) -> str:
+        done = run(git("--git-dir", folder, *argv), more, **how)
         if done.returncode:
             said = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
             if "No space left" in done.stderr:
                 raise Terminal(f"git {argv[0]}: the disk is full", remedy="free some space")
             raise Terminal(f"git {argv[0]}: {said.removeprefix('fatal: ')}")
         return done.stdout
-
-
-# What every git of cx is run with: nothing of the user's, the system's or the repository's configuration.
-ENVIRONMENT = {
-    "LC_ALL": "C",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_ASKPASS": "/bin/false",
-}
-SAFE = (
-    "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never",
-    "-c", "core.autocrlf=false", "-c", "core.symlinks=true", "-c", "core.protectNTFS=true",
-    "-c", "core.attributesFile=/dev/null", "-c", "core.quotePath=false", "-c", "safe.directory=*",
-    "-c", "gc.auto=0", "-c", "core.excludesFile=/dev/null", "-c", "advice.addEmbeddedRepo=false",
-)  # fmt: skip
-
-
-def _run(argv: list[str], environment: Mapping[str, str], cwd: Path | None) -> subprocess.CompletedProcess[str]:
-    base = {"PATH": os.environ.get("PATH", os.defpath)} | ENVIRONMENT
-    try:
-        return subprocess.run(
-            argv,
-            env=base | dict(environment),
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            timeout=TIMEOUT_S,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise Retryable(f"git took more than {TIMEOUT_S} s") from exc
-    except FileNotFoundError as exc:
-        raise Terminal("git is not installed", remedy="see `cx doctor`") from exc
 
 
 def project_of(path: Path) -> str:

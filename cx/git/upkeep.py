@@ -13,8 +13,8 @@ from pathlib import Path
 
 from cx.core.errors import CxError
 from cx.git.incoming import WANTED, alone, change, changing, refs_of, sweep, unlock
+from cx.git.program import environment, git
 from cx.git.running import Limits, Runner, size_of
-from cx.git.sources import SAFE
 from cx.pulls import Cancelled
 
 PACKS, LOOSE = 20, 1000
@@ -122,9 +122,9 @@ def _packed(run: Runner, mirror: Path, refs: int) -> Tidied:
     (mirror / "cx-index").unlink(missing_ok=True)  # it may name objects that go now; it is made anew
     options = ["-c", "gc.packRefs=false", "-c", "gc.cruftPacks=true", "-c", "pack.threads=1"]
     options += ["-c", "core.bigFileThreshold=16m", "-c", "pack.windowMemory=100m"]
-    argv = ["nice", "git", *SAFE, *options, "--git-dir", str(mirror), "gc", "--quiet", f"--prune={GRACE}"]
+    argv = ["nice", *git(*options, "--git-dir", mirror, "gc", "--quiet", f"--prune={GRACE}")]
     try:
-        run.run("git gc", argv, {}, b"", None)
+        run.run("git gc", argv, environment(), b"", None)
     except CxError as exc:
         _undo(mirror, began)
         if isinstance(exc, Cancelled):

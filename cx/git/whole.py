@@ -14,6 +14,7 @@ from cx.core.names import shown
 from cx.git import lfs
 from cx.git.incoming import show
 from cx.git.modules import DEPTH_MAX, GITMODULES_MAX_BYTES, MODULES_MAX, modules_of, remote_of
+from cx.git.program import environment
 from cx.git.running import Remote, Runner
 from cx.pulls import Cancelled
 
@@ -107,23 +108,23 @@ class Whole:
         large = self.main.lfs and found.attributes and bool(found.small)
         if not trees and not large:
             return tree
-        self.run("read-tree", tree, environment=index)
+        self.run("read-tree", tree, more=index)
         files = self._large(remote, found, index) if large else {}
         lines = [f"0 {NOTHING}\t{path}\0" for path in trees]
         lines += [f"{mode} {sha}\t{path}\0" for path, (mode, sha) in files.items()]
-        self.run("update-index", "-z", "--index-info", stdin=_bytes(lines), environment=index)
+        self.run("update-index", "-z", "--index-info", stdin=_bytes(lines), more=index)
         nowhere = self.run.folder / "nowhere"  # git wants a folder here, and does nothing with it
         nowhere.mkdir(exist_ok=True)
         for path, inner in trees.items():
             placed = index | {"GIT_WORK_TREE": str(nowhere)}
-            self.run("read-tree", f"--prefix={path}/", inner, environment=placed)
-        return self.run("write-tree", environment=index).strip()
+            self.run("read-tree", f"--prefix={path}/", inner, more=placed)
+        return self.run("write-tree", more=index).strip()
 
     def refs(self, plain: str, tree: str) -> dict[str, str]:
         """What keeps all this from git's housekeeping, and finds it again."""
         refs = {f"refs/cx/modules/{name}": sha for name, sha in self._commits.items()}
         if tree != plain:
-            said = self.run("commit-tree", "-m", "cx", tree, environment=IDENTITY)
+            said = self.run("commit-tree", "-m", "cx", tree, more=IDENTITY)
             refs[f"refs/cx/whole/{self.number}"] = said.strip()
         if self._blobs:
             lines = [f"{key} {one.oid} {one.size_bytes} {blob}\n" for (key, one), blob in self._blobs.items()]
@@ -176,7 +177,7 @@ class Whole:
         """Mode and blob of each file whose pointer is in the tree, by path."""
         said = self.run(
             "check-attr", "-z", "--cached", "--stdin", "filter",
-            stdin=_bytes(f"{path}\0" for path in found.small), environment=index,
+            stdin=_bytes(f"{path}\0" for path in found.small), more=index,
         ).split("\0")  # fmt: skip
         paths = [path for path, value in zip(said[::3], said[2::3], strict=False) if value == "lfs"]
         pointers = self._pointers({path: found.small[path].sha for path in paths})
@@ -233,7 +234,7 @@ class Whole:
             "folder": str(folder),
         }
         argv = [sys.executable, "-P", "-m", "cx.git.lfs"]
-        self.run.run("large files", argv, {}, json.dumps(order).encode(), remote.credentials)
+        self.run.run("large files", argv, environment(), json.dumps(order).encode(), remote.credentials)
         blobs = {}
         for one in wanted:
             file = folder / one.oid

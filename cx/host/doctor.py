@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from cx.core.errors import CxError, Terminal
+from cx.core.errors import CxError
 from cx.docker.compose import environment, plugin
 from cx.docker.connection import MINIMUM_API, Engine, translated
 from cx.docker.networks import data_subnet
+from cx.git.program import git, run
 from cx.host.ports import handed_out, taken
 
 if TYPE_CHECKING:
@@ -91,13 +92,12 @@ class Doctor:
             ("git", ["--version"], None),
         ):
             try:
-                argv = [*(["git"] if name == "git" else plugin(name)), *options]
-            except Terminal as exc:
+                said = run(git(*options)).stdout.strip() if name == "git" else _said([*plugin(name), *options])
+            except CxError as exc:
                 yield Check(name, "broken", exc.what, "scripts/engine installs it")
                 continue
-            said = _said(argv)
-            if said is None:
-                yield Check(name, "broken", f"`{' '.join(argv)}` fails", "scripts/engine installs it")
+            if not said:
+                yield Check(name, "broken", f"`{name} {' '.join(options)}` fails", "scripts/engine installs it")
             elif least and tuple(int(part) for part in said.lstrip("v").split(".")[:2]) < least:
                 yield Check(name, "broken", f"{said} is too old", f"upgrade to {'.'.join(map(str, least))} or newer")
             else:
@@ -304,12 +304,12 @@ class Doctor:
             yield Check("github", "broken", exc.what, exc.remedy)
 
 
-def _said(argv: list[str]) -> str | None:
+def _said(argv: list[str]) -> str:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=20, env=environment(), check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else None
+        return ""
+    return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else ""
 
 
 def _engine_pools(info: dict[str, Any]) -> list[ipaddress.IPv4Network]:

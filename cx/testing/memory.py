@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from cx.core.ports import Reporter
 from cx.core.previews import DatabaseUse, Detail, Ending, History, LogLine, Logs, Row, ServiceUse, Wanted
 from cx.core.source import Source
 from cx.core.state import Desired
+from cx.git.program import git, run
 
 STEPS = ("read the project", "build app", "clone app", "network and volumes", "start", "healthy", "probe", "publish")
 
@@ -82,9 +82,7 @@ class MemoryPreviews:
     # --- changing
     def receive(self, bundle: Path, namespace: Namespace) -> str:
         """The bundle's tree, as git says; nothing of it is kept."""
-        done = subprocess.run(
-            ["git", "bundle", "list-heads", str(bundle), "refs/cx/bundle"], capture_output=True, text=True, check=False
-        )
+        done = run(git("bundle", "list-heads", bundle, "refs/cx/bundle"))
         if done.returncode or not done.stdout.strip():
             raise Invalid("the upload", "", "is not a git bundle with refs/cx/bundle")
         tree = done.stdout.split()[0]
