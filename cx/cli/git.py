@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from cx.host import Host
+    from cx.pulls.repositories import Followed
     from cx.schema import Secret
     from cx.store.deliveries import Deliveries
     from cx.web.rehearsal import Rehearsal
@@ -67,14 +68,14 @@ def listen(
             insecure=insecure,
             size_max=given.size_max_kb * 1024,
         )
-        repositories = _repositories(host)
+        _repositories(host)
         logs.start()
         if dry_run:
             with _rehearsal(host) as (box, rehearsal):
                 serve(at, box, rehearsal)
             return
         with _alone(host), open_following(host) as following:
-            serve(at, Deliveries(host.database), Hands(following, repositories), _api(host))
+            serve(at, Deliveries(host.database), Hands(following, following.followed), _api(host))
 
 
 @git.command()
@@ -132,7 +133,7 @@ def replay(
         if dry_run:
             logs.start()
             with _rehearsal(host) as (box, rehearsal):
-                _take(host, box, recording.event, recording.body, recording.delivery)
+                _take(rehearsal.followed, box, recording.event, recording.body, recording.delivery)
                 _all_well(rehearsal.drain())
             return
         secrets = _secrets(secret, host)
@@ -147,14 +148,14 @@ def replay(
         )
 
 
-def _take(host: Host, box: Deliveries, event: str, body: bytes, delivery: str) -> None:
+def _take(followed: Followed, box: Deliveries, event: str, body: bytes, delivery: str) -> None:
     """As the listener takes it. Raises Invalid."""
     import time
 
     from cx.forges.github.payloads import Malformed, read
 
     try:
-        found = read(event, body, delivery, _repositories(host), time.time())
+        found = read(event, body, delivery, followed, time.time())
     except Malformed as exc:
         raise Invalid("FILE", "", f"is not a payload of {event}: {exc}") from exc
     if isinstance(found, str):
@@ -206,11 +207,12 @@ def _rehearsal(host: Host) -> Iterator[tuple[Deliveries, Rehearsal]]:
     from cx.store.deliveries import Deliveries
     from cx.web.rehearsal import Rehearsal
 
+    _repositories(host)
     with tempfile.TemporaryDirectory(prefix="cx-rehearsal-") as folder, open_following(host) as following:
         database = Database(Path(folder) / "cx.db")
         try:
             box = Deliveries(database)
-            yield box, Rehearsal(box, _repositories(host), following.plan, lambda text: print(text, flush=True))
+            yield box, Rehearsal(box, following.followed, following.plan, lambda text: print(text, flush=True))
         finally:
             database.close()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -22,9 +22,10 @@ from cx.docker.address import VARIABLES
 from cx.git.fetching import Fetching, Limits, Remote
 from cx.host.host import Host
 from cx.host.jobs.running import Jobs
-from cx.pulls import Announcer, Forge, Gauge, Order, Standing
+from cx.pulls import Announcer, Forge, Gauge, Order, Repositories, Standing
 from cx.pulls.budget import Budget
 from cx.pulls.look import Follower
+from cx.pulls.repositories import Followed, Remembered
 from cx.pulls.telling import Telling
 from cx.pulls.values import DatabaseShown, Pull, PullId, ServiceShown
 from cx.pulls.workers import Workers
@@ -33,6 +34,7 @@ from cx.schema import Secret, alternatives, leaves, unwrapped
 from cx.settings import HostFile
 from cx.store.deliveries import Deliveries
 from cx.store.pulls import PullsTable
+from cx.store.repositories import RepositoriesTable
 from cx.store.writes import WritesTable
 
 # What a job's process needs of our environment; no secret is among it (law 8).
@@ -51,10 +53,11 @@ class Following:
     follower: Follower
     workers: Workers
     stopping: threading.Event
+    known: Repositories = field(default_factory=Remembered)
 
     @property
-    def repositories(self) -> Collection[str]:
-        return self.workers.repositories
+    def followed(self) -> Followed:
+        return Followed(self.workers.repositories, self.known)
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set; what runs then is ended, and comes again at the next start."""
@@ -120,7 +123,9 @@ class Following:
 def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None) -> Iterator[Following]:
     """`github` in place of the one of the host configuration."""
     settings = host.settings.github
-    forge, announcer = github or _github(host)
+    pinned = {name: rules.id for name, rules in settings.rules.items() if rules.id}
+    known = RepositoriesTable(host.database, set(settings.rules), pinned)
+    forge, announcer = github or _github(host, known)
     stopping = threading.Event()
     box = Deliveries(host.database)
     follower = Follower(
@@ -142,13 +147,13 @@ def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None)
     )
     workers = Workers(follower, settings.at_once, sorted(settings.rules), float(settings.sync_s))
     workers.housekeep = host.refilling.housekeep
-    yield Following(host, follower, workers, stopping)
+    yield Following(host, follower, workers, stopping, known)
 
 
-def _github(host: Host) -> tuple[Forge, Announcer]:
+def _github(host: Host, known: Repositories) -> tuple[Forge, Announcer]:
     from cx.forges.github import open_github
 
-    return open_github(host.settings.github, os.environ, Budget(WritesTable(host.database)))
+    return open_github(host.settings.github, os.environ, Budget(WritesTable(host.database)), known)
 
 
 def job_environment(environ: Mapping[str, str]) -> dict[str, str]:

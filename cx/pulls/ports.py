@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from cx.core.errors import Retryable
+from cx.core.errors import CxError, Retryable
 from cx.core.names import Namespace
 from cx.pulls.budget import Urgency
 from cx.pulls.commands import Command
@@ -34,6 +34,29 @@ class Comment:
     login: str
     body: str
     said_at: float
+
+
+class ForgeFailed(CxError):
+    """The forge itself does not answer, or refuses: nobody can be told of it there."""
+
+
+class Repositories(Protocol):
+    """The followed repositories, by the names of the host configuration (in lower case), as GitHub knows them: by a
+    number that stays when they are renamed or transferred. Kept on disk."""
+
+    def current(self, repository: str) -> str:
+        """The name that it has now; its own as long as no other is known."""
+
+    def number(self, repository: str) -> int | None:
+        """None: nobody has asked yet."""
+
+    def named(self, number: int) -> str | None:
+        """The followed repository of that number."""
+
+    def learn(self, repository: str, number: int, current: str) -> None:
+        """What was known under a name that is not followed any more, and has this number, is of `repository` now.
+
+        Raises Terminal when two followed names are one repository."""
 
 
 class Forge(Protocol):

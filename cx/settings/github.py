@@ -134,6 +134,13 @@ class Repository(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lfs: Annotated[
         bool, Meta(description="Files in Git LFS are fetched. Otherwise their pointers stay what they are.")
     ] = False
+    id: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="GitHub's number of the repository. Default: that of the repository which has the name when cx "
+            "asks first. By it a repository is known when it is renamed; another one of its name is not followed."
+        ),
+    ] = None
     url: Annotated[
         str | None,
         Meta(description="Where to fetch it from instead of GitHub. A path or `file://` needs `allow_local`."),

@@ -84,4 +84,8 @@ CREATE TABLE forge_writes (id INTEGER PRIMARY KEY, at REAL NOT NULL) STRICT;
 CREATE INDEX forge_writes_by_time ON forge_writes (at);
 CREATE TABLE forge_pause (id INTEGER PRIMARY KEY CHECK (id = 1), until REAL NOT NULL) STRICT;
 """,
+    """
+-- Followed repositories by the host configuration's names: GitHub's number, and the name that it has now.
+CREATE TABLE repositories (name TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, current TEXT NOT NULL) STRICT;
+""",
 )

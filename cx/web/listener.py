@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from cx import logs
 from cx.core.errors import Invalid, Retryable
 from cx.core.history import Chore
 from cx.pulls import Gauge
+from cx.pulls.repositories import Followed
 from cx.schema import Secret
 from cx.store.deliveries import Deliveries
 from cx.web.app import make_app
@@ -31,8 +32,8 @@ SECRET_MIN = 16
 class Following(Protocol):
     """What works the queue, in threads of its own, and compares with GitHub at its start and on a timer."""
 
-    def repositories(self) -> Collection[str]:
-        """Those that this host follows, `owner/name` in lower case."""
+    def repositories(self) -> Followed:
+        """Those that this host follows."""
 
     def start(self) -> None: ...
 
@@ -86,11 +87,11 @@ class Hands:
     """`Following` by one thread that runs `work`. Where that dies, so does the listener: a service is started anew."""
 
     work: Runs
-    followed: Collection[str]
+    followed: Followed
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
-    def repositories(self) -> Collection[str]:
+    def repositories(self) -> Followed:
         return self.followed
 
     def start(self) -> None:
@@ -195,7 +196,7 @@ def listen(at: Place, box: Deliveries, following: Following, routes: Sequence[Ba
         "listening",
         address=f"{host}:{port}",
         signed=bool(at.secrets),
-        repositories=", ".join(sorted(following.repositories())) or "none",
+        repositories=", ".join(sorted(following.repositories().names)) or "none",
         waiting=len(box.waiting()),
         taken_up_again=left,
     )

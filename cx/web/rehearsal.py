@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cx import logs
 from cx.core.errors import CxError
 from cx.core.history import Chore
 from cx.pulls import Gauge
+from cx.pulls.repositories import Followed
 from cx.pulls.values import PullId
 from cx.store.deliveries import Deliveries
 
@@ -22,18 +23,18 @@ class Rehearsal:
     """Works a queue of its own. `plan` gives in words what a look would do; number 0 is a whole repository."""
 
     box: Deliveries
-    followed: Collection[str]
+    followed: Followed
     plan: Callable[[PullId], str]
     say: Callable[[str], None] = print
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _news: threading.Event = field(default_factory=threading.Event, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
-    def repositories(self) -> Collection[str]:
+    def repositories(self) -> Followed:
         return self.followed
 
     def start(self) -> None:
-        for repository in sorted(self.followed):
+        for repository in sorted(self.followed.names):
             self.box.ask(PullId(repository, 0))
         self._thread = threading.Thread(target=self._run, name="rehearsal", daemon=True)
         self._thread.start()

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from cx import logs
 from cx.core.errors import CxError
 from cx.forges.github.payloads import EVENTS, Malformed, read
 from cx.pulls.delivery import Delivery
+from cx.pulls.repositories import Followed
 from cx.web.metrics import Metrics
 
 SIZE_MAX = 4 * 2**20  # bytes of one body
@@ -106,7 +107,7 @@ class Webhook:
 
     inbox: Inbox
     secrets: Sequence[bytes]
-    repositories: Callable[[], Collection[str]]
+    repositories: Callable[[], Followed]
     metrics: Metrics
     stored: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.time

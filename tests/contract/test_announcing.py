@@ -14,7 +14,7 @@ from forge.fake import TOKEN, FakeGitHub, fake_github
 
 from cx.core.errors import CxError, Invalid
 from cx.forges.github import GitHubAnnouncer, GitHubForge, open_github
-from cx.forges.github.connection import Forbidden, Unavailable
+from cx.forges.github.answers import Forbidden, Unavailable
 from cx.host.doctor import Check, Doctor
 from cx.pulls.budget import Urgency
 from cx.pulls.commands import spoken

@@ -10,7 +10,7 @@ import pytest
 from forge.fake import TOKEN, FakeGitHub
 
 from cx.forges.github import GitHubAnnouncer, GitHubForge, open_github
-from cx.forges.github.connection import Unavailable
+from cx.forges.github.answers import Unavailable
 from cx.pulls.budget import Budget, Early, Memory, Urgency
 from cx.pulls.values import Phase, PullId, Report
 from cx.settings.github import GitHub

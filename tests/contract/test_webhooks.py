@@ -15,6 +15,7 @@ import pytest
 from cx.forges.github.payloads import EVENTS, PULL_ACTIONS, Malformed, read
 from cx.pulls.commands import Verb
 from cx.pulls.delivery import Delivery
+from cx.pulls.repositories import Followed
 from cx.pulls.values import PullId
 
 HERE = Path(__file__).parent
@@ -48,7 +49,7 @@ def faults(event: str, payload: dict[str, Any]) -> set[str]:
 def taken(event: str, payload: dict[str, Any]) -> Delivery | str:
     """As a host would take it that follows the repository of the payload."""
     followed = {payload["repository"]["full_name"].lower()} if "repository" in payload else {"octocat/hello-world"}
-    return read(event, json.dumps(payload).encode(), "d-1", followed, NOW)
+    return read(event, json.dumps(payload).encode(), "d-1", Followed(followed), NOW)
 
 
 def of(event: str) -> list[dict[str, Any]]:
@@ -166,7 +167,7 @@ def test_installations() -> None:
         for payload in of(event):
             lists = [payload.get(name) or [] for name in ("repositories", "repositories_added", "repositories_removed")]
             named = sorted({one["full_name"].lower() for some in lists for one in some})
-            said = read(event, json.dumps(payload).encode(), "d-1", [*named, "acme/other"], NOW)
+            said = read(event, json.dumps(payload).encode(), "d-1", Followed({*named, "acme/other"}), NOW)
             assert isinstance(said, Delivery)
             assert [one.repository for one in said.asks] == (named or ["acme/other"])
 
@@ -185,4 +186,4 @@ def test_what_the_schema_requires_and_cx_reads_is_required_by_cx(event: str) -> 
         payload = {name: value for name, value in of(event)[0].items() if name != key}
         assert faults(event, payload) - faults(event, of(event)[0])
         with pytest.raises(Malformed):
-            read(event, json.dumps(payload).encode(), "d-1", {"a/b"}, NOW)
+            read(event, json.dumps(payload).encode(), "d-1", Followed({"a/b"}), NOW)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cx.pulls.repositories import Followed
 from cx.store import Database
 from cx.store.deliveries import Deliveries
 from cx.web.app import make_app
@@ -62,7 +63,7 @@ class Listener:
 
     port: int
     box: Deliveries
-    followed: set[str] = field(default_factory=lambda: {"acme/shop", "acme/docs"})
+    followed: Followed = field(default_factory=lambda: Followed({"acme/shop", "acme/docs"}))
     woken: int = 0
 
     def send(

@@ -15,7 +15,8 @@ from typing import Any
 from cx import logs
 from cx.core.errors import CxError, Invalid, NotFound, Terminal
 from cx.forges.github import comment
-from cx.forges.github.connection import Connection, Forbidden
+from cx.forges.github.answers import Forbidden
+from cx.forges.github.connection import Connection
 from cx.forges.github.templates import Templates
 from cx.markdown import plain
 from cx.pulls import Gauge
@@ -196,7 +197,7 @@ class GitHubAnnouncer:
             return f"app:{self.settings.app_id}"
         if repository not in self._logins:
             try:
-                self._logins[repository] = str(self.connection.get_root(repository, "/user")["login"])
+                self._logins[repository] = str(self.connection.me(repository)["login"])
             except Forbidden:
                 self._logins[repository] = ""
         return self._logins[repository]

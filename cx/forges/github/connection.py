@@ -1,4 +1,4 @@
-"""One way of asking GitHub, over PyGithub with its own retries off.
+"""One way of asking GitHub: who asks, limits obeyed, every page or an error, and repositories by their number.
 
 Reads are tried again at once a few times; what writes is not: whoever wrote looks first what is there (a 502 may come
 after the effect). When GitHub names a time, nobody of this process asks before it.
@@ -6,80 +6,69 @@ after the effect). When GitHub names a time, nobody of this process asks before 
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-from github import Auth, Github, GithubException, GithubIntegration
-from github.GithubException import BadCredentialsException, UnknownObjectException
-from github.Installation import Installation
-from jwt import PyJWTError
-
-from cx.core.errors import Invalid, NotFound, Retryable, Terminal
+from cx.core.errors import NotFound
+from cx.forges.github.answers import (
+    Answer,
+    Elsewhere,
+    Forbidden,
+    Locked,
+    NotInstalled,
+    Refused,
+    Stranger,
+    Transport,
+    Unavailable,
+)
+from cx.forges.github.logins import Installations, Login, login_of
 from cx.forges.github.refusals import Refusals
+from cx.pulls import Repositories
 from cx.pulls.budget import Budget, Urgency
+from cx.pulls.repositories import Remembered
 from cx.settings.github import GitHub
 
-TIMEOUT_S = 30
 READS = 3
 PAUSES_S = (0.5, 2.0)
 PAGES_MAX = 1000
-LIMITED_S = 60.0  # when GitHub limits, and does not say for how long
-LONGEST_S = 3600.0
-
-
-class Unavailable(Retryable):
-    """GitHub did not answer, or said that it cannot now. `retry_after_s` is None when it named no time. `spent`: no
-    request is left, of any kind."""
-
-    def __init__(self, what: str, retry_after_s: float | None = None, *, spent: bool = False) -> None:
-        super().__init__(what, remedy="it is tried again")
-        self.retry_after_s = retry_after_s
-        self.spent = spent
-
-
-class Forbidden(Terminal):
-    """GitHub will not do it for who asks."""
-
-
-class Refused(Forbidden):
-    """GitHub does not know who asks."""
-
-
-class NotInstalled(Forbidden):
-    """The GitHub App may nothing there."""
-
-
-class Locked(Forbidden):
-    """Nobody may comment in this one conversation."""
+_REPOSITORY = re.compile(r"(/repositories/[0-9]+|/repos/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:[/?].*)?", re.DOTALL)
 
 
 @dataclass
 class Connection:
-    """`login(repository)` gives PyGithub's Auth for it. Threads may share a connection: each has its own sockets."""
+    """Threads may share a connection. `repositories` knows them by the names of the host configuration, which are those
+    of all methods here."""
 
-    base_url: str
-    login: Callable[[str], Auth.Auth]
+    transport: Transport
+    login: Login
     budget: Budget = field(default_factory=Budget)
+    repositories: Repositories = field(default_factory=Remembered)
     sleep: Callable[[float], None] = time.sleep
-    _own: threading.local = field(default_factory=threading.local, init=False, repr=False)
     _not_before: float = field(default=0.0, init=False)
+    _identity: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     refusals: Refusals = field(default_factory=Refusals, init=False)
 
     @classmethod
-    def of(cls, settings: GitHub, environ: Mapping[str, str], budget: Budget | None = None) -> Connection:
-        return cls(settings.base_url, _logins(settings, environ), budget or Budget())
+    def of(
+        cls,
+        settings: GitHub,
+        environ: Mapping[str, str],
+        budget: Budget | None = None,
+        repositories: Repositories | None = None,
+    ) -> Connection:
+        pinned = {name: rules.id for name, rules in settings.rules.items() if rules.id}
+        transport, known = Transport(settings.base_url), repositories or Remembered(pinned)
+        return cls(transport, login_of(settings, environ, transport, known.current), budget or Budget(), known)
 
     # --- asking
     def get(self, repository: str, path: str, **parameters: str | int) -> Any:
         """`path` is below the repository: `/pulls/3`. Raises NotFound, Forbidden, Unavailable."""
-        return self._read(repository, self._url(repository, path), parameters)[1]
+        return self._read(repository, path, parameters).document
 
     def pages(self, repository: str, path: str, **parameters: str | int) -> list[Any]:
         """The items of every page, or an error."""
@@ -91,48 +80,51 @@ class Connection:
         """Once. After Unavailable it is not known whether it was done; after Early it was not."""
         self._may_ask()
         with self.budget.write(urgency):
-            return self._asked(repository, verb, self._url(repository, path), {}, body)[1]
+            return self._asked(repository, verb, path, {}, body).document
 
-    def get_root(self, repository: str, path: str) -> Any:
-        """What is not below a repository: `/user`. With what logs in for `repository`."""
-        return self._read(repository, path, {})[1]
+    def me(self, repository: str) -> Any:
+        """Who asks about the repository, as GitHub knows them."""
+        return self._read(repository, "/user", {}, below=False).document
 
-    def about(self, repository: str) -> tuple[Mapping[str, str], Any]:
-        """The repository, with the headers (names in lower case) of the answer."""
-        return self._read(repository, self._url(repository, ""), {})
+    def about(self, repository: str) -> Answer:
+        """The repository, which is the one that it was. Raises Stranger."""
+        answer = self._read(repository, "", {})
+        if not self._is(repository, answer.document):
+            answer = self._read(repository, "", {})
+        return answer
+
+    def is_same(self, repository: str, number: int) -> bool:
+        """What GitHub said is of the repository that is followed, by its `number`; else it is looked for, and is to be
+        asked about once more. Raises Stranger."""
+        if self.repositories.number(repository) in (None, number):
+            return True
+        self.about(repository)
+        return self.repositories.number(repository) == number
 
     def permissions(self, repository: str) -> Mapping[str, str] | None:
         """What the GitHub App was given there, such as `{"contents": "read"}`; None for a token."""
-        if not isinstance(self.login, _Installations):
-            return None
-        with _translated(f"log in for {repository}"):
-            return self.login.permissions(repository)
+        return self.login.permissions(repository) if isinstance(self.login, Installations) else None
 
     def token(self, repository: str) -> str:
         """What the repository is fetched with."""
-        with _translated(f"log in for {repository}"):
-            return str(self.login(repository).token)
+        return self.login.token(repository)
 
     # --- parts
-    @staticmethod
-    def _url(repository: str, path: str) -> str:
-        return f"/repos/{repository}{path}"
-
     def _pages(self, repository: str, path: str, parameters: Mapping[str, str | int]) -> Iterator[Any]:
-        url, asked = self._url(repository, path), dict(parameters) | {"per_page": 100}
+        asked = dict(parameters) | {"per_page": 100}
         for number in range(1, PAGES_MAX + 1):
-            headers, items = self._read(repository, url, asked | {"page": number})
-            if not isinstance(items, list):
+            answer = self._read(repository, path, asked | {"page": number})
+            if not isinstance(answer.document, list):
                 raise Unavailable(f"GitHub's answer about {path} of {repository} is not a list")
-            yield from items
-            if 'rel="next"' not in headers.get("link", ""):
+            yield from answer.document
+            if 'rel="next"' not in answer.headers.get("link", ""):
                 return
         raise Unavailable(f"{path} of {repository} has more than {PAGES_MAX} pages")
 
-    def _read(self, repository: str, url: str, parameters: Mapping[str, str | int]) -> tuple[Mapping[str, str], Any]:
+    def _read(self, repository: str, path: str, parameters: Mapping[str, str | int], *, below: bool = True) -> Answer:
         for pause in (*PAUSES_S[: READS - 1], None):
             try:
-                return self._asked(repository, "GET", url, parameters, None)
+                return self._asked(repository, "GET", path, parameters, None, below=below)
             except Unavailable as exc:
                 if pause is None or exc.retry_after_s is not None:
                     raise
@@ -143,25 +135,46 @@ class Connection:
         self,
         repository: str,
         verb: str,
+        path: str,
+        parameters: Mapping[str, str | int],
+        body: Mapping[str, Any] | None,
+        *,
+        below: bool = True,
+    ) -> Answer:
+        """A redirection had no effect: what it leads to is asked instead, once, and by its name."""
+        url = self._url(repository, path) if below else path
+        try:
+            return self._sent(repository, verb, url, parameters, body)
+        except Elsewhere as exc:
+            if not below:
+                raise
+            self._follow(repository, exc)
+            return self._sent(repository, verb, self._url(repository, path), parameters, body)
+
+    def _url(self, repository: str, path: str) -> str:
+        return f"/repos/{self.repositories.current(repository)}{path}"
+
+    def _sent(
+        self,
+        repository: str,
+        verb: str,
         url: str,
         parameters: Mapping[str, str | int],
         body: Mapping[str, Any] | None,
-    ) -> tuple[Mapping[str, str], Any]:
+    ) -> Answer:
         self._may_ask()
+        who = "" if self.login.shared else repository
         try:
-            with _translated(f"{verb} {url}"):
-                client = self._client(repository)
-                headers, answer = client.requester.requestJsonAndCheck(
-                    verb, url, parameters=dict(parameters) or None, input=body
-                )
+            authorization = f"Bearer {self.login.token(repository)}"
+            answer = self.transport.send(verb, url, authorization, parameters, body)
         except Refused as exc:
-            self.refusals.login(self._who(repository), "GitHub refuses the token")
-            if not isinstance(self.login, _Installations):
+            self.refusals.login(who, "GitHub refuses the token")
+            if self.login.shared:
                 raise
             self.login.forget(repository)
             raise Unavailable(f"GitHub takes the installation's token no more ({verb} {url})") from exc
         except NotInstalled:
-            self.refusals.login(self._who(repository), "the GitHub App is not installed on a repository")
+            self.refusals.login(who, "the GitHub App is not installed on a repository")
             raise
         except Locked:
             raise
@@ -176,10 +189,9 @@ class Connection:
             if exc.retry_after_s is not None:
                 self._wait(verb, exc.retry_after_s, everyone=exc.spent)
             raise
-        self.refusals.success(self._who(repository), repository, verb, url)
-        told = {str(key).lower(): str(value) for key, value in headers.items()}
-        self._note(repository, told)
-        return told, answer
+        self.refusals.success(who, repository, verb, url)
+        self._note(who, answer.headers)
+        return answer
 
     def _may_ask(self) -> None:
         wait_s = self._not_before - time.monotonic()
@@ -193,152 +205,57 @@ class Connection:
         else:
             self.budget.pause(seconds)
 
-    def _note(self, repository: str, headers: Mapping[str, str]) -> None:
+    def _note(self, who: str, headers: Mapping[str, str]) -> None:
         facts = [headers.get(f"x-ratelimit-{name}", "") for name in ("remaining", "limit", "reset")]
         if all(one.isdecimal() for one in facts):
             remaining, limit, reset_at = map(int, facts)
-            self.budget.answered(self._who(repository), remaining, limit, reset_at)
+            self.budget.answered(who, remaining, limit, reset_at)
 
-    def _who(self, repository: str) -> str:
-        """One token is for all repositories; an App logs in for each."""
-        return repository if isinstance(self.login, _Installations) else ""
-
-    def _client(self, repository: str) -> Github:
-        """PyGithub's, for this thread and who asks there."""
-        clients: dict[str, tuple[Auth.Auth, Github]] = self._own.__dict__.setdefault("clients", {})
-        auth = self.login(repository)
-        if repository not in clients or clients[repository][0] is not auth:
-            clients[repository] = auth, _github(self.base_url, auth)
-        return clients[repository][1]
-
-
-def _github(base_url: str, auth: Auth.Auth) -> Github:
-    return Github(
-        auth=auth,
-        base_url=base_url,
-        timeout=TIMEOUT_S,
-        user_agent="cx",
-        retry=None,
-        seconds_between_requests=0,
-        seconds_between_writes=0,
-    )
-
-
-def _logins(settings: GitHub, environ: Mapping[str, str]) -> Callable[[str], Auth.Auth]:
-    if settings.app_id is not None and settings.private_key is not None:
-        return _Installations(settings.app_id, _key(settings.app_id, settings.private_key), settings.base_url)
-    token = settings.token.reveal() if settings.token else environ.get("GITHUB_TOKEN", "")
-    if not token:
-        raise Invalid("github", "token", "is missing", remedy="set GITHUB_TOKEN, or github.app_id and private_key")
-    auth = Auth.Token(token)
-    return lambda repository: auth
-
-
-class _Installations:
-    """For each repository the App's installation; its tokens last an hour and are renewed by PyGithub."""
-
-    def __init__(self, app_id: int, key: str, base_url: str) -> None:
-        self.app_id, self.base_url = app_id, base_url
-        self.app = Auth.AppAuth(app_id, key)
-        self.known: dict[str, Auth.Auth] = {}
-        self.turn = threading.Lock()
-
-    def __call__(self, repository: str) -> Auth.Auth:
-        with self.turn:
-            auth = self.known.get(repository) or self._installed(repository)
-            self.known.pop(repository, None)
-            auth.token  # noqa: B018 - renewed here, where threads take turns
-            self.known[repository] = auth
-            return auth
-
-    def permissions(self, repository: str) -> Mapping[str, str]:
-        given = self._installation(repository).raw_data.get("permissions") or {}
-        return {str(name): str(level) for name, level in given.items()}
-
-    def forget(self, repository: str) -> None:
-        """Perhaps it was installed anew."""
-        with self.turn:
-            self.known.pop(repository, None)
-
-    def _installed(self, repository: str) -> Auth.Auth:
-        installation = self._installation(repository)
-        return self.app.get_installation_auth(installation.id, requester=installation.requester)
-
-    def _installation(self, repository: str) -> Installation:
-        owner, _, name = repository.partition("/")
-        integration = GithubIntegration(
-            auth=self.app, base_url=self.base_url, timeout=TIMEOUT_S, retry=None, seconds_between_requests=0,
-            seconds_between_writes=0,
-        )  # fmt: skip
+    # --- which repository it is
+    def _follow(self, repository: str, moved: Elsewhere) -> None:
+        """It is known by the name that it has now. Raises Elsewhere, Stranger."""
+        self.refusals.identity(repository, "GitHub leads to another address for a repository")
+        path = self.transport.path_of(moved.location)
+        found = _REPOSITORY.fullmatch(path) if path else None
+        if found is None:
+            raise moved
+        before = self.repositories.current(repository)
         try:
-            return integration.get_repo_installation(owner, name)
-        except UnknownObjectException as exc:
-            what = f"the GitHub App {self.app_id} is not installed on {repository}"
-            raise NotInstalled(what, remedy="install it there; see docs/github.md") from exc
+            document = self._sent(repository, "GET", found[1], {}, None).document
+        except NotFound as exc:  # of the repository: nothing is known of what was asked for
+            raise moved from exc
+        if not self._is(repository, document) or self.repositories.current(repository) == before:
+            raise moved
+
+    def _is(self, repository: str, document: Any) -> bool:
+        """Its name and number are noted. False: it is another one of this name, and the one that is followed has
+        another name by now. Raises Stranger when there is no such one any more."""
+        number, name = _identity_of(document)
+        with self._identity:
+            known = self.repositories.number(repository)
+            if known in (None, number):
+                self.repositories.learn(repository, number, name)
+                self.refusals.familiar(repository)
+                return True
+            try:
+                document = self._sent(repository, "GET", f"/repositories/{known}", {}, None).document
+            except NotFound as exc:
+                self.refusals.identity(repository, "a repository is another one than the one that was followed")
+                raise Stranger(
+                    f"{repository} is another repository (number {number}) than the one that was followed ({known})",
+                    remedy=f'if it is meant, set github.repositories."{repository}".id = {number}',
+                ) from exc
+            number, name = _identity_of(document)
+            self.repositories.learn(repository, number, name)
+            self.refusals.familiar(repository)
+        return False
 
 
-def _key(app_id: int, path: Path) -> str:
+def _identity_of(document: Any) -> tuple[int, str]:
     try:
-        key = path.read_text()
-        Auth.AppAuth(app_id, key).create_jwt()
-    except OSError as exc:
-        raise Invalid("github", "private_key", f"{path}: {exc.strerror}") from exc
-    except (ValueError, AssertionError, PyJWTError) as exc:
-        raise Invalid("github", "private_key", f"{path} holds no private key (PEM)") from exc
-    return key
-
-
-class _translated:
-    """Errors of PyGithub and of the network inside the block become ours; `doing` says what was tried."""
-
-    def __init__(self, doing: str) -> None:
-        self.doing = doing
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
-        if isinstance(exc, GithubException):
-            raise _translation(self.doing, exc) from exc
-        if isinstance(exc, requests.RequestException | ConnectionError | TimeoutError):
-            raise Unavailable(f"GitHub does not answer ({self.doing}: {type(exc).__name__})") from exc
-
-
-def _translation(doing: str, exc: GithubException) -> Retryable | Terminal:
-    headers = {str(key).lower(): str(value) for key, value in (exc.headers or {}).items()}
-    said = exc.data.get("message", "") if isinstance(exc.data, dict) else ""
-    said = " ".join(str(said).split())[:200]
-    after, spent = _retry_after(headers), headers.get("x-ratelimit-remaining") == "0"
-    limited = after is not None or spent or "rate limit" in said.lower()
-    if exc.status == 429 or (exc.status == 403 and limited):
-        what = f"GitHub limits how often it is asked: {said}"
-        return Unavailable(what, min(after or LIMITED_S, LONGEST_S), spent=spent)
-    if exc.status >= 500 or exc.status == 0:
-        return Unavailable(f"GitHub answers {exc.status} ({doing})", after)
-    if isinstance(exc, BadCredentialsException) or exc.status == 401:
-        return Refused(
-            f"GitHub refuses the token: {said}", remedy="renew it: docs/github.md says what it has to be allowed"
-        )
-    if isinstance(exc, UnknownObjectException) or exc.status in (404, 410):
-        return NotFound(f"GitHub knows nothing of it ({doing})", remedy="may the token see the repository?")
-    if exc.status == 403:
-        kind = Locked if "is locked" in said else Forbidden
-        return kind(f"GitHub does not allow it ({doing}): {said}", remedy="docs/github.md lists the permissions")
-    return Terminal(f"GitHub does not take it ({doing}): {exc.status} {said}")
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, of `Retry-After` or, when nothing is left, of `X-RateLimit-Reset`."""
-    if text := headers.get("retry-after"):
-        if text.strip().isdigit():
-            return float(text)
-        try:
-            return max(1.0, parsedate_to_datetime(text).timestamp() - time.time())
-        except ValueError:
-            return LIMITED_S
-    if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
-        return max(1.0, float(headers["x-ratelimit-reset"]) - time.time())
-    return None
+        return int(document["id"]), str(document["full_name"]).lower()
+    except (KeyError, TypeError, ValueError) as exc:
+        raise Unavailable("GitHub's answer is not what it documents: it has no id and no full_name") from exc
 
 
 def web_url(base_url: str) -> str:

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cx.core.errors import NotFound
-from cx.forges.github.connection import Connection, Unavailable, web_url
+from cx.forges.github.answers import Unavailable
+from cx.forges.github.connection import Connection, web_url
 from cx.pulls import Comment, Credentials
 from cx.pulls.values import Pull, PullId
 
@@ -77,15 +78,23 @@ class GitHubForge:
     base_url: str
 
     def pull(self, pull: PullId) -> Pull | None:
-        try:
-            answer = self.connection.get(pull.repository, f"/pulls/{pull.number}")
-        except NotFound:
-            # Also what a token gets that may not see the repository any more: then nothing is known.
-            self.connection.get(pull.repository, "")
-            return None
-        return _read(pull.repository, answer)
+        for _ in range(2):
+            name = self.connection.repositories.current(pull.repository)
+            try:
+                answer = self.connection.get(pull.repository, f"/pulls/{pull.number}")
+            except NotFound:
+                # Also what a token gets that may not see the repository any more: then nothing is known.
+                self.connection.about(pull.repository)
+                if self.connection.repositories.current(pull.repository) == name:
+                    return None
+                continue
+            found = _read(pull.repository, answer)
+            if self.connection.is_same(pull.repository, found.repository_id):
+                return found
+        raise Unavailable(f"{pull} is now of one repository, now of another")
 
     def open_pulls(self, repository: str) -> Sequence[Pull]:
+        self.connection.about(repository)  # a name can be another repository's by now
         found = self.connection.pages(repository, "/pulls", state="open", sort="created", direction="asc")
         return tuple({one.id: one for one in (_read(repository, answer) for answer in found)}.values())
 
@@ -113,7 +122,7 @@ class GitHubForge:
         return _typed(answer, _Permission).permission in ("admin", "write")
 
     def fetch_url(self, repository: str) -> str:
-        return f"{web_url(self.base_url)}/{repository}.git"
+        return f"{web_url(self.base_url)}/{self.connection.repositories.current(repository)}.git"
 
     def credentials(self, repository: str) -> Credentials | None:
         return Credentials("x-access-token", self.connection.token(repository))

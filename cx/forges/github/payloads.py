@@ -6,7 +6,7 @@ afterwards. Shapes: https://docs.github.com/webhooks/webhook-events-and-payloads
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, TypeVar
@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from cx.pulls.commands import OLD_S, Command, commands_in, spoken
 from cx.pulls.delivery import Delivery
+from cx.pulls.repositories import Followed
 from cx.pulls.values import PullId
 
 PULL_ACTIONS = frozenset(
@@ -48,9 +49,10 @@ class Read:
 
 class Repository(Struct, frozen=True):
     full_name: FullName
+    id: Count | None = None
 
 
-class PushedRepository(Repository, frozen=True):
+class PushedRepository(Repository, frozen=True, kw_only=True):
     default_branch: Word
 
 
@@ -103,11 +105,8 @@ class Ping(Struct, frozen=True):
     zen: str = ""
 
 
-def read(event: str, body: bytes, delivery: str, repositories: Collection[str], now: float) -> Delivery | str:
-    """The delivery as it is stored, or in words why it is ignored. Raises Malformed.
-
-    `repositories` are those that this host follows, `owner/name` in lower case. `now` is in Unix seconds.
-    """
+def read(event: str, body: bytes, delivery: str, repositories: Followed, now: float) -> Delivery | str:
+    """The delivery as it is stored, or in words why it is ignored. Raises Malformed. `now` is in Unix seconds."""
     if event not in EVENTS:
         return "an event that cx does not use"
     found = EVENTS[event](body, repositories, now)
@@ -124,14 +123,14 @@ def _decoded(body: bytes, type_: type[T]) -> T:
         raise Malformed(str(exc)) from exc
 
 
-def _pull_request(body: bytes, repositories: Collection[str], now: float) -> Read:
+def _pull_request(body: bytes, repositories: Followed, now: float) -> Read:
     given = _decoded(body, PullRequest)
     if given.action not in PULL_ACTIONS:
         return Read(given.action, ignored="an action that changes nothing here")
     return _about(given.action, given.repository, given.number, repositories)
 
 
-def _issue_comment(body: bytes, repositories: Collection[str], now: float) -> Read:
+def _issue_comment(body: bytes, repositories: Followed, now: float) -> Read:
     """Comments that are edited later say nothing: an edit is not seen by those who are told of new ones."""
     given = _decoded(body, IssueComment)
     comment = given.comment
@@ -154,7 +153,7 @@ def _issue_comment(body: bytes, repositories: Collection[str], now: float) -> Re
     return Read(found.action, found.asks, commands, found.ignored)
 
 
-def _push(body: bytes, repositories: Collection[str], now: float) -> Read:
+def _push(body: bytes, repositories: Followed, now: float) -> Read:
     """What is on the default branch may decide about every pull request: all of them are compared."""
     given = _decoded(body, Push)
     if given.ref != f"refs/heads/{given.repository.default_branch}":
@@ -162,30 +161,30 @@ def _push(body: bytes, repositories: Collection[str], now: float) -> Read:
     return _about("", given.repository, 0, repositories)
 
 
-def _installation(body: bytes, repositories: Collection[str], now: float) -> Read:
+def _installation(body: bytes, repositories: Followed, now: float) -> Read:
     """The App may see more or less now. Without a list, all repositories are meant."""
     given = _decoded(body, Installation)
     lists = (given.repositories, given.repositories_added, given.repositories_removed)
-    named = {one.full_name.lower() for some in lists for one in some or ()}
-    meant = sorted(named & set(repositories)) if any(one is not None for one in lists) else sorted(repositories)
+    named = {repositories.of(one.full_name, one.id) for some in lists for one in some or ()}
+    meant = sorted(filter(None, named)) if any(one is not None for one in lists) else sorted(repositories.names)
     if not meant:
         return Read(given.action, ignored="none of its repositories is followed here")
     return Read(given.action, tuple(PullId(one, 0) for one in meant))
 
 
-def _ping(body: bytes, repositories: Collection[str], now: float) -> Read:
+def _ping(body: bytes, repositories: Followed, now: float) -> Read:
     _decoded(body, Ping)
     return Read()
 
 
-def _about(action: str, repository: Repository, number: int, repositories: Collection[str]) -> Read:
-    name = repository.full_name.lower()
-    if name not in repositories:
+def _about(action: str, repository: Repository, number: int, repositories: Followed) -> Read:
+    name = repositories.of(repository.full_name, repository.id)
+    if name is None:
         return Read(action, ignored="a repository that is not followed here")
     return Read(action, (PullId(name, number),))
 
 
-EVENTS: dict[str, Callable[[bytes, Collection[str], float], Read]] = {
+EVENTS: dict[str, Callable[[bytes, Followed, float], Read]] = {
     "ping": _ping,
     "pull_request": _pull_request,
     "issue_comment": _issue_comment,

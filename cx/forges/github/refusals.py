@@ -26,6 +26,15 @@ class Refusals:
         with self._turn:
             self._of[who, ""] = why
 
+    def identity(self, repository: str, why: str) -> None:
+        """It is not known which repository has the name; until `familiar`."""
+        with self._turn:
+            self._of[repository, "identity"] = why
+
+    def familiar(self, repository: str) -> None:
+        with self._turn:
+            self._of.pop((repository, "identity"), None)
+
     def request(self, repository: str, verb: str, url: str) -> None:
         """What cx does without, such as removing an environment, is no refusal."""
         if kind := _kind(verb, url):

@@ -24,7 +24,7 @@ def missing(settings: GitHub, environ: Mapping[str, str]) -> Iterator[tuple[str,
 
 
 def _app(connection: Connection, repository: str, settings: GitHub) -> tuple[str, str]:
-    connection.get(repository, "")
+    connection.about(repository)
     given = connection.permissions(repository) or {}
     wanted = {"contents": "read", "pull_requests": "write", "issues": "write"}
     wanted |= {"deployments": "write"} if settings.deployments else {}
@@ -36,9 +36,10 @@ def _app(connection: Connection, repository: str, settings: GitHub) -> tuple[str
 
 
 def _token(connection: Connection, repository: str) -> tuple[str, str]:
-    headers, answer = connection.about(repository)
+    asked = connection.about(repository)
+    answer = asked.document
     permissions = answer.get("permissions") or {}
-    scopes = headers.get("x-oauth-scopes")  # only tokens of the old kind have it
+    scopes = asked.headers.get("x-oauth-scopes")  # only tokens of the old kind have it
     if scopes is not None and not {*CLASSIC} & {one.strip() for one in scopes.split(",")}:
         return f"the token has the scopes {scopes or 'none'}", "give it the scope repo; see docs/github.md"
     if scopes is not None and answer.get("private") and "repo" not in [one.strip() for one in scopes.split(",")]:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from cx import logs
 from cx.core.errors import Invalid, NotFound
+from cx.forges.github.answers import Forbidden
 from cx.forges.github.comment import Template
-from cx.forges.github.connection import Connection, Forbidden
+from cx.forges.github.connection import Connection
 from cx.settings.github import GitHub
 
 PATH = ".cx/comment.md.j2"

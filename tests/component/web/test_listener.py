@@ -17,6 +17,7 @@ from ports import free_port
 from cx.core.errors import Invalid, Retryable
 from cx.core.history import Chore
 from cx.pulls import Gauge
+from cx.pulls.repositories import Followed
 from cx.pulls.values import PullId
 from cx.schema import Secret
 from cx.store import Database
@@ -34,8 +35,8 @@ class Hands:
         self.newest: list[Chore] = []
         self.waiting_to_deploy = 0
 
-    def repositories(self) -> set[str]:
-        return {"acme/shop"}
+    def repositories(self) -> Followed:
+        return Followed({"acme/shop"})
 
     def start(self) -> None:
         self.said.append("start")

@@ -19,6 +19,7 @@ from listening import SECRET, Listener, pull_request
 from cx.forges.github import open_github
 from cx.host.following import Following
 from cx.pulls.budget import Budget
+from cx.pulls.repositories import Followed
 from cx.pulls.workers import Workers
 from cx.settings.github import GitHub, Repository
 from cx.store import Database
@@ -69,7 +70,7 @@ class Town:
         stop = threading.Event()
         follower.stopped = stop.is_set
         host = SimpleNamespace(refilling=SimpleNamespace(last=lambda: None))
-        hands = Hands(Following(host, follower, workers, stop), {SHOP})
+        hands = Hands(Following(host, follower, workers, stop), Followed({SHOP}))
         socket = bound("127.0.0.1", 0)
         self.listener = Listener(socket.getsockname()[1], self.box)
         server = Server(config(assembled(Place("127.0.0.1", 0, (SECRET,)), self.box, hands)))

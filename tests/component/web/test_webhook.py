@@ -20,6 +20,7 @@ from cx import logs
 from cx.core.errors import Retryable
 from cx.forges.github.payloads import OLD_S, PULL_ACTIONS
 from cx.pulls.commands import Verb
+from cx.pulls.repositories import Followed
 from cx.pulls.values import PullId
 from cx.web.webhook import SIZE_MAX, signature, signed
 
@@ -146,6 +147,28 @@ def test_an_installation_asks_for_comparisons(
 ) -> None:
     assert listener.send(event, payload).status == 202
     assert listener.box.waiting() == asked
+
+
+@pytest.mark.parametrize(
+    ("event", "payload", "asked"),
+    [
+        ("pull_request", pull_request(), PR_7),
+        ("issue_comment", comment("/cx deploy"), PR_7),
+        ("push", push(), ALL),
+        ("installation", {"action": "created"}, ALL),
+    ],
+)
+def test_deliveries_of_a_repository_that_has_another_name_by_now(
+    listener: Listener, event: str, payload: Any, asked: PullId
+) -> None:
+    """By GitHub's number, which stays; under a name that nobody follows."""
+    listener.followed = Followed(listener.followed.names)
+    repository = {"id": 4711, "full_name": "Globex/Store", "default_branch": "main"}
+    given = payload | ({"repositories": [repository]} if event == "installation" else {"repository": repository})
+    assert listener.send(event, given).json["outcome"] == "ignored"
+    listener.followed.known.learn("acme/shop", 4711, "globex/store")
+    assert listener.send(event, given).json["outcome"] == "stored"
+    assert listener.box.waiting() == [asked]
 
 
 def test_a_ping_is_acknowledged(listener: Listener) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from listening import SECRET, Listener, comment, listening, pull_request, push
 
 from cx.forges.github.payloads import EVENTS, Malformed, read
+from cx.pulls.repositories import Followed
 from cx.web.webhook import signature
 from examples import examples
 
@@ -124,7 +125,7 @@ def test_it_still_works_after_all_that(listener: Listener) -> None:
 @given(event=st.sampled_from(sorted(EVENTS)), body=bodies)
 def test_a_payload_is_read_or_malformed(event: str, body: bytes) -> None:
     try:
-        found = read(event, body, "d-1", {"acme/shop"}, 0.0)
+        found = read(event, body, "d-1", Followed({"acme/shop"}), 0.0)
     except Malformed:
         return
     for pull in () if isinstance(found, str) else found.asks:
@@ -134,7 +135,7 @@ def test_a_payload_is_read_or_malformed(event: str, body: bytes) -> None:
 
 def test_the_fuzz_gets_past_the_checks() -> None:
     """Good payloads are good: what is changed of them is near to being taken."""
-    taken = [read(event, json.dumps(one).encode(), "d-1", {"acme/shop"}, 0.0) for event, one in (
+    taken = [read(event, json.dumps(one).encode(), "d-1", Followed({"acme/shop"}), 0.0) for event, one in (
         ("pull_request", pull_request()), ("issue_comment", comment("/cx delete")), ("push", push()),
     )]  # fmt: skip
     assert not [one for one in taken if isinstance(one, str)]

@@ -24,6 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from forge.limits import SECONDARY, Limits
+from forge.moving import Moving
 
 EXAMPLES: dict[str, Any] = json.loads((Path(__file__).parent / "examples.json").read_text())
 TOKEN = "ghp_" + "a" * 36
@@ -77,6 +78,7 @@ class FakeGitHub:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
         self.limits = Limits()
+        self.moved: dict[str, int] = {}  # old names of repositories, and their numbers
         self.installation_tokens = 0
         self.scopes: str | None = None  # of a classic token
         self.installation = 7  # its number; 0: the App is installed nowhere
@@ -97,7 +99,9 @@ class FakeGitHub:
         listening.listen(256)
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}{self.root}"
         self.public_url = self.public_url or self.url
-        config = uvicorn.Config(_Faulty(self, self._app()), log_level="critical", lifespan="off", ws="none")
+        config = uvicorn.Config(
+            _Faulty(self, Moving(self, self._app())), log_level="critical", lifespan="off", ws="none"
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
         self._thread.start()
@@ -118,6 +122,16 @@ class FakeGitHub:
         if key not in self.repositories:
             self.repositories[key] = Repository(self.next_id(), full_name, {self.login: "write"})
         return self.repositories[key]
+
+    def rename(self, old: str, new: str) -> None:
+        """Or transferred to another owner."""
+        with self._turn:
+            repository = self.repositories.pop(old.lower())
+            repository.full_name, self.repositories[new.lower()] = new, repository
+            self.moved[old.lower()] = repository.id
+
+    def named(self, number: int) -> str | None:
+        return next((one.full_name for one in self.repositories.values() if one.id == number), None)
 
     def open(
         self,
