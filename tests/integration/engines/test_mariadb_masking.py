@@ -500,6 +500,6 @@ def test_raw_values_elsewhere_are_found_and_the_golden_is_not_used(golden: Golde
 def test_the_key_is_in_no_command_line(golden: Golden, host: Host) -> None:
     masks = host.specs["shop"].masks
     assert masks
-    assert "make.sh ask" in golden.events
+    assert "golden.sh ask" in golden.events
     assert masks.key_hex not in golden.events
     assert masks.key.decode() not in golden.events

@@ -11,14 +11,14 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from cx.core.blueprint import DatabaseUse
 from cx.core.errors import Invalid, Terminal
-from cx.data.kinds.mariadb.script import script
 from cx.data.masking import foreign
 from cx.data.masking.auditing import Audit
-from cx.data.masking.dialects.mariadb.dialect import Dialect
+from cx.data.masking.dialects.mariadb.dialect import GOLDEN_SH, Dialect
 from cx.data.masking.dialects.mariadb.leaks import scan
 from cx.data.masking.dialects.mariadb.masking import Masking
 from cx.data.masking.foreign import Foreign
@@ -26,9 +26,10 @@ from cx.data.masking.personal import Suspect
 from cx.data.masking.searching import refuse
 from cx.data.values import Masks
 from cx.data.workbench.making import Making
-from cx.data.workbench.tools import WORK, Tools
+from cx.data.workbench.tools import WORK, Ran, Tools
 from cx.data.workbench.values import DATA, Compared, Serving, Spec, Volume
 
+_PROGRAM = Path(__file__).with_name("golden.sh")
 _DATA = "--single-transaction --quick --skip-lock-tables --max-allowed-packet=1G"
 _SCHEMA = "--no-data --skip-lock-tables --skip-comments"
 # $1: the database. One query makes the other: the names in it come from elsewhere.
@@ -66,12 +67,12 @@ class MariaDB:
         """A container whose volume has the source's dump, and what the database is to be called."""
         spec = making.spec
         with making.tools(self.user, "host") as outside:
-            outside.put(f"{WORK}/make.sh", script(self.dialect))
+            outside.put(GOLDEN_SH, _PROGRAM.read_bytes())
             if spec.file:
                 making.progress(f"{spec.name}: reading {spec.file}")
                 _readable(spec)
                 outside.put_path(WORK, "raw.sql", spec.file)
-                making.must(outside.run(["bash", f"{WORK}/make.sh", "file"]), f"read {spec.file}")
+                making.must(self._golden(outside, "file"), f"read {spec.file}")
                 database = spec.database or "app"
             elif spec.command:
                 url = _url(spec)
@@ -79,14 +80,14 @@ class MariaDB:
                 making.progress(f"{spec.name}: running {spec.command[0]} in {spec.command_image}")
                 tool = _commanded(spec, url, self.dialect)
                 foreign.run(making.volumes.engine.client, outside, making.labels(), tool, making.progress)
-                ran = outside.run(["bash", f"{WORK}/make.sh", "file"])
+                ran = self._golden(outside, "file")
                 making.must(ran, f"read what databases.{spec.name}.command wrote")
             else:
                 url = _url(spec)
                 database = spec.database or url.path[1:]
                 making.progress(f"{spec.name}: dumping")
                 outside.put(f"{WORK}/source.cnf", _options(url, self.dialect))
-                making.must(outside.run(["bash", f"{WORK}/make.sh", "dump", unquote(url.path[1:])]), "dump")
+                making.must(self._golden(outside, "dump", unquote(url.path[1:])), "dump")
             making.checkpoint("refresh:dumped")
             yield outside, database
 
@@ -101,7 +102,7 @@ class MariaDB:
             if more or spec.masks:
                 clean, notes = "clean.sql", self._sanitised(making, inside, database, more)
             making.progress(f"{spec.name}: filling the golden")
-            making.must(inside.run(["bash", f"{WORK}/make.sh", "golden", clean, database]), "load the dump")
+            making.must(self._golden(inside, "golden", clean, database), "load the dump")
             if spec.masks:
                 making.progress(f"{spec.name}: looking for its canaries in the golden")
                 refuse(scan(inside, f"{WORK}/{clean}"))
@@ -129,8 +130,12 @@ class MariaDB:
             self._scratch(making, inside, database)
             return Masking(making, inside, database, once, self.dialect).audit(making.golden, same_rules=same)
 
+    def _golden(self, tools: Tools, *words: str) -> Ran:
+        argv, environment = self.dialect.golden(*words)
+        return tools.run(argv, environment=environment)
+
     def _scratch(self, making: Making, inside: Tools, database: str) -> None:
-        making.must(inside.run(["bash", f"{WORK}/make.sh", "scratch", database]), "load the dump")
+        making.must(self._golden(inside, "scratch", database), "load the dump")
 
     def _sanitised(self, making: Making, inside: Tools, database: str, more: bytes) -> str:
         """The clean dump is there, by the rules and then the script. Gives what to tell of it."""
@@ -144,9 +149,9 @@ class MariaDB:
         if more:
             making.progress(f"{spec.name}: running {spec.sanitise}")
             inside.put(f"{WORK}/sanitise.sql", more)
-            ran = inside.run(["bash", f"{WORK}/make.sh", "script", database])
+            ran = self._golden(inside, "script", database)
             making.must(ran, f"sanitise with {spec.sanitise}")
-        making.must(inside.run(["bash", f"{WORK}/make.sh", "clean", database]), "dump what is sanitised")
+        making.must(self._golden(inside, "clean", database), "dump what is sanitised")
         making.checkpoint("refresh:sanitised")
         return "; ".join(notes)
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 
 from cx.core import kinds as engines
 from cx.core.kinds import EngineFacts
+from cx.data.workbench.tools import WORK
+from cx.data.workbench.values import GOLDEN
 
+GOLDEN_SH = f"{WORK}/golden.sh"  # cx/data/kinds/mariadb/golden.sh
 SOCKET = "/tmp/cx.sock"  # noqa: S108 - in a container of its own
 NEW = "/dev/shm/new"  # noqa: S108 - in memory: making it waits for the disk some hundred times
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """`root` may do everything, on the socket only. `install` makes NEW; `tidy`, in the golden's data directory, takes
-    out what each server is to have of its own. `careful`: options with which the client obeys SQL and nothing else.
+    """`root` may do everything, on the socket only. With `careful` the client obeys SQL and nothing else.
 
     `statement_limit` is the option for the longest time of a statement, given its seconds times `limit_unit`.
     `checks` is a query for the constraints that make a column JSON.
@@ -30,14 +32,12 @@ class Dialect:
     dump: str
     admin: str
     root: str
-    install: str
     options: str
     careful: str
     dumping: str
     statement_limit: str
     limit_unit: int
     hasty: str = ""  # options of a server whose files nobody needs until they are whole, and synced as a whole
-    tidy: str = ""
     reading: tuple[str, ...] = ()  # lines of an option file, for the source
     session: str = ""
     checks: str = ""
@@ -54,6 +54,26 @@ class Dialect:
             f" --socket={SOCKET} --pid-file=/tmp/cx.pid --secure-file-priv=/tmp"
         )
 
+    def golden(self, *words: str) -> tuple[list[str], dict[str, str]]:
+        """The command that has `golden.sh` do what `words` say, in a container that has it, and its environment."""
+        environment = {
+            "CX_DIALECT": self.facts.name,
+            "CX_CLIENT": self.client,
+            "CX_ADMIN": self.admin,
+            "CX_SERVER": self.server,
+            "CX_DUMP": self.dump,
+            "CX_ME": self.me,
+            "CX_CAREFUL": self.careful,
+            "CX_DUMPING": self.dumping,
+            "CX_HASTY": f"{self.hasty} --innodb-flush-log-at-trx-commit=0",
+            "CX_SERVING": self.serving,
+            "CX_WORK": WORK,
+            "CX_GOLDEN": GOLDEN,
+            "CX_NEW": NEW,
+            "CX_SOCKET": SOCKET,
+        }
+        return ["bash", GOLDEN_SH, *words], environment
+
 
 MARIADB = Dialect(
     engines.MARIADB,
@@ -63,8 +83,6 @@ MARIADB = Dialect(
     dump="mariadb-dump",
     admin="mariadb-admin",
     root="mysql",  # the system's user, who is asked for no password
-    install=f"mariadb-install-db --no-defaults --datadir={NEW} --skip-test-db --auth-root-authentication-method=socket"
-    " --auth-root-socket-user=mysql --innodb-log-file-size=16M > /dev/null",
     options="--innodb-log-file-size=16M",
     careful="--sandbox",
     dumping="",
@@ -81,15 +99,12 @@ MYSQL = Dialect(
     dump="mysqldump",
     admin="mysqladmin",
     root="root",  # root@localhost, without a password: only who is in the server's container comes by the socket
-    install=f"mysqld --no-defaults --initialize-insecure --datadir={NEW} --skip-log-bin > /tmp/cx.log 2>&1"
-    " || { grep ERROR /tmp/cx.log >&2; exit 1; }",
     options="--mysqlx=OFF --performance-schema=OFF --loose-innodb-redo-log-capacity=32M",
     careful="--binary-mode --local-infile=0",  # newer clients are so by themselves
     dumping="--set-gtid-purged=OFF --skip-column-statistics",
     statement_limit="--max-execution-time",  # of SELECT alone
     limit_unit=1000,
     hasty="--innodb-flush-method=nosync",
-    tidy="rm -f auto.cnf *.pem",  # its name, and its keys for TLS
     reading=("get-server-public-key",),  # where the source has no TLS
     session="SET SESSION information_schema_stats_expiry = 0;\n",
 )

@@ -95,7 +95,7 @@ class Masking:
         self.making.progress(f"{name}: looking into the golden's files")
         in_files = leaks.scan(self.tools)
         self._make("copy")
-        in_rows = search_output(self.tools, ["bash", f"{WORK}/make.sh", "rows", self.database], {}, "the golden's rows")
+        in_rows = search_output(self.tools, *self.dialect.golden("rows", self.database), "the golden's rows")
         there = {one.oid for one in plan.moved}
         compared = []
         for number, one in enumerate(watched):
@@ -197,7 +197,8 @@ class Masking:
 
     def _make(self, *argv: str, doing: str = "mask") -> Ran:
         what = argv if len(argv) > 1 else (*argv, self.database)
-        ran = self.tools.run(["bash", f"{WORK}/make.sh", *what])
+        command, environment = self.dialect.golden(*what)
+        ran = self.tools.run(command, environment=environment)
         return self.making.must(_without_values(ran), doing)
 
 
