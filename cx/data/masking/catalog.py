@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
+
+_NUMBERS = ("int8", "numeric", "float8")
+# Types of which no value says who somebody is.
+_PLAIN = (
+    *("bool", "int2", "int4", "float4", "oid", "money", "bit", "varbit", "uuid", "xid", "xid8", "tid", "cid", "pg_lsn"),
+    *("inet", "cidr", "macaddr", "macaddr8", "date", "time", "timetz", "timestamp", "timestamptz", "interval"),
+    *("point", "lseg", "path", "box", "polygon", "line", "circle", "cube", "seg"),
+    *("int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange"),
+    *("int4multirange", "int8multirange", "nummultirange", "tsmultirange", "tstzmultirange", "datemultirange"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,19 @@ class Column:
     @property
     def is_json(self) -> bool:
         return self.base in ("json", "jsonb")
+
+    @property
+    def shape(self) -> Literal["", "text", "bytes", "parts", "number", "numbers"]:
+        """How its values are looked into: as a text, as parts of one, as numbers; or not at all."""
+        if self.category == "A" or self.element:
+            return "numbers" if self.element in _NUMBERS else "" if self.element in _PLAIN else "parts"
+        if self.is_text:
+            return "text"
+        if self.base == "bytea":
+            return "bytes"
+        if self.base in _NUMBERS:
+            return "number"
+        return "" if self.category in "BDEGINTVZ" or self.base in _PLAIN else "parts"
 
 
 @dataclass(frozen=True)

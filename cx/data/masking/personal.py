@@ -9,56 +9,11 @@ from dataclasses import dataclass
 
 from cx.core.names import shown
 from cx.data.errors import Unmasked
-from cx.data.masking.catalog import Column, Table
+from cx.data.masking.catalog import Column, Reference, Table
 from cx.data.masking.checking import Plan
+from cx.data.masking.content import likeness
 from cx.data.masking.vocabulary import DISTINCT, HASHED
-
-# What a name says: the rule that is proposed, by the first expression that fits the name in snake case.
-_NAMES: Sequence[tuple[str, str]] = (
-    ("fake email", r"e_?mail|mail_?(addr|to|from)|^mail$"),
-    (
-        "null",
-        r"passw|^pwd|_pwd|secret|api_?key|private_?key|(^|_)token|session_?(id|key)|^salt$|otp_|totp|recovery_?code",
-    ),
-    ("hash", r"(^|_)ssn|social_?sec|tax_?(id|number|no)|(^|_)vat(_|$)|(^|_)iban|(^|_)bic$|swift|passport|national_?id"),
-    (
-        "hash",
-        r"licen[cs]e_?(no|num|plate)|credit_?card|card_?num|(^|_)cc_?num|(^|_)pan$|account_?(no|num)|insurance_?(no|num|id)",
-    ),
-    ("fake phone", r"phone|mobile|telefon|(^|_)fax|(^|_)cell(_|$)|msisdn|whatsapp"),
-    ("fake username", r"user_?name|(^|_)login(_?name)?$|nick_?name|(^|_)nick$|(^|_)handle$"),
-    ("fake first name", r"first_?name|given_?name|fore_?name|vorname|middle_?name"),
-    ("fake last name", r"last_?name|sur_?name|family_?name|nachname|maiden"),
-    ("fake postcode", r"(^|_)zip|postal|post_?code|(^|_)plz$"),
-    ("fake street", r"street|strasse|straße|address_?(line)?_?[12]$|(^|_)addr[12]$"),
-    ("fake city", r"(^|_)city$|(^|_)town$|birth_?place"),
-    ("hash", r"(^|_)ip$|ip_?addr|remote_?addr|client_?ip|user_?agent|device_?id|mac_?addr"),
-    ("fake address", r"address|(^|_)addr$"),
-    ("shift 30 days", r"birth|(^|_)dob$|born"),
-    ("fake company", r"company|employer|organi[sz]ation_?name"),
-    (
-        "fake name",
-        r"(full|display|contact|customer|client|billing|shipping|card|holder|owner|real|recipient|person)_?name",
-    ),
-    ("null", r"(^|_)gender$|(^|_)sex$|religio|ethnic|nationality|diagnos|medical|disabil|marital"),
-    ("null", r"(^|_)lat(itude)?$|(^|_)(lng|lon|longitude)$|geo_?(loc|pos|point)|coordinates"),
-    ("null", r"salary|income|photo|avatar|signature|picture|biometr|fingerprint"),
-)
-_PEOPLE = re.compile(
-    r"(^|_)(customer|client|user|person|people|contact|employee|staff|member|patient|student|teacher|account|guest"
-    r"|subscriber|driver|tenant|owner|author|lead|candidate|applicant|participant)s?$"
-)
-# What a value says: the rule, an expression of PostgreSQL's (in PCRE, \m and \M are \b), and the least share of the
-# sample that it fits.
-CONTENT: Sequence[tuple[str, str, float]] = (
-    ("fake email", r"[[:alnum:]._%+-]+@[[:alnum:]-]+\.[[:alpha:]]{2}", 0.0),
-    ("fake phone", r"^(\+|00|\(?0)[1-9][0-9 ()/.-]{6,18}$", 0.3),
-    ("hash", r"\m([0-9]{1,3}\.){3}[0-9]{1,3}\M", 0.3),
-    ("hash", r"^[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}[A-Z0-9 ]{7,26}$", 0.3),
-    ("hash", r"^(4|5[1-5]|3[47]|6[05])[0-9]{2}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{3,4}$", 0.3),
-)
-_NAMED_SHARE = 0.4
-OURS = r"[a-z]+\.[0-9a-f]{16}@example\.com|\+999[0-9]{10}"
+from cx.data.masking.words import meaning, names_somebody, plain
 
 
 @dataclass(frozen=True)
@@ -98,14 +53,23 @@ def unmasked(name: str, found: Sequence[Suspect]) -> Unmasked:
 
 def looked_into(plan: Plan, table: Table) -> list[Column]:
     """The columns whose values say whether they are personal: those without a rule, and the paths without one."""
+    keys = {name for one in plan.catalog.references for name in _ends(plan, one, table)} | {*table.primary}
 
     def is_one(column: Column) -> bool:
         rule = plan.rules[table.oid].get(column.name)
-        if column.generated or (rule and rule.json is None):
+        if column.generated or not column.shape or (rule and rule.json is None):
             return False
-        return column.holds_text or column.is_json or column.base in ("xml", "hstore")
+        is_id = column.name in keys or f"_{plain(column.name)}".endswith("_id")
+        return not (column.shape.startswith("number") and is_id)
 
     return [one for one in table.columns.values() if is_one(one)]
+
+
+def _ends(plan: Plan, one: Reference, table: Table) -> Iterator[str]:
+    """The columns of `table` that the key has at either end."""
+    for oid, columns in ((one.table, one.columns), (one.to, one.to_columns)):
+        if oid == table.oid or any(above.oid == oid for above in plan.catalog.ancestors(table)):
+            yield from columns
 
 
 def by_name(plan: Plan) -> Iterator[Suspect]:
@@ -121,22 +85,20 @@ def by_name(plan: Plan) -> Iterator[Suspect]:
 
 def named(table: str, column: Column) -> str:
     """The rule that the column's name calls for, or ""."""
-    name = _snake(column.name)
-    rule = next((rule for rule, pattern in _NAMES if re.search(pattern, name)), "")
-    if not rule and name == "name" and _PEOPLE.search(_snake(table)):
-        rule = "fake name"
-    if column.is_text or column.is_json or column.element or column.category == "U":
-        return rule
-    if column.category == "D":
-        return rule if rule.startswith("shift") else ""
-    if column.category == "N":
-        numbers = rule in ("hash", "fake phone") or re.search("salary|income|lat|lng|lon", name)
-        return rule if numbers and not name.endswith("_id") else ""
-    return ""
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    known = meaning(column.name)
+    rule = known.rule if known else "fake name" if names_somebody(table, column.name) else ""
+    match column.category:
+        case "B" | "T":
+            return ""
+        case "D":
+            return rule if rule.startswith("shift") else ""
+        case "E":
+            return rule if known and known.of_labels else ""
+        case "G":
+            return rule if known and known.of_numbers else ""
+        case "N" if not column.element:
+            return rule if known and known.of_numbers and not plain(column.name).endswith("_id") else ""
+    return rule
 
 
 def fitting(table: Table, column: Column, rule: str) -> str:
@@ -155,25 +117,11 @@ def fitting(table: Table, column: Column, rule: str) -> str:
     return rule
 
 
-def by_counts(table: Table, column: Column, counts: Sequence[int]) -> Iterator[Suspect]:
-    """`counts`: the size of the sample, and how many fit each of CONTENT, are names, are first names."""
-    if rule := _of_counts(counts):
-        yield Suspect(table, column, f"what it holds looks like {_kind(rule)}", fitting(table, column, rule))
-
-
-def _of_counts(counts: Sequence[int]) -> str:
-    sampled, *fits = counts
-    for (rule, _, share), fit in zip(CONTENT, fits, strict=False):
-        if fit and fit >= share * sampled:
-            return rule
-    full, first = fits[len(CONTENT) :]
-    if full >= max(2, _NAMED_SHARE * sampled):
-        return "fake name"
-    return "fake first name" if first >= max(2, _NAMED_SHARE * sampled) else ""
-
-
-def _kind(rule: str) -> str:
-    return {"hash": "numbers of people or machines"}.get(rule, f"{rule.removeprefix('fake ')}s")
+def by_counts(table: Table, column: Column, fits: Sequence[int]) -> Iterator[Suspect]:
+    """`fits` are as for `likeness`."""
+    if like := likeness(column, fits):
+        rule, says = like
+        yield Suspect(table, column, f"what it holds looks like {says}", fitting(table, column, rule))
 
 
 # --- as configuration
@@ -192,4 +140,4 @@ def proposal(source: str, found: Sequence[Suspect]) -> str:
 
 
 def _toml_key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)

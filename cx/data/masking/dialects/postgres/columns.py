@@ -36,7 +36,7 @@ SELECT jsonb_build_object(
       'name', typname, 'kind', typtype, 'base', typbasetype::bigint, 'category', typcategory,
       'over', CASE WHEN typtype = 'd' THEN format_type(typbasetype, typtypmod) END,
       'element', CASE WHEN typcategory = 'A' THEN typelem::bigint ELSE 0 END)) FROM pg_type
-    WHERE typtype IN ('b', 'd', 'e')),
+    WHERE typtype IN ('b', 'd', 'e', 'r', 'm')),
   'keys', (SELECT jsonb_agg(jsonb_build_object(
       'table', indrelid::bigint, 'primary', indisprimary,
       'columns', (string_to_array(indkey::text, ' ')::int[])[1:indnkeyatts]))
