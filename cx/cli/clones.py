@@ -31,11 +31,11 @@ def reset(
     remote: RemoteOption = "",
 ) -> None:
     """Give a namespace fresh data: a new clone of the newest golden, and its release command on it."""
-    from cx.cli.namespaces import change, previews
+    from cx.cli.namespaces import change, confirm_loss, previews
 
     name = Namespace(namespace)
     with previews(remote) as there:
-        confirm(f"Throw away the data of {namespace}?", force=force or json)
+        confirm_loss(f"Throw away the data of {namespace}?", there.owner(name), force=force, json=json)
         change(there, name, lambda report: there.reset(name, database, report), as_json=json, what="reset")
 
 

@@ -19,6 +19,7 @@ from cx.core.names import Namespace, shown
 
 if TYPE_CHECKING:
     from cx.core.history import Deployment
+    from cx.core.origin import Origin
     from cx.core.ports import Reporter
     from cx.core.previews import Ending, Previews
 
@@ -55,11 +56,16 @@ def deploy(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A variable for every service.")
     ] = None,
     reset_db: Annotated[bool, typer.Option("--reset-db", help="With fresh data.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Also a namespace that was deployed from elsewhere, with its data.")
+    ] = False,
     json: JsonOption = False,
     remote: RemoteOption = "",
 ) -> None:
     """Bring a namespace to what a folder holds: build, clone, start, and switch when the new one answers."""
     name = Namespace(namespace)
+    if take_over and remote:
+        raise Invalid("--take-over", "", "is for the host itself", remedy="run it there, without --remote")
     if not ENVIRONMENT.fullmatch(environment):
         raise Invalid("--environment", shown(environment), "must be up to 40 of a-z, 0-9, '_' and '-'")
     values = variables(set_ or [])
@@ -71,7 +77,7 @@ def deploy(
         from cx.core.previews import Wanted
 
         source = there.read(name, path, ref)
-        wanted = Wanted(environment, values, reset_db)
+        wanted = Wanted(environment, values, reset_db, take_over)
         change(there, name, lambda report: there.deploy(name, source, wanted, report), as_json=json)
 
 
@@ -160,8 +166,16 @@ def delete(
             else:
                 print(f"{namespace}: nothing is left of it")
             return
-        confirm(f"Delete {namespace}, with its data?", force=force or json)
+        confirm_loss(f"Delete {namespace}, with its data?", there.owner(name), force=force, json=json)
         change(there, name, lambda report: there.delete(name, report), as_json=json)
+
+
+def confirm_loss(question: str, owner: Origin, *, force: bool, json: bool) -> None:
+    """A namespace's data is about to go. `--json` says yes, but not for what a pull request owns."""
+    if owner.repository:
+        confirm(f"It belongs to {owner.words}. {question}", force=force)
+    else:
+        confirm(question, force=force or json)
 
 
 def list_(json: JsonOption = False, remote: RemoteOption = "") -> None:

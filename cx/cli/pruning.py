@@ -37,7 +37,9 @@ def prune(
         orphans |= {one.name: ["its end has come"] for one in ended}
         parted = upkeep.unfollowed()
         if unfollowed:
-            orphans |= {one.name: [f"{host.existing(one).origin} is not followed any more"] for one in parted}
+            orphans |= {
+                one.name: [f"{host.existing(one).origin.repository} is not followed any more"] for one in parted
+            }
         elif parted:
             names = ", ".join(one.name for one in parted)
             print(f"left alone, of repositories that are not followed any more (--unfollowed): {names}")
@@ -59,7 +61,7 @@ def prune(
         for name in orphans:
             if Namespace(name) in ended and Namespace(name) not in upkeep.expired(time.time()):
                 continue  # it was extended, or deployed again, while somebody read the question
-            host.store.want_absent(Namespace(name), time.time())
+            host.want_absent(Namespace(name))
             host.settle(Namespace(name), reporter(host.store, as_json=False), "prune")
         for golden in volumes:
             host.engine_goldens.remove(golden)

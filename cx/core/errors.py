@@ -7,6 +7,7 @@
         ├── Defect        an exception that no adapter translated
         ├── Invalid       a value from outside is wrong: names where and which key (exit 2)
         ├── Refused       the policy does not allow what a project asks for
+        ├── Owned         another origin owns the namespace
         ├── BuildFailed, ReleaseFailed, StartFailed, ProbeFailed
         │                 a deployment's own fault; carries the last lines of its log
         └── NotFound      what was named does not exist
@@ -72,6 +73,10 @@ class Refused(Terminal):
             log=reasons,
         )
         self.reasons = tuple(reasons)
+
+
+class Owned(Terminal):
+    """Another origin owns the namespace: whoever asked gets nothing of it, and changes nothing."""
 
 
 class BuildFailed(Terminal):

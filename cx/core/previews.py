@@ -13,6 +13,7 @@ from typing import Protocol
 
 from cx.core.history import Deployment, StepTaken
 from cx.core.names import Namespace
+from cx.core.origin import Origin
 from cx.core.ports import Reporter
 from cx.core.source import Source
 from cx.core.state import Desired
@@ -100,11 +101,12 @@ class Ending:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a deployment is made of, beside the source."""
+    """What a deployment is made of, beside the source. `take_over`: whoever owns the namespace loses it."""
 
     environment: str = "preview"
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     reset_data: bool = False
+    take_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,8 @@ class Told(Desired):
 
 
 class Previews(Protocol):
-    """All raise CxError: NotFound, Invalid, Busy and the failures of a deployment. What changes a namespace returns
-    when the namespace is so, and tells `report` as it goes."""
+    """All raise CxError: NotFound, Invalid, Busy, Owned and the failures of a deployment. What changes a namespace
+    returns when the namespace is so, and tells `report` as it goes."""
 
     def overview(self) -> list[Row]: ...
 
@@ -138,6 +140,9 @@ class Previews(Protocol):
 
     def there(self, namespace: Namespace) -> bool:
         """Somebody wants it, or something is left of it."""
+
+    def owner(self, namespace: Namespace) -> Origin:
+        """Whose it is; nobody's where nobody wants it."""
 
     def read(self, namespace: Namespace, path: Path, ref: str) -> Source:
         """The folder (or its commit `ref`) is with the host, to be deployed as `namespace`."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from cx.core.kinds import Way
 from cx.core.names import Namespace
+from cx.core.origin import NOBODY, Origin, OriginKind
 
 # Part of every revision's digest: raised when cx renders the same input to something else.
 RENDERING = 1
@@ -27,7 +28,7 @@ class Desired:
     namespace: Namespace
     present: bool = True
     project: str = ""
-    origin: str = ""
+    origin: Origin = NOBODY
     commit: str = ""
     tree: str = ""
     dirty: bool = False
@@ -48,8 +49,8 @@ class Desired:
     def cache_scope(self) -> str:
         """Whose builds share images and caches with this one's: those of one folder, or of one repository's own pull
         requests. What comes from elsewhere shares with itself only."""
-        own = self.origin.startswith(("/", "github:"))
-        return self.origin if own else f"{self.origin} {self.namespace}"
+        own = self.origin.kind in (OriginKind.FOLDER, OriginKind.REPOSITORY)
+        return str(self.origin) if own else f"{self.origin} {self.namespace}"
 
     @property
     def version(self) -> str:

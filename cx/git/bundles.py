@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cx.core.errors import Invalid, NotFound, Retryable
 from cx.core.names import Namespace, shown
+from cx.core.origin import Origin
 from cx.core.source import Source
 from cx.git.incoming import incoming, using
 from cx.git.running import Limits, Remote, Runner, never
@@ -51,4 +52,4 @@ def uploaded(sources: Sources, namespace: Namespace, tree: str, commit: str, dir
     project = project_of(namespace)
     if not (sources.folder / "git" / f"{project}.git" / "HEAD").is_file() or not sources.has(project, tree):
         raise NotFound(f"tree {tree[:12]} was not uploaded for {namespace}", remedy="upload it first")
-    return Source(project, f"remote:{namespace}", commit, tree, dirty)
+    return Source(project, Origin.upload(namespace), commit, tree, dirty)

@@ -21,6 +21,7 @@ from typing import Any
 
 from cx.core.errors import Invalid, Retryable, Terminal
 from cx.core.names import Namespace, shown
+from cx.core.origin import Origin
 from cx.core.source import Source
 from cx.git.program import environment, git, run
 from cx.git.repository import repository_of
@@ -60,11 +61,11 @@ class Sources:
             raise Invalid("--ref", shown(ref), "is not a commit, branch or tag")
         repository = repository_of(path)
         project = project_of(path)
-        mirror = self.mirror(project)
+        mirror, origin = self.mirror(project), Origin.folder(path)
         if repository is None:
             if ref:
                 raise Invalid("--ref", shown(ref), f"is no commit of {path}")
-            return Source(project, str(path), "", self._added(mirror, path), dirty=False)
+            return Source(project, origin, "", self._added(mirror, path), dirty=False)
         inside = "" if path == repository.top else str(path.relative_to(repository.top))
         with repository.view(mirror.parent) as view:
             head = self._try(view, "rev-parse", "--verify", "--quiet", f"{ref or 'HEAD'}^{{commit}}")
@@ -72,12 +73,12 @@ class Sources:
                 if head is None:
                     raise Invalid("--ref", shown(ref), f"is no commit of {path}")
                 repository.must_stand_alone()
-                return Source(project, str(path), head, self._fetched(mirror, view, head, inside), dirty=False)
+                return Source(project, origin, head, self._fetched(mirror, view, head, inside), dirty=False)
             tree = self._added(mirror, path)
             if head is None:
-                return Source(project, str(path), "", tree, dirty=False)
+                return Source(project, origin, "", tree, dirty=False)
             committed = self._try(view, "rev-parse", "--verify", "--quiet", f"{head}:{inside}")
-        return Source(project, str(path), head, tree, dirty=committed != tree)
+        return Source(project, origin, head, tree, dirty=committed != tree)
 
     def keep(self, namespace: Namespace, source: Source) -> None:
         """git's housekeeping leaves the tree alone as long as the namespace wants it."""

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from cx import logs
-from cx.core.errors import CxError, NotFound
+from cx.core.errors import CxError, NotFound, Owned
 from cx.core.history import FRESH, Chore, Deployment
 from cx.core.names import Namespace, shown
+from cx.core.origin import Origin
 from cx.core.plan import settled
 from cx.core.state import Do, Observed
 from cx.docker.address import VARIABLES
@@ -255,9 +256,12 @@ class HostPreviews:
 
     def standing(self, order: Order) -> Standing:
         host, namespace = self.host, order.namespace
-        wish, seen = host.store.desired(namespace), host.observe(namespace)
+        wish = host.store.desired(namespace)
         digest = host.settings_digest()
         basis = f"{order.origin} {order.environment} {sorted(order.values)} {digest}"
+        if wish and not order.origin.may_have(wish.origin):
+            return Standing(False, basis)
+        seen = host.observe(namespace)
         ready = bool(
             wish
             and wish.present
@@ -306,19 +310,28 @@ class HostPreviews:
             found[one.service] = ServiceShown(one.service, url, state)
         return tuple(sorted(found.values(), key=lambda one: (not one.url, one.name)))
 
-    def want_absent(self, namespace: Namespace) -> None:
-        self.host.store.want_absent(namespace, time.time())
-
-    def over(self, namespace: Namespace, commit: str) -> bool:
+    def taken(self, namespace: Namespace, origin: Origin, *, to_remove: bool = False) -> bool:
         wish = self.host.store.desired(namespace)
-        return bool(wish and wish.commit == commit and namespace in self.host.upkeep.expired(time.time()))
+        may = origin.may_remove if to_remove else origin.may_have
+        return wish is not None and not may(wish.origin)
 
-    def extend(self, namespace: Namespace, lasting_s: float) -> str:
-        at = self.host.extend(namespace, lasting_s)
+    def want_absent(self, namespace: Namespace, origin: Origin) -> None:
+        self.host.store.want_absent(namespace, time.time(), origin)
+
+    def over(self, namespace: Namespace, commit: str, origin: Origin) -> bool:
+        wish = self.host.store.desired(namespace)
+        mine = wish is not None and (wish.commit, wish.origin) == (commit, origin)
+        return mine and namespace in self.host.upkeep.expired(time.time())
+
+    def extend(self, namespace: Namespace, lasting_s: float, origin: Origin) -> str:
+        try:
+            at = self.host.extend(namespace, lasting_s, by=origin)
+        except Owned as exc:
+            raise NotFound(f"{namespace} is not this pull request's") from exc
         return datetime.fromtimestamp(at or 0, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
     def unwell(self, repository: str) -> set[Namespace]:
-        mine = [one for one in self.host.store.all_desired() if one.origin.partition(":")[2] == repository]
+        mine = [one for one in self.host.store.all_desired() if one.origin.repository == repository]
         with ThreadPoolExecutor(4) as pool:
             seen = list(pool.map(lambda one: self.host.observe(one.namespace), mine))
         return {wish.namespace for wish, there in zip(mine, seen, strict=True) if not settled(wish, there)}
@@ -327,9 +340,11 @@ class HostPreviews:
         rules = self.host.settings.github.rules.get(repository)
         return {name: given.reveal() for name, given in rules.env.items()} if rules else {}
 
-    def log(self, namespace: Namespace, service: str) -> Sequence[str]:
+    def log(self, namespace: Namespace, service: str, origin: Origin) -> Sequence[str]:
         from cx.docker.logs import last_lines
 
+        if self.taken(namespace, origin):
+            raise NotFound(f"{namespace} is not this pull request's")
         running = [one for one in self.host.workloads.observe(namespace).containers if one.service == service]
         running = [one for one in running if one.role != "pooler"]
         if not running:

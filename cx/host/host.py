@@ -17,14 +17,17 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from cx import settings as host_settings
-from cx.core.errors import NotFound
+from cx.core.errors import NotFound, Owned
 from cx.core.history import Deployment
 from cx.core.names import Namespace, shown
+from cx.core.origin import NOBODY, Origin
 from cx.core.ports import Reporter
 from cx.core.reconcile import Outcome, Reconciler, no_fault
 from cx.core.source import Source
 from cx.core.state import Clone, Desired, Observed
+from cx.host.by_hand import tell_pull
 from cx.host.projects import WAIT_S, Projects, Reads
+from cx.pulls.commands import Verb
 from cx.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,11 +86,15 @@ class Host(Projects):
         environment: str,
         values: Mapping[str, str],
         reset_data: bool,
+        take_over: bool = False,
     ) -> Desired:
         """The namespace is wanted at `source`: intent only, nothing is done yet.
 
-        What is wrong with the project is found before: it raises Invalid or Refused, and nothing has changed.
+        What is wrong with the project is found before: it raises Invalid or Refused, and nothing has changed. Raises
+        Owned where the namespace is another origin's, unless it is to be taken over with what it has.
         """
+        if not take_over:
+            self.store.must_be_free_for(namespace, source.origin)
         before = self.store.desired(namespace)
         kept = before if before and before.present else None
         now = time.time()
@@ -112,7 +119,15 @@ class Host(Projects):
             self.reader = None
         if before != wish:  # else it is wanted, and its tree is kept: nothing need reach the disk
             self.sources.keep(namespace, source)
-            self.store.want(wish, now)
+            try:
+                self.store.want(wish, now, take_over=take_over)
+            except Owned:  # since it was asked above
+                owner = self.store.desired(namespace)
+                if owner is None or owner.project != source.project:
+                    self.sources.forget(namespace, source.project)
+                raise
+            if before and before.project not in ("", wish.project):
+                self.sources.forget(namespace, before.project)
         return wish
 
     def _end(self, kept: Desired | None, now: float) -> float | None:
@@ -121,20 +136,37 @@ class Host(Projects):
         lifetime_s = self.settings.lifetime_s
         return before if lifetime_s is None else max(before or 0.0, now + lifetime_s)
 
-    def want_asleep(self, namespace: Namespace, asleep: bool) -> None:
-        """Intent only, as `want`. Raises NotFound for what is not there, or is being deleted."""
-        self.wanted(namespace)
-        self.store.want_asleep(namespace, asleep)
+    def want_absent(self, namespace: Namespace, by: Origin | None = None) -> None:
+        """Intent only, as `want`. Raises Owned, as Store says. Where the host's owner wants it, the pull request that
+        it is of is told: it would else bring it back."""
+        if by is None:
+            self.tell_pull(namespace, self.owner(namespace), Verb.DELETE)
+        self.store.want_absent(namespace, time.time(), by)
 
-    def extend(self, namespace: Namespace, lasting_s: float | None, now: float | None = None) -> float | None:
+    def owner(self, namespace: Namespace) -> Origin:
+        row = self.store.desired(namespace)
+        return row.origin if row else NOBODY
+
+    def tell_pull(self, namespace: Namespace, owner: Origin, verb: Verb | None = None) -> None:
+        """Somebody on the host has changed the namespace, or is about to do `verb`: `owner`'s pull request is told."""
+        tell_pull(self.store, self.settings.github.rules, namespace, owner, verb)
+
+    def want_asleep(self, namespace: Namespace, asleep: bool, by: Origin | None = None) -> None:
+        """Intent only, as `want`. Raises NotFound for what is not there, or is being deleted; Owned, as Store says."""
+        self.wanted(namespace)
+        self.store.want_asleep(namespace, asleep, by)
+
+    def extend(
+        self, namespace: Namespace, lasting_s: float | None, now: float | None = None, by: Origin | None = None
+    ) -> float | None:
         """The namespace ends `lasting_s` from now, or later if it did so already; with None it has no end.
 
-        Gives the end, in Unix seconds. Raises NotFound.
+        Gives the end, in Unix seconds. Raises NotFound; Owned, as Store says.
         """
         before = self.wanted(namespace).expires_at
         now = time.time() if now is None else now
         at = None if lasting_s is None else max(before or 0.0, now + lasting_s)
-        self.store.expire(namespace, at)
+        self.store.expire(namespace, at, by)
         return at
 
     def settings_digest(self) -> str:
@@ -147,14 +179,17 @@ class Host(Projects):
         }
         return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
-    def settle(self, namespace: Namespace, report: Reporter, why: str, *, wait_s: float = WAIT_S) -> Outcome:
+    def settle(
+        self, namespace: Namespace, report: Reporter, why: str, *, by: Origin | None = None, wait_s: float = WAIT_S
+    ) -> Outcome:
         """One pass, with the namespace's lock. Raises Busy when it is not to be had within `wait_s`, and
-        RouterDown also where nothing had to be done."""
+        RouterDown also where nothing had to be done; Owned where by now another than `by` owns it."""
 
         def waiting(holder: str) -> None:
             report.line("wait", f"{namespace} is {holder}; waiting")
 
         with self.lock(namespace.name, why, wait_s=wait_s, waiting=waiting):
+            self.store.must_own(namespace, by)
             outcome = self.reconciler.reconcile(namespace, report)
         if outcome.outcome == "unchanged":  # nothing was probed
             self.router.must_answer()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Semaphore
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import msgspec
 from cx.core.errors import Invalid, NotFound, Retryable
 from cx.core.events import AnyEvent, Failed, Retold
 from cx.core.names import Namespace, shown
+from cx.core.origin import NOBODY, Origin
 from cx.core.ports import Reporter
 from cx.core.previews import Detail, Ending, History, LogLine, Logs, Row, Wanted
 from cx.core.source import Source
@@ -48,6 +48,9 @@ class LocalPreviews:
         self.host.existing(namespace)
         return self._urls(namespace)
 
+    def owner(self, namespace: Namespace) -> Origin:
+        return self.host.owner(namespace)
+
     def there(self, namespace: Namespace) -> bool:
         return self.host.store.desired(namespace) is not None or bool(self.host.observe(namespace).leftovers())
 
@@ -70,36 +73,41 @@ class LocalPreviews:
         return self.host.read_source(path, ref)
 
     def deploy(self, namespace: Namespace, source: Source, wanted: Wanted, report: Reporter) -> Ending:
+        before = self.host.owner(namespace)
         self.host.want(
             namespace,
             source,
             environment=wanted.environment,
             values=wanted.values,
             reset_data=wanted.reset_data,
+            take_over=wanted.take_over,
         )
-        return self.settle(namespace, report, f"deploy {source.commit[:8] or source.tree[:8]}")
+        if wanted.take_over:
+            self.host.tell_pull(namespace, before)
+        what = f"deploy {source.commit[:8] or source.tree[:8]}"
+        return self.settle(namespace, report, what, by=source.origin)
 
     def delete(self, namespace: Namespace, report: Reporter) -> Ending:
-        self.host.store.want_absent(namespace, time.time())
-        return self.settle(namespace, report, "delete")
+        self.host.want_absent(namespace, self.acting(namespace))
+        return self.settle(namespace, report, "delete", by=self.acting(namespace))
 
     def reset(self, namespace: Namespace, database: str, report: Reporter) -> Ending:
-        wish = self.host.wanted(namespace)
+        self.host.wanted(namespace)
         clones = [one.source for one in self.host.databases.observe(namespace)]
         if not clones:
             raise NotFound(f"{namespace} has no database", remedy="`cx db list` shows what there is")
         if database and database not in clones:
             raise NotFound(f"{namespace} has no database {shown(database)}", remedy=f"it has {', '.join(clones)}")
-        self.host.store.want(replace(wish, reset_data=True, asleep=False), time.time())
-        return self.settle(namespace, report, "reset its data")
+        self.host.store.want_fresh_data(namespace, self.acting(namespace))
+        return self._told(namespace, self.settle(namespace, report, "reset its data", by=self.acting(namespace)))
 
     def sleep(self, namespace: Namespace, report: Reporter) -> Ending:
         self.host.want_asleep(namespace, True)
-        return self.settle(namespace, report, "sleep")
+        return self._told(namespace, self.settle(namespace, report, "sleep"))
 
     def wake(self, namespace: Namespace, report: Reporter) -> Ending:
         self.host.want_asleep(namespace, False)
-        return self.settle(namespace, report, "wake")
+        return self._told(namespace, self.settle(namespace, report, "wake"))
 
     def extend(self, namespace: Namespace, lasting_s: float | None) -> float | None:
         return self.host.extend(namespace, lasting_s)
@@ -112,9 +120,17 @@ class LocalPreviews:
     def _urls(self, namespace: Namespace) -> tuple[str, ...]:
         return tuple(self.host.settings.base_url(one) for one in self.host.router.observe(namespace).hosts)
 
-    def settle(self, namespace: Namespace, report: Reporter, why: str) -> Ending:
-        outcome = self.host.settle(namespace, self._recorded(report), why)
+    def acting(self, namespace: Namespace) -> Origin | None:
+        """On whose behalf data is thrown away, as in Store: here the host's owner asks for it."""
+        return None
+
+    def settle(self, namespace: Namespace, report: Reporter, why: str, *, by: Origin | None = None) -> Ending:
+        outcome = self.host.settle(namespace, self._recorded(report), why, by=by)
         return self._ending(namespace, outcome.outcome, outcome.notes)
+
+    def _told(self, namespace: Namespace, ending: Ending) -> Ending:
+        self.host.tell_pull(namespace, self.host.owner(namespace))
+        return ending
 
     def bring_data(
         self,
@@ -163,6 +179,7 @@ class ServedPreviews(LocalPreviews):
         from cx.git import bundles
         from cx.git.fetching import Limits
 
+        self.host.store.must_be_free_for(namespace, Origin.upload(namespace))
         given = self.host.settings.github
         limits = Limits(given.fetch_timeout_s, given.fetch_size_mb << 20, given.fetch_files)
         with self.host.mirror_lock(bundles.project_of(namespace), "take an upload", wait_s=60):
@@ -196,10 +213,14 @@ class ServedPreviews(LocalPreviews):
         )  # fmt: skip
         return self._job(order, report)
 
-    def settle(self, namespace: Namespace, report: Reporter, why: str) -> Ending:
+    def acting(self, namespace: Namespace) -> Origin | None:
+        """Whoever has a token: what a folder of the host or a pull request has deployed is not theirs to throw away."""
+        return Origin.upload(namespace)
+
+    def settle(self, namespace: Namespace, report: Reporter, why: str, *, by: Origin | None = None) -> Ending:
         from cx.pulls import Order
 
-        return self._job(Order(namespace, "settle"), report)
+        return self._job(Order(namespace, "settle", origin=by or NOBODY), report)
 
     def _job(self, order: Order, report: Reporter) -> Ending:
         from cx.host.following import job_environment

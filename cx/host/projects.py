@@ -12,6 +12,7 @@ import msgspec
 from cx.core.blueprint import Blueprint
 from cx.core.errors import Invalid
 from cx.core.names import Namespace
+from cx.core.origin import Origin, OriginKind
 from cx.core.ports import Checkout
 from cx.core.source import Source
 from cx.core.state import Desired
@@ -96,22 +97,21 @@ class Projects(Adapters):
             raise
         return self._blueprints[key]
 
-    def _granted(self, origin: str) -> str:
-        """The name under [projects] of what is deployed from the folder `origin`; "" when it has none.
+    def _granted(self, origin: Origin) -> str:
+        """The name under [projects] of what is deployed from a folder or a repository; "" when it has none.
 
         By the whole path: another folder of the same name is granted nothing. A fork of a repository is not it.
         """
         for name, given in self.settings.projects.items():
-            if given.path and given.path.resolve() == Path(origin):
+            if given.path and Origin.folder(given.path.resolve()) == origin:
                 return name
-            if given.repository and f"github:{given.repository.lower()}" == origin:
+            if given.repository and Origin.pulls_of(given.repository) == origin:
                 return name
         return ""
 
-    def _settings_for(self, origin: str) -> Settings:
+    def _settings_for(self, origin: Origin) -> Settings:
         """The settings that hold for what comes from `origin`: the databases are those that it may have clones of."""
-        kind, _, repository = origin.partition(":")
-        project = self._granted(f"github:{repository}" if kind == "fork-of" else origin)
+        project = self._granted(Origin.pulls_of(origin.repository) if origin.repository else origin)
         found = {
             name: given
             for name, given in self.settings.databases.items()
@@ -119,8 +119,7 @@ class Projects(Adapters):
         }
         return msgspec.structs.replace(self.settings, databases=found)
 
-    def _gets_data(self, origin: str) -> bool:
+    def _gets_data(self, origin: Origin) -> bool:
         """A fork gets none, unless the owner says so."""
-        kind, _, repository = origin.partition(":")
-        rules = self.settings.github.rules.get(repository)
-        return kind != "fork-of" or bool(rules and rules.fork_data)
+        rules = self.settings.github.rules.get(origin.repository)
+        return origin.kind is not OriginKind.FORK or bool(rules and rules.fork_data)

@@ -17,6 +17,7 @@ import msgspec
 from cx.core.errors import CxError, Invalid, NotFound, Retryable, Terminal
 from cx.core.events import AnyEvent, Retold, error_of
 from cx.core.names import Namespace, shown
+from cx.core.origin import Origin
 from cx.core.ports import Reporter
 from cx.core.previews import Detail, Ending, History, LogLine, Logs, Row, Wanted
 from cx.core.source import Source
@@ -76,6 +77,9 @@ class Remote:
             return False
         return True
 
+    def owner(self, namespace: Namespace) -> Origin:
+        return Origin.parse(self.detail(namespace).origin)
+
     def logs(self, namespace: Namespace, service: str, *, follow: bool, tail: int) -> Logs:
         query = f"follow={str(follow).lower()}&tail={tail}&service={quote(service, safe='')}"
         timeout = httpx.Timeout(30.0, read=None) if follow else TIMEOUT
@@ -111,7 +115,7 @@ class Remote:
                     headers={"Content-Type": "application/x-git-bundle", "Content-Length": str(bundle.stat().st_size)},
                 )
         tree = str(_read(answer, dict[str, str])["tree"])
-        return Source(f"remote-{namespace}", str(path), source.commit, tree, source.dirty)
+        return Source(f"remote-{namespace}", source.origin, source.commit, tree, source.dirty)
 
     def deploy(self, namespace: Namespace, source: Source, wanted: Wanted, report: Reporter) -> Ending:
         body = {

@@ -75,8 +75,8 @@ class Upkeep:
         """
         found = []
         for wish in self.host.store.all_desired():
-            kind, _, repository = wish.origin.partition(":")
-            if wish.present and kind in ("github", "fork-of") and repository not in self.host.settings.github.rules:
+            repository = wish.origin.repository
+            if wish.present and repository and repository not in self.host.settings.github.rules:
                 found.append(wish.namespace)
         return found
 

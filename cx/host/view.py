@@ -79,7 +79,7 @@ def detail(host: Host, namespace: Namespace) -> Detail:
         namespace.name,
         state(wish, seen, next((one for one in deployments if one.doing in SERVING), None)),
         wish.version if wish else "",
-        wish.origin if wish else "",
+        str(wish.origin) if wish else "",
         [host.settings.base_url(one) for one in host.router.observe(namespace).hosts],
         services,
         clones,

@@ -64,6 +64,15 @@ class Command:
     line: int = 0
     delivery: str = ""
 
+    @classmethod
+    def by_hand(cls, pull: PullId, verb: Verb, now: float) -> Command:
+        """What somebody on the host wants, who may do anything there. GitHub has no comment of this number."""
+        return cls(pull, -int(now * 1_000_000), verb, "", said_at=now)
+
+    @property
+    def is_by_hand(self) -> bool:
+        return self.comment_id < 0
+
 
 USAGE = {
     Verb.DEPLOY: ("/cx deploy", "deploy the newest commit, also after `/cx delete`"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from cx import logs
-from cx.core.errors import CxError, Retryable
+from cx.core.errors import CxError, Owned, Retryable
 from cx.core.names import Namespace
 from cx.pulls.commands import Command, Verb
 from cx.pulls.ports import (
@@ -52,6 +52,7 @@ class Turn:
 
 
 DONE = Turn()
+LOST = Turn(0, why="another origin owns its namespace by now")
 PHASES = {"build": Phase.BUILDING, "clone": Phase.CLONING, "reset": Phase.CLONING}
 STARTING = ("stateful", "release", "start", "trial", "healthy", "probe", "publish")
 
@@ -116,6 +117,8 @@ class Follower:
         if verdict.may is May.WAIT:
             return f"{pull_id}: would wait: {verdict.why} {pull.head[:12]}"
         order = self.order(pull, rules, namespace, "deploy")
+        if self.previews.taken(namespace, order.origin):
+            return f"{pull_id}: nothing to do: another origin owns {namespace}"
         if self.previews.standing(order).ready:
             return f"{pull_id}: nothing to do: {namespace} is at {pull.head[:12]}"
         return f"{pull_id}: would deploy {pull.head[:12]} as {namespace}, from {order.origin}"
@@ -152,10 +155,12 @@ class _Look:
         match verdict.may:
             case May.NOT:
                 return self._remove(pull, known, verdict)
+            case _ if self._is_taken(pull, known):
+                return self._taken(pull, replace(known, taken=True, removed=False))
             case May.WAIT:
-                return self._hold(pull, known, verdict)
+                return self._hold(pull, replace(known, taken=False), verdict)
             case May.HAVE:
-                return self._have(pull, replace(known, removed=False))
+                return self._have(pull, replace(known, removed=False, taken=False))
 
     def _with_head(self, known: Known, pull: Pull) -> Known:
         if known.head == pull.head:
@@ -164,30 +169,45 @@ class _Look:
 
     def _with_end(self, known: Known, pull: Pull) -> Known:
         """Its time is over, unless something new came: a push, or somebody who asked for it."""
-        if not self.heard.again and self.of.previews.over(known.namespace, pull.head):
+        if not self.heard.again and self.of.previews.over(known.namespace, pull.head, origin_of(pull)):
             return replace(known, expired=pull.head)
         return known
 
     # --- none
     def _remove(self, pull: Pull, known: Known, verdict: Verdict) -> Turn:
-        of = self.of
-        if not known.removed:
-            of.previews.want_absent(known.namespace)
-            ended = of.jobs.run(Order(known.namespace, "delete"), of.stopped, lambda event: None)
+        of, origin = self.of, origin_of(pull)
+        if not known.removed or known.taken:
+            try:
+                of.previews.want_absent(known.namespace, origin)
+            except Owned:
+                of.fetcher.forget(pull.id)
+                return self._taken(pull, replace(known, taken=True, removed=True), stays=pull.open)
+            ended = of.jobs.run(Order(known.namespace, "delete", origin=origin), of.stopped, lambda event: None)
             if ended.outcome == "cancelled":
                 return Turn(0, why="stopped")
             if ended.outcome in ("failed", "retry"):
+                if of.previews.taken(known.namespace, origin, to_remove=True):
+                    return LOST
                 report = self._report(pull, known, Phase.FAILED, step=ended.step, message=ended.message)
                 of.pulls.keep(replace(known, unsaid=True))
                 of.telling.soon(replace(report, remedy="cx tries again"))
                 raise Retryable(f"{known.namespace}: not deleted: {ended.message}", log=ended.log)
-            known = replace(known, removed=True, failure=None)
+            known = replace(known, removed=True, taken=False, failure=None)
             of.pulls.keep(known)
         of.fetcher.forget(pull.id)
         report = self._report(pull, known, Phase.REMOVED, message="" if not pull.open else verdict.why)
         stays = pull.open and (known.deleted or known.approved or known.expired)
         self._tell(known, report, known if stays else None)
         self._answer("done")
+        return DONE
+
+    # --- another origin owns the namespace: of what is there nothing is told, and nothing is touched
+    def _is_taken(self, pull: Pull, known: Known) -> bool:
+        return self.of.previews.taken(known.namespace, origin_of(pull))
+
+    def _taken(self, pull: Pull, known: Known, *, stays: bool = True) -> Turn:
+        self._tell(known, self._report(pull, known, Phase.TAKEN), known if stays else None)
+        self._answer("failed")
         return DONE
 
     # --- a fork that nobody has approved: nothing of it is fetched
@@ -220,9 +240,12 @@ class _Look:
     def _rest(self, pull: Pull, known: Known, order: Order) -> Turn:
         """What is there falls asleep or wakes. Another look sees to the rest, if the newest commit is not there."""
         of = self.of
-        ended = of.jobs.run(Order(known.namespace, self.heard.rest), of.stopped, lambda event: None)
+        rest = Order(known.namespace, self.heard.rest, origin=order.origin)
+        ended = of.jobs.run(rest, of.stopped, lambda event: None)
         if ended.outcome == "cancelled":
             return Turn(0, why="stopped")
+        if ended.outcome in ("failed", "retry") and self._is_taken(pull, known):
+            return LOST
         if ended.outcome == "retry":
             raise Retryable(f"{known.namespace}: {ended.message}", remedy=ended.remedy, log=ended.log)
         if ended.outcome == "failed":
@@ -260,6 +283,8 @@ class _Look:
         standing = of.previews.standing(order)
         if ended.outcome in ("ready", "unchanged"):
             return self._ready(pull, replace(known, failure=None), standing)
+        if self._is_taken(pull, known):
+            return LOST
         failure = Failure(
             pull.head,
             standing.basis,
@@ -320,7 +345,8 @@ class _Look:
             reaction = (command.comment_id, reaction_of(outcome))
             if reaction not in reacted:
                 reacted.add(reaction)
-                self.of.telling.react(command.pull, *reaction)
+                if not command.is_by_hand:
+                    self.of.telling.react(command.pull, *reaction)
             self.of.commands.answered(command, outcome)
 
 
@@ -354,7 +380,9 @@ class _Obsolete:
         return any(self._stops(command, of) for command in of.commands.unanswered(self.pull.id))
 
     def _stops(self, command: Command, of: Follower) -> bool:
-        return command.verb is Verb.DELETE and of.forge.may_write(self.pull.id.repository, command.login)
+        if command.verb is not Verb.DELETE:
+            return False
+        return command.is_by_hand or of.forge.may_write(self.pull.id.repository, command.login)
 
 
 def _with_standing(report: Report, standing: Standing) -> Report:

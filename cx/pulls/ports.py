@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from cx.core.errors import CxError, Retryable
 from cx.core.names import Namespace
+from cx.core.origin import NOBODY, Origin
 from cx.pulls.budget import Urgency
 from cx.pulls.commands import Command
 from cx.pulls.values import DatabaseShown, Pull, PullId, Report, ServiceShown
@@ -205,9 +206,9 @@ class Known:
     after it.
 
     `approved` is the one commit of a fork that may be built; `held` the one that people were told waits for it.
-    `deleted`: somebody said `/cx delete`; `expired`: the commit whose preview has lived long enough. `unsaid`: GitHub
-    may not show yet what is so. `head` is the newest commit that was judged; `notes` answer the commands that were said
-    about it.
+    `deleted`: somebody said `/cx delete`; `expired`: the commit whose preview has lived long enough. `taken`: another
+    origin owned its namespace. `unsaid`: GitHub may not show yet what is so. `head` is the newest commit that was
+    judged; `notes` answer the commands that were said about it.
     """
 
     pull: PullId
@@ -218,6 +219,7 @@ class Known:
     deleted: bool = False
     expired: str = ""
     removed: bool = False
+    taken: bool = False
     unsaid: bool = False
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
@@ -249,7 +251,7 @@ class Order:
     namespace: Namespace
     action: str
     project: str = ""
-    origin: str = ""
+    origin: Origin = NOBODY
     commit: str = ""
     tree: str = ""
     environment: str = "preview"
@@ -286,26 +288,30 @@ class Ended:
 
 
 class Previews(Protocol):
-    """The host, as far as it is asked in this process."""
+    """The host, as far as it is asked in this process. `origin` is the pull request's: of what another origin owns it
+    is told nothing, and changes nothing."""
 
     def standing(self, order: Order) -> Standing: ...
 
-    def want_absent(self, namespace: Namespace) -> None:
-        """Written down before anything is removed."""
+    def taken(self, namespace: Namespace, origin: Origin, *, to_remove: bool = False) -> bool:
+        """Another origin owns the namespace: it may not be deployed to, or not be removed."""
+
+    def want_absent(self, namespace: Namespace, origin: Origin) -> None:
+        """Written down before anything is removed. Raises Owned."""
 
     def unwell(self, repository: str) -> set[Namespace]:
         """Those of the repository that are wanted, and are not what they should be."""
 
-    def over(self, namespace: Namespace, commit: str) -> bool:
+    def over(self, namespace: Namespace, commit: str, origin: Origin) -> bool:
         """It is wanted at this very commit, and has lived as long as it should."""
 
-    def extend(self, namespace: Namespace, lasting_s: float) -> str:
+    def extend(self, namespace: Namespace, lasting_s: float, origin: Origin) -> str:
         """It lives so long from now, or longer if it did already; until when, for people. Raises NotFound."""
 
     def values(self, repository: str) -> Mapping[str, str]:
         """The variables that the host's owner gives to the repository's own previews."""
 
-    def log(self, namespace: Namespace, service: str) -> Sequence[str]:
+    def log(self, namespace: Namespace, service: str, origin: Origin) -> Sequence[str]:
         """The last lines that the service printed. Raises NotFound."""
 
 
@@ -340,6 +346,6 @@ class Fetcher(Protocol):
         """Mirrors are small again, where it is time; bounded, in nobody's way, and ended when `cancelled` says so."""
 
 
-def origin_of(pull: Pull) -> str:
-    """Where a namespace comes from, as in Desired. What is granted to a repository is not granted to its forks."""
-    return f"{'fork-of' if pull.fork else 'github'}:{pull.id.repository}"
+def origin_of(pull: Pull) -> Origin:
+    """What is granted to a repository is not granted to its forks."""
+    return Origin.pulls_of(pull.id.repository, fork=pull.fork)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from cx.core.errors import Terminal
 from cx.pulls.commands import USAGE, Command, Verb, lasting_s
-from cx.pulls.ports import Forge, Known, Previews
+from cx.pulls.ports import Forge, Known, Previews, origin_of
 from cx.pulls.values import Pull
 
 REACTIONS = {"done": "rocket", "refused": "-1", "failed": "confused"}
@@ -40,9 +40,11 @@ def hear(
     Raises Retryable when GitHub does not say who may what.
     """
     heard = Heard(known)
-    may = {login: forge.may_write(pull.id.repository, login) for login in sorted({one.login for one in said})}
+    logins = sorted({one.login for one in said if not one.is_by_hand})
+    may = {login: forge.may_write(pull.id.repository, login) for login in logins}
     for command in said:
-        note, outcome = _hear(command, pull, heard, previews, hide) if may[command.login] else ("", "refused")
+        obeyed = command.is_by_hand or may[command.login]
+        note, outcome = _hear(command, pull, heard, previews, hide) if obeyed else ("", "refused")
         heard.answers.append((command, outcome))
         if note:
             heard.notes.append(note)
@@ -73,14 +75,17 @@ def _hear(
             return "", ""
         case Verb.EXTEND:
             try:
-                return f"It lives until {previews.extend(known.namespace, lasting_s(command.argument))}.", "done"
+                return (
+                    f"It lives until {previews.extend(known.namespace, lasting_s(command.argument), origin_of(pull))}.",
+                    "done",
+                )
             except Terminal as exc:
                 return exc.what, "refused"
         case Verb.APPROVE:
             return _approve(command, pull, heard)
         case Verb.LOGS:
             try:
-                lines = previews.log(known.namespace, command.argument)
+                lines = previews.log(known.namespace, command.argument, origin_of(pull))
             except Terminal as exc:
                 return str(exc), "refused"
             return _quoted(f"The last lines of `{command.argument}`:", [hide(line) for line in lines]), "done"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from cx import logs
 from cx.core.names import Namespace
+from cx.core.origin import Origin
 from cx.pulls.commands import OLD_S, Command, commands_in
 from cx.pulls.look import Follower
-from cx.pulls.ports import Known
+from cx.pulls.ports import Known, origin_of
 from cx.pulls.rules import May, Rules, Said, judge
 from cx.pulls.values import Pull, PullId
 
@@ -44,14 +45,21 @@ def missed(follower: Follower, repository: str, *, hear: bool = True) -> Sequenc
     for pull_id in sorted({*listed, *known}):
         one = known.get(pull_id)
         why = _why(listed.get(pull_id), one, rules, unwell) or (UNSAID if one and one.unsaid else "")
-        if not why and one and not one.removed and follower.previews.over(one.namespace, one.head):
-            why = "its time is over"
+        if not why and one and not one.removed:
+            why = _changed(follower, one, origin_of(listed[pull_id]))
         if not why and follower.commands.unanswered(pull_id):
             why = "a command was not answered"
         if why:
             found.append(Missed(pull_id, why))
     logs.info("compared", repository=repository, open=len(listed), known=len(known), missed=len(found))
     return found
+
+
+def _changed(follower: Follower, known: Known, origin: Origin) -> str:
+    """What the host says of an open pull request that has a preview, or would have one."""
+    if follower.previews.taken(known.namespace, origin) is not known.taken:
+        return "its name is free" if known.taken else "its name is taken"
+    return "its time is over" if follower.previews.over(known.namespace, known.head, origin) else ""
 
 
 def _overhear(follower: Follower, repository: str, pulls: Collection[PullId]) -> None:
@@ -81,12 +89,12 @@ def _why(pull: Pull | None, known: Known | None, rules: Rules, unwell: set[Names
     if verdict.may is May.NOT:
         return "" if known.removed else verdict.why
     if verdict.may is May.WAIT:
-        return "" if known.held == pull.head else "it waits for approval"
+        return "" if known.head == pull.head and (known.taken or known.held == pull.head) else "it waits for approval"
     if known.head != pull.head:
         return "it has a new commit"
     if known.removed:
         return "it is wanted again"
-    if known.failure and known.failure.head == pull.head:
+    if known.taken or (known.failure and known.failure.head == pull.head):
         return ""
     return UNWELL if known.namespace in unwell else ""
 

@@ -21,7 +21,7 @@ from cx.pulls.values import Phase, PullId, Report
 QUIET_S = {Urgency.FINAL: 0.0, Urgency.PROGRESS: 3.0, Urgency.POSITION: 60.0}
 TROUBLE_S = 2.0
 TOLD_MAX = 2000  # pull requests that are remembered
-ENDS = (Phase.READY, Phase.SLEEPING, Phase.FAILED, Phase.REMOVED)
+ENDS = (Phase.READY, Phase.SLEEPING, Phase.FAILED, Phase.REMOVED, Phase.TAKEN)
 NEWEST = ""
 Key = tuple[PullId, str]
 

@@ -50,6 +50,8 @@ class Phase(StrEnum):
     FAILED = "failed"
     SLEEPING = "sleeping"
     REMOVED = "removed"
+    TAKEN = "name taken"
+    """Another origin owns the namespace: the pull request has no preview."""
 
 
 @dataclass(frozen=True)

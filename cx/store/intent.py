@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from sqlite3 import Row
 
+from cx.core.errors import Busy
 from cx.core.history import Deployment, StepTaken
 from cx.core.names import Namespace
+from cx.core.origin import Origin, owned
 from cx.core.state import Desired
 from cx.store.database import Database
 
@@ -17,36 +19,75 @@ KEPT = 50  # attempts of one kind, of one namespace
 
 @dataclass(frozen=True)
 class Store:
-    """What is wanted, and what was tried."""
+    """What is wanted, and what was tried.
+
+    A namespace has one owner, its row's origin. Each change of a row says on whose behalf it is made (`by`), and is
+    refused within its own transaction where another origin owns the namespace. `by=None`: the host's owner asks for it,
+    who may do anything with any namespace.
+    """
 
     database: Database
 
     # --- intent
-    def want(self, wish: Desired, now: float) -> None:
-        """`wish` is the namespace's row."""
+    def want(self, wish: Desired, now: float, *, take_over: bool = False) -> None:
+        """`wish` is the namespace's row. Raises Owned and Busy as `must_be_free_for`, unless it is to be taken over."""
+        with self.database.transaction():
+            if not take_over:
+                self.must_be_free_for(wish.namespace, wish.origin)
+            self._put(wish, now)
+
+    def must_be_free_for(self, namespace: Namespace, origin: Origin) -> None:
+        """Raises Owned where another origin owns the namespace, and Busy while that is being deleted."""
+        row = self.desired(namespace)
+        if row is None or origin.may_have(row.origin):
+            return
+        if not row.present:
+            what = f"{namespace} of {row.origin.words} is being deleted"
+            raise Busy(what, remedy="try again when it is gone")
+        raise owned(namespace, row.origin)
+
+    def must_own(self, namespace: Namespace, by: Origin | None) -> Desired | None:
+        """The namespace's row. Raises Owned where another than `by` owns it; nobody owns what has no row."""
+        row = self.desired(namespace)
+        if row and by and not by.may_remove(row.origin):
+            raise owned(namespace, row.origin)
+        return row
+
+    def _put(self, wish: Desired, now: float) -> None:
         self.database.run(
             "INSERT OR REPLACE INTO desired VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
-                wish.namespace.name, int(wish.present), wish.project, wish.origin, wish.commit, wish.tree,
+                wish.namespace.name, int(wish.present), wish.project, str(wish.origin), wish.commit, wish.tree,
                 int(wish.dirty), wish.environment, json.dumps(dict(wish.values)), wish.host, int(wish.reset_data), now,
                 int(wish.asleep), wish.expires_at,
             ),
         )  # fmt: skip
 
-    def want_absent(self, namespace: Namespace, now: float) -> None:
-        """The namespace is to go; also when it has no row yet (what is left of it is observed)."""
+    def want_absent(self, namespace: Namespace, now: float, by: Origin | None = None) -> None:
+        """The namespace is to go; also when it has no row yet (what is left of it is observed). Raises Owned."""
         with self.database.transaction():
-            row = self.desired(namespace) or Desired(namespace)
-            self.want(Desired(namespace, present=False, project=row.project, origin=row.origin), now)
+            row = self.must_own(namespace, by) or Desired(namespace)
+            self._put(Desired(namespace, present=False, project=row.project, origin=row.origin), now)
 
-    def want_asleep(self, namespace: Namespace, asleep: bool) -> None:
-        """No effect on a namespace that has no row, or is to go."""
-        self.database.run(
-            "UPDATE desired SET asleep = ? WHERE namespace = ? AND present = 1", (int(asleep), namespace.name)
-        )
+    def want_asleep(self, namespace: Namespace, asleep: bool, by: Origin | None = None) -> None:
+        """No effect on a namespace that has no row, or is to go. Raises Owned."""
+        self._change(namespace, by, "asleep = ?", int(asleep))
 
-    def expire(self, namespace: Namespace, at: float | None) -> None:
-        self.database.run("UPDATE desired SET expires_at = ? WHERE namespace = ?", (at, namespace.name))
+    def want_fresh_data(self, namespace: Namespace, by: Origin | None = None) -> None:
+        """As `want_asleep`. What slept is awake with it."""
+        self._change(namespace, by, "reset_data = ?, asleep = 0", 1)
+
+    def expire(self, namespace: Namespace, at: float | None, by: Origin | None = None) -> None:
+        """As `want_asleep`."""
+        self._change(namespace, by, "expires_at = ?", at)
+
+    def _change(self, namespace: Namespace, by: Origin | None, what: str, value: float | None) -> None:
+        with self.database.transaction():
+            self.must_own(namespace, by)
+            self.database.run(
+                f"UPDATE desired SET {what} WHERE namespace = ? AND present = 1",  # noqa: S608 - `what` is ours
+                (value, namespace.name),
+            )
 
     def data_was_reset(self, namespace: Namespace) -> None:
         self.database.run("UPDATE desired SET reset_data = 0 WHERE namespace = ?", (namespace.name,))
@@ -142,7 +183,7 @@ def _desired(row: Row) -> Desired:
         Namespace(row["namespace"]),
         present=bool(row["present"]),
         project=row["project"],
-        origin=row["origin"],
+        origin=Origin.parse(row["origin"]),
         commit=row["commit_sha"],
         tree=row["tree"],
         dirty=bool(row["dirty"]),

@@ -88,4 +88,14 @@ CREATE TABLE forge_pause (id INTEGER PRIMARY KEY CHECK (id = 1), until REAL NOT 
 -- Followed repositories by the host configuration's names: GitHub's number, and the name that it has now.
 CREATE TABLE repositories (name TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, current TEXT NOT NULL) STRICT;
 """,
+    """
+-- A namespace belongs to whom its row in `desired` names: two pull requests may want one of the same name.
+CREATE TABLE wanting (
+  repository TEXT NOT NULL, number INTEGER NOT NULL, namespace TEXT NOT NULL, facts TEXT NOT NULL,
+  PRIMARY KEY (repository, number)
+) STRICT;
+INSERT INTO wanting SELECT repository, number, namespace, facts FROM pulls;
+DROP TABLE pulls;
+ALTER TABLE wanting RENAME TO pulls;
+""",
 )

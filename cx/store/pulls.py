@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from sqlite3 import Row
 
-from cx.core.errors import Terminal
 from cx.core.names import Namespace
 from cx.pulls import Failure, Known
 from cx.pulls.values import PullId
@@ -29,7 +28,6 @@ class PullsTable:
         return _known(rows[0]) if rows else None
 
     def keep(self, known: Known) -> None:
-        """Raises Terminal when another pull request has the namespace: the configuration was changed under them."""
         with self.database.transaction():
             self._keep(known)
 
@@ -47,19 +45,16 @@ class PullsTable:
         facts = asdict(known)
         del facts["pull"], facts["namespace"]
         pull, name = known.pull, known.namespace.name
-        others = self.database.run(
-            "SELECT repository, number FROM pulls WHERE namespace = ? AND NOT (repository = ? AND number = ?)",
-            (name, pull.repository, pull.number),
-        )
-        if others:
-            raise Terminal(
-                f"{pull}: namespace {name} is that of {PullId(*others[0])}",
-                remedy="set github.namespace so that every pull request has a name of its own",
-            )
         self.database.run(
             "INSERT OR REPLACE INTO pulls VALUES (?,?,?,?)",
             (pull.repository, pull.number, name, json.dumps(facts)),
         )
+
+    def of(self, namespace: Namespace, repository: str) -> Known | None:
+        """What is known of the repository's pull request that wants the namespace."""
+        wanting = "SELECT * FROM pulls WHERE namespace = ? AND repository = ?"
+        rows = self.database.run(wanting, (namespace.name, repository))
+        return _known(rows[0]) if rows else None
 
     def _forget(self, pull: PullId) -> None:
         self.database.run("DELETE FROM pulls WHERE repository = ? AND number = ?", (pull.repository, pull.number))

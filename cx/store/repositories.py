@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from cx import logs
 from cx.core.errors import Terminal
+from cx.core.origin import Origin
 from cx.pulls.repositories import Remembered
 from cx.store.database import Database
 
@@ -66,8 +67,8 @@ class RepositoriesTable:
             for table in ("pulls", "queue", "commands", "overheard"):
                 self.database.run(f"UPDATE OR IGNORE {table} SET repository = ? WHERE repository = ?", names)  # noqa: S608
                 self.database.run(f"DELETE FROM {table} WHERE repository = ?", (before,))  # noqa: S608
-            for kind in ("github", "fork-of"):
-                origins = (f"{kind}:{repository}", f"{kind}:{before}")
+            for fork in (False, True):
+                origins = tuple(str(Origin.pulls_of(name, fork=fork)) for name in names)
                 self.database.run("UPDATE desired SET origin = ? WHERE origin = ?", origins)
             self.database.run("DELETE FROM repositories WHERE name = ?", (before,))
             logs.info("a repository is followed under another name", before=before, repository=repository)

@@ -11,6 +11,7 @@ from pathlib import Path
 from cx.core.errors import CxError, Invalid, NotFound
 from cx.core.history import FRESH, SERVING, Deployment, StepTaken
 from cx.core.names import Namespace, shown
+from cx.core.origin import NOBODY, Origin, owned
 from cx.core.ports import Reporter
 from cx.core.previews import DatabaseUse, Detail, Ending, History, LogLine, Logs, Row, ServiceUse, Wanted
 from cx.core.source import Source
@@ -52,7 +53,7 @@ class MemoryPreviews:
             wish = self._wanted(namespace)
             state = "exited" if wish.asleep else "running"
             return Detail(
-                namespace.name, self._state(wish), wish.version, wish.origin, list(self._urls(wish)),
+                namespace.name, self._state(wish), wish.version, str(wish.origin), list(self._urls(wish)),
                 [ServiceUse("app", "service", state, wish.revision, 0 if wish.asleep else 1 << 20, 0.0)],
                 [DatabaseUse("app", f"cx__{namespace.name.replace('-', '_')}__app", 8 << 20, self.clock())],
                 list(self._deployments.get(namespace, ())), wish.expires_at,
@@ -66,6 +67,9 @@ class MemoryPreviews:
     def urls(self, namespace: Namespace) -> tuple[str, ...]:
         with self._turn:
             return self._urls(self._wanted(namespace))
+
+    def owner(self, namespace: Namespace) -> Origin:
+        return self.wishes[namespace].origin if namespace in self.wishes else NOBODY
 
     def there(self, namespace: Namespace) -> bool:
         return namespace in self.wishes
@@ -82,6 +86,7 @@ class MemoryPreviews:
     # --- changing
     def receive(self, bundle: Path, namespace: Namespace) -> str:
         """The bundle's tree, as git says; nothing of it is kept."""
+        self._must_own(namespace)
         done = run(git("bundle", "list-heads", bundle, "refs/cx/bundle"))
         if done.returncode or not done.stdout.strip():
             raise Invalid("the upload", "", "is not a git bundle with refs/cx/bundle")
@@ -93,7 +98,7 @@ class MemoryPreviews:
     def uploaded(self, namespace: Namespace, tree: str, commit: str, dirty: bool) -> Source:
         if tree not in self._trees.get(namespace, ()):
             raise NotFound(f"tree {tree[:12]} was not uploaded for {namespace}", remedy="upload it first")
-        return Source(f"remote-{namespace}", f"remote:{namespace}", commit, tree, dirty)
+        return Source(f"remote-{namespace}", Origin.upload(namespace), commit, tree, dirty)
 
     def read(self, namespace: Namespace, path: Path, ref: str) -> Source:
         raise Invalid("PATH", "", "there are no folders in memory", remedy="upload it through the API")
@@ -107,6 +112,7 @@ class MemoryPreviews:
 
     def deploy(self, namespace: Namespace, source: Source, wanted: Wanted, report: Reporter) -> Ending:
         with self._turn:
+            self._must_own(namespace)
             before = self.wishes.get(namespace)
             wish = Desired(
                 namespace, True, source.project, source.origin, source.commit, source.tree, source.dirty,
@@ -128,6 +134,7 @@ class MemoryPreviews:
 
     def delete(self, namespace: Namespace, report: Reporter) -> Ending:
         with self._turn:
+            self._must_own(namespace)
             wish = replace(self._wanted(namespace), present=False)
             ending = self._told(wish, report, ("withdraw route", "remove containers", "forget"), "deleted")
             self.wishes.pop(namespace)
@@ -138,6 +145,7 @@ class MemoryPreviews:
     def reset(self, namespace: Namespace, database: str, report: Reporter) -> Ending:
         with self._turn:
             wish = self._wanted(namespace)
+            self._must_own(namespace)
             if database not in ("", "app"):
                 raise NotFound(f"{namespace} has no database {shown(database)}", remedy="it has app")
             self.wishes[namespace] = replace(wish, asleep=False)
@@ -168,6 +176,11 @@ class MemoryPreviews:
             self.wishes[namespace] = replace(wish, asleep=asleep)
             same = wish.asleep == asleep
             return self._told(self.wishes[namespace], report, () if same else steps, "unchanged" if same else outcome)
+
+    def _must_own(self, namespace: Namespace) -> None:
+        """What was not uploaded is not an uploader's."""
+        if not Origin.upload(namespace).may_have(self.owner(namespace)):
+            raise owned(namespace, self.owner(namespace))
 
     def _wanted(self, namespace: Namespace) -> Desired:
         if namespace not in self.wishes:

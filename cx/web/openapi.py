@@ -16,7 +16,7 @@ ANSWERS = {
     "400": "something in the request is wrong",
     "401": "no token, or a wrong one",
     "404": "there is no such thing",
-    "409": "somebody else is at work on the namespace",
+    "409": "another origin owns the namespace, or somebody is at work on it",
     "413": "too large",
     "422": "the host's policy refuses it",
     "500": "failed; trying again changes nothing",

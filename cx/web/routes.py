@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from cx.core.errors import Busy, CxError, Invalid, NotFound, Refused, Retryable
+from cx.core.errors import Busy, CxError, Invalid, NotFound, Owned, Refused, Retryable
 from cx.core.events import Telling, done, failed
 from cx.core.names import Namespace, shown
 from cx.core.ports import Reporter
@@ -46,7 +46,8 @@ T = TypeVar("T")
 
 def status_of(exc: CxError) -> int:
     kinds: list[tuple[type[CxError], int]] = [
-        (NotFound, 404), (TooLarge, 413), (Refused, 422), (Invalid, 400), (Busy, 409), (Retryable, 503),
+        (NotFound, 404), (TooLarge, 413), (Refused, 422), (Invalid, 400), (Busy, 409), (Owned, 409),
+        (Retryable, 503),
     ]  # fmt: skip
     return next((status for kind, status in kinds if isinstance(exc, kind)), 500)
 

@@ -387,7 +387,7 @@ def test_prune_takes_orphans_of_this_instance_only(cx: Cx, preview: Callable[[],
             cx("prune", "--force").stdout
         )
         assert cx.get(kept)
-        assert f"{kept}: github:acme/gone is not followed any more" in cx("prune", "--unfollowed", "--force").stdout
+        assert f"{kept}: acme/gone is not followed any more" in cx("prune", "--unfollowed", "--force").stdout
         assert cx.observe(kept).leftovers() == []
     finally:
         other.remove()

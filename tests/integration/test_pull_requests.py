@@ -10,12 +10,14 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -361,3 +363,55 @@ def test_the_listener_keeps_spares_ready(team: Team) -> None:
     assert team.stop() == 0
     team.start()  # of which none are wanted any more
     team.until(lambda: ready() == [])
+
+
+def test_a_namespace_is_its_owners(team: Team, tmp_path: Path) -> None:
+    mine = tmp_path / "by-hand"
+    shutil.copytree(team.project.folder, mine, ignore=shutil.ignore_patterns(".git"))
+    (mine / "app.py").write_text(re.sub(r'VERSION = ".*"', 'VERSION = "mine"', (mine / "app.py").read_text()))
+    config = {"CX_CONFIG": str(team.folder / "host.toml"), "GITHUB_TOKEN": TOKEN, "HOOK": SECRET}
+    cx = partial(team.cx, **config)
+    taken = "`preview-{}` belongs to somebody else\n".format
+
+    # Deployed by hand before a pull request comes: that one gets nothing of it, and takes nothing away.
+    cx("deploy", mine, "--namespace", "preview-8")
+    before = team.cx.observe("preview-8")
+    team.start()
+    head = team.push(8, "eight")
+    team.deliver(8, "opened")
+    team.until(lambda: taken(8) in team.shown(8))
+    team.until(lambda: [one["state"] for one in team.there.statuses.get(head, [])] == ["error"])
+    for text in ("/cx reset-db", "/cx sleep", "/cx delete"):
+        said = team.says(8, text)
+        team.until(lambda said=said: bool(team.there.reactions.get(said)))
+    team.github.close(REPOSITORY, 8)
+    team.deliver(8, "closed")
+    team.until(lambda: [one["why"] for one in team.logged() if one["event"] == "looked"][-1].endswith("is closed"))
+    cx("git", "sync")
+    assert team.answer(8).startswith("mine")
+    assert team.cx.observe("preview-8") == before
+    assert taken(8) in team.shown(8)
+    assert str(tmp_path) not in team.shown(8)
+
+    # A pull request's own: whoever comes by hand is told whose it is.
+    seven = team.push(7, "seven")
+    team.deliver(7, "opened")
+    team.until_shown(7, "is ready", seven)
+    refused = cx("deploy", mine, "--namespace", "preview-7", check=False)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert refused.stderr.startswith("cx: preview-7 belongs to a pull request of acme/shop; choose another name, or ")
+    assert team.answer(7) == f"seven {GREETING}"
+
+    # The host's owner may delete it, and take it over; the pull request says so.
+    assert "nobody to ask" in cx("delete", "--namespace", "preview-7", "--json", check=False).stderr
+    cx("delete", "--namespace", "preview-7", "--force")
+    team.until_shown(7, "is removed", "")
+    team.says(7, "/cx deploy")
+    team.until_shown(7, "is ready", seven)
+    cx("deploy", mine, "--namespace", "preview-7", "--take-over")
+    team.until(lambda: taken(7) in team.shown(7))
+    team.until(lambda: team.there.statuses[seven][-1]["state"] == "error")
+    assert team.answer(7).startswith("mine")
+    cx("delete", "--namespace", "preview-7", "--force")
+    cx("git", "sync")
+    team.until_shown(7, "is ready", seven)

@@ -11,6 +11,7 @@ from typing import Any
 
 from cx.core.errors import NotFound, Retryable, Terminal
 from cx.core.names import Namespace
+from cx.core.origin import NOBODY, Origin, owned
 from cx.pulls import Announcer, Cancelled, Comment, Ended, Forge, Gauge, Moved, Order, Standing, Ticket
 from cx.pulls.budget import Urgency
 from cx.pulls.commands import Command, Verb
@@ -117,7 +118,7 @@ class Place:
     """A namespace on the host. `commit` and `origin` are intent; `parts` is all that runs, `serving` what answers."""
 
     commit: str = ""
-    origin: str = ""
+    origin: Origin = NOBODY
     present: bool = True
     values: dict[str, str] = field(default_factory=dict)
     serving: str = ""
@@ -178,6 +179,8 @@ class Computer:
         if self.away:
             self.away -= 1
             return Ended("retry", message="the engine is away")
+        if self.taken(order.namespace, order.origin, to_remove=order.action != "deploy"):
+            return Ended("failed", message=f"{order.namespace} belongs to the folder /srv/secret")
         if order.action == "delete":
             return self._delete(order)
         if order.action in ("sleep", "wake"):
@@ -226,27 +229,41 @@ class Computer:
     def standing(self, order: Order) -> Standing:
         place = self.places.get(order.namespace)
         if place is None:
-            return Standing(False, order.origin)
+            return Standing(False, str(order.origin))
         wanted = (place.commit, place.origin, place.values) == (order.commit, order.origin, dict(order.values))
         ready = place.present and wanted and place.serving == order.commit
         services = (ServiceShown("app", f"http://{order.namespace}-app.test"),) if place.serving else ()
         return Standing(
-            ready, order.origin, place.asleep, place.serving, services, (DatabaseShown("app"),) if services else (), 1.0
+            ready,
+            str(order.origin),
+            place.asleep,
+            place.serving,
+            services,
+            (DatabaseShown("app"),) if services else (),
+            1.0,
         )
 
-    def want_absent(self, namespace: Namespace) -> None:
+    def taken(self, namespace: Namespace, origin: Origin, *, to_remove: bool = False) -> bool:
+        may = origin.may_remove if to_remove else origin.may_have
+        return namespace in self.places and not may(self.places[namespace].origin)
+
+    def want_absent(self, namespace: Namespace, origin: Origin) -> None:
         self.effect()
+        if self.taken(namespace, origin, to_remove=True):
+            raise owned(namespace, self.places[namespace].origin)
         self.places.setdefault(namespace, Place()).present = False
 
     def unwell(self, repository: str) -> set[Namespace]:
-        return {name for name, one in self.places.items() if not one.present or one.serving != one.commit}
+        mine = {name: one for name, one in self.places.items() if one.origin.repository == repository}
+        return {name for name, one in mine.items() if not one.present or one.serving != one.commit}
 
-    def over(self, namespace: Namespace, commit: str) -> bool:
+    def over(self, namespace: Namespace, commit: str, origin: Origin) -> bool:
         place = self.places.get(namespace)
-        return bool(place and place.present and place.commit == commit and place.until <= self.clock())
+        mine = place and (place.commit, place.origin) == (commit, origin)
+        return bool(place and mine and place.present and place.until <= self.clock())
 
-    def extend(self, namespace: Namespace, lasting_s: float) -> str:
-        if namespace not in self.places:
+    def extend(self, namespace: Namespace, lasting_s: float, origin: Origin) -> str:
+        if namespace not in self.places or self.taken(namespace, origin):
             raise NotFound(f"{namespace} does not exist")
         self.places[namespace].until = max(self.places[namespace].until, self.clock() + lasting_s)
         return "later"
@@ -254,8 +271,8 @@ class Computer:
     def values(self, repository: str) -> Mapping[str, str]:
         return {"KEY": "very-secret-value"}
 
-    def log(self, namespace: Namespace, service: str) -> Sequence[str]:
-        if service != "app":
+    def log(self, namespace: Namespace, service: str, origin: Origin) -> Sequence[str]:
+        if service != "app" or self.taken(namespace, origin):
             raise NotFound(f"it has no service {service}")
         return ["it began", "with very-secret-value"]
 

@@ -43,6 +43,7 @@ COMMIT_STATES = {
     Phase.READY: "success",
     Phase.SLEEPING: "success",
     Phase.FAILED: "failure",
+    Phase.TAKEN: "error",
 }
 SEEN_MAX = 2000  # pull requests that are remembered
 
@@ -204,7 +205,7 @@ class GitHubAnnouncer:
 
     # --- deployments
     def _deployment(self, report: Report, seen: _Seen) -> None:
-        if report.phase is Phase.REMOVED:
+        if report.phase in (Phase.REMOVED, Phase.TAKEN):
             self._undeployed(report, seen)
             return
         state = DEPLOYMENT_STATES.get(report.phase)
@@ -348,6 +349,8 @@ def _described(report: Report) -> str:
             said = "Failed" + (f" at step {plain(report.step)}" if report.step else "")
         case Phase.HELD:
             said = "Waiting for approval: /cx approve"
+        case Phase.TAKEN:
+            said = f"{report.namespace} belongs to somebody else on the previews' host"
         case _:
             said = report.phase.value.capitalize()
     return said[:140]

@@ -47,26 +47,28 @@ def _failed(exc: CxError, **more: str) -> int:
 def _run(order: dict[str, Any], reader: Reader | None) -> Any:
     from cx.core.events import Telling
     from cx.core.names import Namespace
+    from cx.core.origin import NOBODY, Origin
     from cx.core.source import Source
     from cx.host import open_host
     from cx.host.printing import Printed
     from cx.host.recording import Recorded
 
-    namespace = Namespace(order["namespace"])
+    namespace, origin = Namespace(order["namespace"]), Origin.parse(order["origin"])
+    by = None if origin == NOBODY else origin
     with open_host(reader) as host:
         report = Recorded(host.store, Telling(Printed()))
         if order["action"] == "delete":
-            host.store.want_absent(namespace, time.time())
-            return host.settle(namespace, report, "delete")
+            host.store.want_absent(namespace, time.time(), by)
+            return host.settle(namespace, report, "delete", by=by)
         if order["action"] in ("sleep", "wake"):
-            host.want_asleep(namespace, order["action"] == "sleep")
-            return host.settle(namespace, report, order["action"])
+            host.want_asleep(namespace, order["action"] == "sleep", by)
+            return host.settle(namespace, report, order["action"], by=by)
         if order["action"] == "settle":
-            return host.settle(namespace, report, "a pass")
+            return host.settle(namespace, report, "a pass", by=by)
         if order["action"] not in READS:
             raise Invalid("job", "action", "should be deploy, reset, sleep, wake, settle or delete")
         host.make_ready()
-        source = Source(order["project"], order["origin"], order["commit"], order["tree"], dirty=order["dirty"])
+        source = Source(order["project"], origin, order["commit"], order["tree"], dirty=order["dirty"])
         host.want(
             namespace,
             source,
@@ -74,7 +76,7 @@ def _run(order: dict[str, Any], reader: Reader | None) -> Any:
             values=order["values"],
             reset_data=order["action"] == "reset",
         )
-        return host.settle(namespace, report, f"deploy {source.commit[:8]}")
+        return host.settle(namespace, report, f"deploy {source.commit[:8]}", by=by)
 
 
 def _end_with_parent() -> None:

@@ -70,7 +70,8 @@ class Jobs:
     ) -> Ended | None:
         assert process.stdin  # noqa: S101 - both are pipes
         assert process.stdout  # noqa: S101
-        given = asdict(order) | {"namespace": order.namespace.name, "values": dict(order.values)}
+        texts = {"namespace": order.namespace.name, "origin": str(order.origin)}
+        given = asdict(order) | texts | {"values": dict(order.values)}
         try:
             process.stdin.write(json.dumps(given).encode() + b"\n")
             process.stdin.flush()  # and open it stays: its end tells the job that we are gone

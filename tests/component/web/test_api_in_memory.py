@@ -15,6 +15,8 @@ from api_suite import ApiContract, cx, events, named, web
 
 from cx.core.errors import BuildFailed, Invalid, Retryable
 from cx.core.names import Namespace
+from cx.core.origin import Origin
+from cx.core.state import Desired
 from cx.host.remote import Remote
 from cx.testing import MemoryPreviews, TestApiServer
 from cx.web.openapi import document
@@ -132,3 +134,31 @@ def test_the_committed_document_is_that_of_the_code() -> None:
     if os.environ.get("CX_UPDATE_GOLDEN"):
         path.write_text(made)
     assert path.read_text() == made, "CX_UPDATE_GOLDEN=1 pytest tests/component/web/test_api_in_memory.py updates it"
+
+
+@pytest.mark.parametrize("origin", [Origin.folder("/srv/shop"), Origin.pulls_of("acme/shop")], ids=str)
+def test_what_was_not_uploaded_is_not_an_uploaders(
+    there: TestApiServer, web: httpx.Client, named: str, folder: Path, origin: Origin
+) -> None:
+    one = f"/api/namespaces/{named}"
+    wish = Desired(Namespace(named), project="theirs", origin=origin, tree="b" * 40)
+    memory(there).wishes[Namespace(named)] = wish
+    bundle = {"content": b"bundle", "headers": {"Content-Type": "application/x-git-bundle"}}
+    for answer in (
+        web.put(f"{one}/source", **bundle), web.post(f"{one}/reset"), web.delete(one),
+    ):  # fmt: skip
+        assert (answer.status_code, answer.json()["exit_code"]) == (409, 1)
+        assert answer.json()["what"] == f"{named} belongs to {origin.words}"
+    assert memory(there).wishes[Namespace(named)] == wish
+    assert events(web.post(f"{one}/sleep"))[-1]["event"] == "asleep"  # its data is kept
+    for argv in (["deploy", folder, "-n", named], ["delete", "-n", named, "--force"]):
+        said = cx(there, *argv, check=False)
+        assert (said.returncode, said.stderr.partition(";")[0]) == (1, f"cx: {named} belongs to {origin.words}")
+    assert memory(there).owner(Namespace(named)) == origin
+
+
+def test_nothing_is_taken_over_from_afar(there: TestApiServer, named: str, folder: Path) -> None:
+    said = cx(there, "deploy", folder, "-n", named, "--take-over", check=False)
+    assert (said.returncode, said.stderr) == (
+        2, "cx: --take-over: is for the host itself; run it there, without --remote\n",
+    )  # fmt: skip

@@ -18,6 +18,7 @@ from cx.cli.output import confirm, printable, table
 from cx.cli.progress import Live
 from cx.core.errors import BuildFailed, Busy, CxError, Invalid, Refused
 from cx.core.names import NAMESPACE_RULE, Namespace
+from cx.core.origin import Origin
 from cx.core.state import Desired
 from cx.process.locks import held
 from cx.store import Database, Store
@@ -168,6 +169,17 @@ def test_with_nobody_to_ask_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> 
         confirm("Delete everything?", force=False)
     assert caught.value.exit_code == 1
     confirm("Delete everything?", force=True)
+
+
+@pytest.mark.parametrize("argv", [["delete", "--namespace"], ["db", "reset"]])
+def test_json_is_no_yes_for_what_a_pull_request_owns(cx: Callable[..., Said], host: Path, argv: list[str]) -> None:
+    wish = Desired(Namespace("preview-1"), origin=Origin.pulls_of("acme/shop"), tree="a" * 40)
+    store = Store(Database(host / "state" / "cx.db"))
+    store.want(wish, 1.0)
+    said = cx(*argv, "preview-1", "--json")
+    assert (said.code, said.error) == (1, "cx: there is nobody to ask here; say --force")
+    assert store.desired(Namespace("preview-1")) == wish
+    store.database.close()
 
 
 def test_reset_asks_before_it_wants_anything(cx: Callable[..., Said], host: Path) -> None:

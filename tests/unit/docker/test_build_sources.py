@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cx.core.names import Namespace
+from cx.core.origin import Origin
 from cx.core.state import Desired
 from cx.docker.bake import Scope, Target, literal, source_policy
 
@@ -16,12 +17,17 @@ ONE, TWO = Namespace("preview-1"), Namespace("preview-2")
 
 @pytest.mark.parametrize("origin", ["/srv/shop", "github:acme/shop"])
 def test_a_projects_own_previews_share(origin):
-    assert Desired(ONE, origin=origin).cache_scope == Desired(TWO, origin=origin).cache_scope
+    assert (
+        Desired(ONE, origin=Origin.parse(origin)).cache_scope == Desired(TWO, origin=Origin.parse(origin)).cache_scope
+    )
 
 
 @pytest.mark.parametrize("origin", ["fork-of:acme/shop", "remote:preview-1", ""])
 def test_what_comes_from_elsewhere_shares_with_itself_only(origin):
-    one, two = Desired(ONE, origin=origin).cache_scope, Desired(TWO, origin=origin).cache_scope
+    one, two = (
+        Desired(ONE, origin=Origin.parse(origin)).cache_scope,
+        Desired(TWO, origin=Origin.parse(origin)).cache_scope,
+    )
     assert one != two
     assert {"github:acme/shop", "/srv/shop"}.isdisjoint({one, two})
 

@@ -10,6 +10,7 @@ import pytest
 from cx.core.errors import Invalid
 from cx.core.history import StepTaken
 from cx.core.names import Namespace
+from cx.core.origin import Origin
 from cx.core.state import Desired
 from cx.host import Host
 from cx.host.following import HostPreviews, job_environment, secrets_of
@@ -48,8 +49,8 @@ def host(tmp_path: Path, text: str = TEXT) -> Host:
 )
 def test_what_a_fork_is_given(tmp_path, origin, fork_data, databases, granted):
     given = host(tmp_path, TEXT + f"fork_data = {str(fork_data).lower()}\n")
-    assert list(given._settings_for(origin).databases) == databases
-    assert given._granted(origin) == granted
+    assert list(given._settings_for(Origin.parse(origin)).databases) == databases
+    assert given._granted(Origin.parse(origin)) == granted
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_what_a_fork_is_given(tmp_path, origin, fork_data, databases, granted):
 def test_a_database_of_one_project_is_not_anothers(tmp_path, origin, fork_data, databases):
     text = TEXT.replace("[projects.shop]", 'projects = ["shop"]\n[databases.shared]\nfile = "x"\n[projects.shop]')
     given = host(tmp_path, text + f"fork_data = {str(fork_data).lower()}\n")
-    assert list(given._settings_for(origin).databases) == databases
+    assert list(given._settings_for(Origin.parse(origin)).databases) == databases
 
 
 def test_a_database_is_for_projects_that_there_are(tmp_path):
@@ -77,7 +78,7 @@ def test_a_database_is_for_projects_that_there_are(tmp_path):
 def test_previews_of_a_repository_that_is_not_followed_any_more(tmp_path):
     given = host(tmp_path)
     for number, origin in enumerate(("github:acme/shop", "github:acme/gone", "fork-of:acme/gone", "/srv/gone"), 1):
-        given.store.want(Desired(Namespace(f"preview-{number}"), True, origin=origin), 1.0)
+        given.store.want(Desired(Namespace(f"preview-{number}"), True, origin=Origin.parse(origin)), 1.0)
     given.store.want_absent(Namespace("preview-3"), 2.0)
     assert [one.name for one in given.upkeep.unfollowed()] == ["preview-2"]
 
@@ -122,7 +123,7 @@ def test_the_time_of_the_release_command(tmp_path):
     previews, namespace = HostPreviews(given), Namespace("preview-1")
 
     def attempt(commit: str, **steps: float) -> str:
-        wish = Desired(namespace, True, "shop", "github:acme/shop", commit, commit, False, "preview", {}, "")
+        wish = Desired(namespace, True, "shop", Origin.pulls_of("acme/shop"), commit, commit, False, "preview", {}, "")
         identity = given.store.begin(wish, 1.0)
         for step, took_s in steps.items():
             given.store.step(StepTaken(identity, step.replace("_", " "), 1.0, took_s, "done"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from following import LIFETIME_S, OTHER, Died, World, pr, sha
 
+from cx.core.origin import Origin
 from cx.pulls.commands import Verb
 from cx.pulls.values import Phase
 from cx.settings.github import Repository
@@ -246,10 +247,10 @@ def test_an_approved_fork_gets_no_secrets(world):
     world.tell(7, Verb.APPROVE, sha(7, 1))
     world.work()
     orders = {one.namespace.name: one for one in world.computer.given}
-    assert (orders["preview-7"].values, orders["preview-7"].origin) == ({}, "fork-of:acme/shop")
+    assert (orders["preview-7"].values, orders["preview-7"].origin) == ({}, Origin.parse("fork-of:acme/shop"))
     assert (dict(orders["preview-8"].values), orders["preview-8"].origin) == (
         {"KEY": "very-secret-value"},
-        "github:acme/shop",
+        Origin.parse("github:acme/shop"),
     )
 
 

@@ -7,10 +7,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from following import OTHER, OWN, Died, World, pr, sha
+from following import OTHER, OWN, Died, Place, World, pr, sha
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from cx.core.names import Namespace
+from cx.core.origin import Origin
 from cx.pulls.commands import Verb
 from cx.pulls.delivery import Delivery
 from cx.pulls.values import Phase
@@ -18,6 +20,7 @@ from examples import examples
 
 MEMORY = Path("/dev/shm")  # what is tested here is not the disk
 NUMBERS = st.integers(1, 2)
+HAND = Origin.folder("/srv/by-hand")
 
 
 class Histories(RuleBasedStateMachine):
@@ -152,6 +155,16 @@ class Histories(RuleBasedStateMachine):
         self.world.box.ask(pr(0))
         self.works()
 
+    # --- what somebody on the host does
+    @rule(number=NUMBERS, deploys=st.booleans())
+    def somebody_uses_the_name(self, number: int, deploys: bool) -> None:
+        """Deploys by hand where nothing is, or takes what was so deployed away again."""
+        name, there = Namespace(f"preview-{number}"), self.world.place(number)
+        if deploys and there is None:
+            self.world.computer.places[name] = Place("c", HAND, serving="c", parts={"route c"})
+        elif not deploys and there and there.origin == HAND:
+            del self.world.computer.places[name]
+
     @rule(times=st.integers(1, 2))
     def the_engine_is_away(self, times: int) -> None:
         self.world.computer.away = times
@@ -174,6 +187,12 @@ class Histories(RuleBasedStateMachine):
                 assert head in self.approved
 
     @invariant()
+    def what_was_deployed_by_hand_is_left_alone(self) -> None:
+        for place in self.world.computer.places.values():
+            if place.origin == HAND:
+                assert place == Place("c", HAND, serving="c", parts={"route c"})
+
+    @invariant()
     def a_fork_has_no_secrets(self) -> None:
         for number in (1, 2):
             place = self.world.place(number)
@@ -191,9 +210,12 @@ class Histories(RuleBasedStateMachine):
             pull, place = world.hub.pulls.get(pr(number)), world.place(number)
             said = known.get(pr(number))
             wanted = bool(pull and pull.open and "no-preview" not in pull.labels and not (said and said.deleted))
+            if place and place.origin == HAND:
+                assert world.phase(number) is Phase.TAKEN or not wanted
+                continue
             if not wanted:
                 assert place is None, (pull, place)
-                assert world.phase(number) in (None, Phase.REMOVED)
+                assert world.phase(number) in (None, Phase.REMOVED, Phase.TAKEN)
                 assert pr(number) not in world.computer.mirror
                 assert said is None or (pull and pull.open)
                 continue

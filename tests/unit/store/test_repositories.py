@@ -9,6 +9,7 @@ import pytest
 
 from cx.core.errors import Terminal
 from cx.core.names import Namespace
+from cx.core.origin import Origin
 from cx.core.state import Desired
 from cx.pulls import Known
 from cx.pulls.commands import Command, Verb
@@ -65,7 +66,7 @@ def test_what_was_of_the_old_name_is_of_the_new_one_when_the_configuration_follo
     store, pulls, box = Store(database), PullsTable(database), Deliveries(database, lambda: 1000.0)
     for number, kind in ((7, "github"), (8, "fork-of")):
         namespace = Namespace(f"preview-{number}")
-        store.want(Desired(namespace, origin=f"{kind}:{OLD}", tree="1" * 40), 1.0)
+        store.want(Desired(namespace, origin=Origin.parse(f"{kind}:{OLD}"), tree="1" * 40), 1.0)
         pulls.keep(Known(PullId(OLD, number), namespace, head="2" * 40))
         box.ask(PullId(OLD, number))
     box.overheard(OLD, [Command(PullId(OLD, 7), 50, Verb.DEPLOY, "ada")], 900.0)
@@ -75,7 +76,7 @@ def test_what_was_of_the_old_name_is_of_the_new_one_when_the_configuration_follo
     table = RepositoriesTable(database, {NEW, "acme/docs"})
     assert facts(table, NEW) == (NEW, None)
     table.learn(NEW, 5, NEW)
-    assert [one.origin for one in store.all_desired()] == [f"github:{NEW}", f"fork-of:{NEW}"]
+    assert [str(one.origin) for one in store.all_desired()] == [f"github:{NEW}", f"fork-of:{NEW}"]
     assert [one.revision for one in store.all_desired()] == before
     assert [str(one.pull) for one in pulls.all_known(NEW)] == [f"{NEW}#7", f"{NEW}#8"]
     assert pulls.all_known(OLD) == []

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cx.core.errors import CxError, Retryable, Terminal
 from cx.core.history import StepTaken
 from cx.core.names import Namespace
+from cx.core.origin import Origin
 from cx.core.state import Desired
 from cx.store import Database, Store
 from cx.store.intent import KEPT
@@ -22,7 +23,17 @@ from cx.store.migrations import MIGRATIONS
 
 PR_7, PR_8 = Namespace("preview-7"), Namespace("preview-8")
 WISH = Desired(
-    PR_7, True, "shop-1", "/src/shop", "c" * 40, "d" * 40, True, "staging", {"A": "1", "B": "ü$"}, "ab12", True
+    PR_7,
+    True,
+    "shop-1",
+    Origin.folder("/src/shop"),
+    "c" * 40,
+    "d" * 40,
+    True,
+    "staging",
+    {"A": "1", "B": "ü$"},
+    "ab12",
+    True,
 )
 
 
@@ -66,8 +77,8 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @given(values=st.dictionaries(texts, texts), origin=texts, dirty=st.booleans())
 def test_any_values_are_kept(lasting: Store, values: dict[str, str], origin: str, dirty: bool) -> None:
-    wish = replace(WISH, values=values, origin=origin, dirty=dirty)
-    lasting.want(wish, 1.0)
+    wish = replace(WISH, values=values, origin=Origin.parse(origin), dirty=dirty)
+    lasting.want(wish, 1.0, take_over=True)
     assert lasting.desired(PR_7) == wish
 
 
@@ -216,7 +227,7 @@ def test_one_that_another_process_writes_to(store: Store, monkeypatch: pytest.Mo
 def test_a_transaction_that_breaks_leaves_nothing(store: Store) -> None:
     def broken() -> None:
         with store.database.transaction():
-            store.want(WISH, 1.0)
+            store._put(WISH, 1.0)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
