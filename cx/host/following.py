@@ -257,8 +257,7 @@ class HostPreviews:
     def standing(self, order: Order) -> Standing:
         host, namespace = self.host, order.namespace
         wish = host.store.desired(namespace)
-        digest = host.settings_digest()
-        basis = f"{order.origin} {order.environment} {sorted(order.values)} {digest}"
+        basis = f"{order.origin} {order.environment} {sorted(order.values)} {host.settings_basis()}"
         if wish and not order.origin.may_have(wish.origin):
             return Standing(False, basis)
         seen = host.observe(namespace)
@@ -267,7 +266,7 @@ class HostPreviews:
             and wish.present
             and (wish.commit, wish.origin, wish.environment) == (order.commit, order.origin, order.environment)
             and dict(wish.values) == dict(order.values)
-            and wish.host == digest
+            and wish.host == host.settings_digest(order.origin)
             and settled(wish, seen)
         )
         deployments = [one for one in host.store.deployments(namespace) if one.doing in FRESH]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import signal
 import time
@@ -108,7 +106,7 @@ class Host(Projects):
             source.dirty,
             environment,
             dict(values),
-            self.settings_digest(),
+            self.settings_digest(source.origin),
             reset_data or bool(kept and kept.reset_data),
             expires_at=self._end(kept, now),
         )
@@ -168,16 +166,6 @@ class Host(Projects):
         at = None if lasting_s is None else max(before or 0.0, now + lasting_s)
         self.store.expire(namespace, at, by)
         return at
-
-    def settings_digest(self) -> str:
-        """Changes when the same project would run otherwise under the settings as they are now."""
-        shown = {
-            key: value["value"]
-            for key, value in host_settings.settings_document(self.settings).items()
-            if key.startswith(("domain", "hostname", "router.", "limits.", "pooler.", "projects.", "databases."))
-            or key.endswith((".fork_data", ".submodules", ".lfs"))
-        }
-        return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def settle(
         self, namespace: Namespace, report: Reporter, why: str, *, by: Origin | None = None, wait_s: float = WAIT_S

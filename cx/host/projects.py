@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,8 @@ from cx.core.ports import Checkout
 from cx.core.source import Source
 from cx.core.state import Desired
 from cx.host.assembly import Adapters
-from cx.settings import Settings
+from cx.settings import Settings, settings_document
+from cx.settings.showing import settings_digest
 
 WAIT_S = 600  # for somebody else's pass over the same namespace, or another reader
 
@@ -96,6 +99,16 @@ class Projects(Adapters):
                 raise Invalid(exc.where, exc.key, problem, remedy=remedy) from exc
             raise
         return self._blueprints[key]
+
+    def settings_digest(self, origin: Origin) -> str:
+        """Changes when what comes from `origin` would run otherwise under the settings as they are now."""
+        given, project = self._settings_for(origin), self._granted(origin)
+        return settings_digest(given, project=project, repository=origin.repository)
+
+    def settings_basis(self) -> str:
+        """Changes with any setting: what has failed may go well now."""
+        document = {key: one["value"] for key, one in settings_document(self.settings).items()}
+        return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def _granted(self, origin: Origin) -> str:
         """The name under [projects] of what is deployed from a folder or a repository; "" when it has none.

@@ -196,6 +196,8 @@ def check_database_keys(given: Database) -> None:
                 raise Wrong(key, 'is for PostgreSQL with isolation = "server"')
     if facts is not POSTGRES and given.isolation == "server" and facts is VOLUME:
         raise Wrong("isolation", 'says nothing of strategy = "volume": its services are the project\'s own')
+    if facts is VOLUME and given.env:
+        raise Wrong("env", 'says nothing of strategy = "volume": a volume has no URL and no password')
     if facts is not VOLUME:
         for key in ("volume", "fill"):
             if getattr(given, key):

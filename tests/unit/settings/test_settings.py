@@ -56,6 +56,12 @@ BAD = [
     ("hostname = '{namespace}-{service!r}.{domain}'", {}, "hostname", "once each"),
     ("hostname = '{namespace.{domain}'", {}, "hostname", "brace"),
     ("instance = 'Not-This'", {}, "instance", "1 to 12 characters"),
+    (
+        "[databases.files]\nstrategy = 'volume'\nfile = '/srv/x'\nenv = {FILES = 'url'}",
+        {},
+        "databases.files.env",
+        "a volume has no URL",
+    ),
     ("network.pool = '8.8.0.0/20'", {}, "network.pool", "private IPv4"),
     ("network.pool = '10.0.0.0/24'", {}, "network.pool", "too small: /24"),
     ("network.pool = '10.0.0.1/16'", {}, "network.pool", "is not a network"),
