@@ -106,7 +106,8 @@ class Blueprint:
       * `image: ""` for a service in `builds`;
       * volumes: `{"type": "volume", "source": NAME, "target": ...}` with NAME as in `volumes`, or
         `{"type": "volume", "source": "", "target": ..., "volume": {"subpath": P}}` for what comes from the checkout;
-      * no `networks`, `labels`, `container_name`, `ports`, `restart`, `logging`: the runner's.
+      * no `networks`, `labels`, `container_name`, `ports`, `logging`: the runner's.
+    `restart` is "always", "no", "on-failure" or "on-failure:N"; none where the project does not say.
     Environment holds the project's values, with no variable left to interpolate; `database_env` adds to a
     service's: variable -> kind (url, host, port, user, password, database; `app.url` names the database).
     """
@@ -128,3 +129,13 @@ class Blueprint:
     def lasting(self) -> bool:
         """Whether something of it outlives revisions: it has a network of its own."""
         return bool(self.pinned) or any(use.way == "server" for use in self.databases)
+
+
+def jobs_of(services: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Services that another one of `services` waits for to complete: they are to end."""
+    return {
+        other
+        for service in services.values()
+        for other, need in (service.get("depends_on") or {}).items()
+        if need.get("condition") == "service_completed_successfully"
+    }

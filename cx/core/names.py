@@ -26,6 +26,7 @@ LABEL_ROLE = "dev.cx.role"
 LABEL_BUILD = "dev.cx.build"
 LABEL_DATA = "dev.cx.data"
 LABEL_REPLICA = "dev.cx.replica"
+LABEL_RESTART = "dev.cx.restart"
 LABEL_DATABASE = "dev.cx.database"
 LABEL_MARK = "dev.cx.mark"
 LABEL_WAY = "dev.cx.way"
@@ -39,6 +40,7 @@ LABELS = frozenset(
         LABEL_BUILD,
         LABEL_DATA,
         LABEL_REPLICA,
+        LABEL_RESTART,
         LABEL_DATABASE,
         LABEL_MARK,
         LABEL_WAY,

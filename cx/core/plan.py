@@ -42,6 +42,7 @@ def _whole(wish: Desired, seen: Observed) -> bool:
         and sum(one.way == "pooler" for one in seen.clones) == sum(one.role == "pooler" for one in mine)
         and sum(one.way == "server" for one in seen.clones) == sum(one.role == "server" for one in seen.containers)
         and all(one.data == seen.data for one in mine if one.role == "release")
+        and all(one.data in ("", seen.data) for one in mine if one.role in ("service", "job"))
         and {*seen.images} <= {one.image for one in seen.containers}
         and set(seen.revisions) == {wish.revision}
     )

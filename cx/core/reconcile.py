@@ -20,7 +20,7 @@ from cx.core.blueprint import Blueprint, Pooler, Route
 from cx.core.errors import CxError, Defect, ProbeFailed, Retryable
 from cx.core.names import Names, Namespace
 from cx.core.plan import data_of, plan, settled
-from cx.core.ports import BuildWatch, Checkout, Databases, Intent, Reporter, Router, Sources, Workloads
+from cx.core.ports import BuildWatch, Checkout, Databases, Intent, Reporter, Router, Sources, Waiting, Workloads
 from cx.core.state import Desired, Do, Observed, Stage, Step
 
 T = TypeVar("T")
@@ -213,6 +213,18 @@ class _Pass:
         if now is not None and _kind(current) != _kind(self.wish):
             raise Superseded(f"{self.wish.namespace}: something else is wanted of it by now")
 
+    def _waiting(self, step: Step) -> Waiting:
+        """For a step that waits: what it waits for is told when that changes, and it ends when nobody wants it."""
+        told = [""]
+
+        def waiting(what: str) -> None:
+            self._still_wanted()
+            if what not in ("", told[0]):
+                told[0] = what
+                self.report.line(str(step), f"waiting: {what}")
+
+        return waiting
+
     def _step(self, step: Step) -> None:
         def run() -> None:
             self.of.fault(f"before {step.do}")
@@ -256,7 +268,7 @@ class _Pass:
                 self._bring(step, blueprint, self.checkout)
 
     def _bring(self, step: Step, blueprint: Blueprint, checkout: Checkout) -> None:
-        of, wish = self.of, self.wish
+        of, wish, waiting = self.of, self.wish, self._waiting(step)
         match step.do:
             case Do.BUILD:
                 build = next(one for one in blueprint.builds if one.service == step.target)
@@ -274,38 +286,39 @@ class _Pass:
             case Do.POOL:
                 of.workloads.pool(wish, blueprint, self._poolers(blueprint))
             case Do.CREATE:
-                of.workloads.create(wish, blueprint, self._poolers(blueprint), self._data(blueprint))
+                of.workloads.create(wish, blueprint, self._poolers(blueprint), self._data(blueprint), waiting)
             case Do.PIN:
-                of.workloads.pin(wish, blueprint, checkout, self._poolers(blueprint))
+                given = self._poolers(blueprint), self._data(blueprint)
+                of.workloads.pin(wish, blueprint, checkout, *given, waiting)
             case Do.RELEASE:
-                of.workloads.release(wish, blueprint, checkout, self._poolers(blueprint), self._data(blueprint))
+                given = self._poolers(blueprint), self._data(blueprint)
+                of.workloads.release(wish, blueprint, checkout, *given, waiting)
             case Do.START:
-                of.workloads.start(wish, blueprint, checkout, self._poolers(blueprint), self._data(blueprint))
+                of.workloads.start(wish, blueprint, checkout, waiting)
             case Do.AWAIT:
-                of.workloads.await_well(wish, blueprint)
+                of.workloads.await_well(wish, blueprint, waiting)
             case Do.PROBE:
                 for route in blueprint.routes:
-                    self._probe(route, candidate=True, timeout_s=blueprint.start_timeout_s)
+                    self._probe(route, waiting, candidate=True, timeout_s=blueprint.start_timeout_s)
             case Do.PUBLISH:
                 put_back = of.router.publish(wish.namespace, wish.revision, of.workloads.targets(wish, blueprint))
                 try:
                     for route in blueprint.routes:
-                        self._probe(route, candidate=False, timeout_s=30)
+                        self._probe(route, waiting, candidate=False, timeout_s=30)
                 except (Exception, *INTERRUPTS) as exc:
                     with self._minding(exc):
                         put_back()
                     raise
 
-    def _probe(self, route: Route, *, candidate: bool, timeout_s: float) -> None:
+    def _probe(self, route: Route, waiting: Waiting, *, candidate: bool, timeout_s: float) -> None:
         of, wish = self.of, self.wish
+
+        def meanwhile() -> None:
+            waiting(f"{route.service} to answer")
+            of.workloads.must_stay_up(wish)
+
         try:
-            of.router.probe(
-                route,
-                wish.revision,
-                candidate=candidate,
-                timeout_s=timeout_s,
-                meanwhile=lambda: of.workloads.must_stay_up(wish),
-            )
+            of.router.probe(route, wish.revision, candidate=candidate, timeout_s=timeout_s, meanwhile=meanwhile)
         except ProbeFailed as exc:
             with self._minding(exc):
                 exc.log = exc.log or tuple(of.workloads.failure_log(wish.namespace, wish.revision))

@@ -61,8 +61,13 @@ class Desired:
 @dataclass(frozen=True)
 class Container:
     """One container as the engine has it. `state` as in Docker: created, running, exited, ...;
-    `health` is "" without a health check; `data` is what a release ran on; `restarted` says that it has ended by itself
-    and runs again, where anybody looked."""
+    `health` is "" without a health check; `data` is what a release, or what may end, ran on; `restarted` says that it
+    has ended by itself and runs again, where anybody looked.
+
+    `restart`: what the project says of its end, as in Blueprint, or "default"; "always" where an end is never well.
+    `interrupted`: its end is none of its own (it was stopped, or has run so long that it is no job), where anybody
+    looked.
+    """
 
     id: str
     name: str
@@ -75,6 +80,8 @@ class Container:
     data: str = ""
     image: str = ""
     restarted: bool = False
+    restart: str = "always"
+    interrupted: bool = False
 
     @property
     def running(self) -> bool:
@@ -92,11 +99,15 @@ class Container:
         return first and self.running and self.health == "starting"
 
     @property
+    def done(self) -> bool:
+        """Ended with 0, as it may: there is nothing more for it to do."""
+        may_end = self.role in ("release", "job") or (self.restart != "always" and not self.interrupted)
+        return may_end and self.state == "exited" and self.exit_code == 0
+
+    @property
     def well(self) -> bool:
-        """Running and healthy; or a job that is done."""
-        if self.role in ("release", "job"):
-            return self.state == "exited" and self.exit_code == 0
-        return self.running and self.health in ("", "healthy")
+        """Running and healthy; or done."""
+        return self.done or (self.role not in ("release", "job") and self.running and self.health in ("", "healthy"))
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ def bake(
     aside: Path | None = None,
     timeout_s: float,
     line: Callable[[str], None] | None = None,
+    still_wanted: Callable[[], None] = lambda: None,
 ) -> None:
     """The engine has the image. Raises CommandFailed, Retryable (timeout).
 
@@ -106,7 +107,8 @@ def bake(
         )
         # Not where the user is: a bake file, a Compose file or a .env of there is not ours.
         argv += [str(definition), TARGET]
-        run(argv, timeout_s=timeout_s, line=line, env=env, cwd=aside or folder, descriptors=[turn])
+        cwd = aside or folder
+        run(argv, timeout_s=timeout_s, line=line, env=env, cwd=cwd, descriptors=[turn], still_wanted=still_wanted)
 
 
 def literal(value: Any) -> Any:

@@ -30,6 +30,7 @@ def build(
     turn: Callable[[], AbstractContextManager[int]],
     timeout_s: float,
     line: Callable[[str], None],
+    still_wanted: Callable[[], None],
 ) -> None:
     """The image of `wanted` is there under the namespace's name. Raises BuildFailed with the last lines.
 
@@ -50,7 +51,16 @@ def build(
             if _shared(engine, names, wanted, image):  # others built it while this waited
                 return
             # Beside the checkout, with which everything goes that a pass leaves which dies.
-            bake(target, scope, policy, turn=held, aside=folder.parent, timeout_s=timeout_s, line=line)
+            bake(
+                target,
+                scope,
+                policy,
+                turn=held,
+                aside=folder.parent,
+                timeout_s=timeout_s,
+                line=line,
+                still_wanted=still_wanted,
+            )
     except CommandFailed as exc:
         raise _failed(namespace, wanted, exc) from exc
 

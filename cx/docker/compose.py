@@ -10,13 +10,14 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cx.core.errors import Retryable, Terminal
+from cx.core.errors import CxError, Retryable, Terminal
 from cx.core.json_in_yaml import json_in_yaml
 from cx.docker.address import address
 from cx.plugins import program
@@ -29,6 +30,8 @@ PASSED_ON = (
     "SSH_AUTH_SOCK",
     "XDG_RUNTIME_DIR",
 )
+
+CHECK_S = 0.5  # so often it is seen whether a command is wanted still
 
 
 # So that a plugin takes it that `docker` had started it: buildx by itself leaves TLS to the engine out.
@@ -65,11 +68,12 @@ def run(
     cwd: Path | None = None,
     descriptors: Sequence[int] = (),
     keep: int = 40,
+    still_wanted: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Run to the end; gives the last `keep` lines of output, each also handed to `line` as it comes.
 
-    It inherits `descriptors`. Its whole process group dies with a timeout or an interrupt. Raises CommandFailed,
-    Retryable (timeout).
+    It inherits `descriptors`. Its whole process group dies with a timeout, an interrupt, or when `still_wanted` raises.
+    Raises CommandFailed, Retryable (timeout), and what `still_wanted` raises.
     """
     last: deque[str] = deque(maxlen=keep)
     try:
@@ -87,7 +91,7 @@ def run(
         )
     except FileNotFoundError as exc:
         raise Terminal(f"{argv[0]} is not installed", remedy="see `cx doctor`") from exc
-    watchdog = _Watchdog(process, timeout_s)
+    watchdog = _Watchdog(process, timeout_s, still_wanted)
     try:
         assert process.stdin is not None  # noqa: S101 - both are pipes
         assert process.stdout is not None  # noqa: S101
@@ -105,6 +109,8 @@ def run(
     finally:
         watchdog.stop()
         process.stdout.close() if process.stdout else None
+    if watchdog.unwanted:
+        raise watchdog.unwanted
     if watchdog.fired:
         raise Retryable(f"{_name(argv)} took more than {timeout_s:.0f} s", log=tuple(last))
     if status:
@@ -113,23 +119,33 @@ def run(
 
 
 class _Watchdog:
-    def __init__(self, process: subprocess.Popen[str], timeout_s: float) -> None:
+    """Ends the process when it takes too long, and when `still_wanted` raises: nobody wants it any more."""
+
+    def __init__(self, process: subprocess.Popen[str], timeout_s: float, still_wanted: Callable[[], None]) -> None:
         self.process = process
         self.fired = False
-        self._timer = threading.Timer(timeout_s, self._fire)
-        self._timer.daemon = True
-        self._timer.start()
+        self.unwanted: CxError | None = None
+        self._until, self._still_wanted = time.monotonic() + timeout_s, still_wanted
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
 
-    def _fire(self) -> None:
-        self.fired = True
-        self.kill()
+    def _watch(self) -> None:
+        while not self._over.wait(max(0.0, min(CHECK_S, self._until - time.monotonic()))):
+            try:
+                self._still_wanted()
+            except CxError as exc:
+                self.unwanted = exc
+            self.fired = time.monotonic() >= self._until
+            if self.fired or self.unwanted:
+                self.kill()
+                return
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        self._timer.cancel()
+        self._over.set()
 
 
 def _name(argv: Sequence[str]) -> str:
@@ -152,28 +168,17 @@ def reason(lines: Sequence[str]) -> str:
     return ""
 
 
-def up(
+def create(
     project: str,
     model: Mapping[str, Any],
     *,
     services: Sequence[str] = (),
     timeout_s: float,
     line: Callable[[str], None] | None = None,
-    start: bool = True,
+    still_wanted: Callable[[], None] = lambda: None,
 ) -> None:
-    """`docker compose up --detach`: creates what is missing or changed, starts it, and does not wait.
-
-    Without `start` it only creates.
-    """
+    """`docker compose up --no-start`: makes what is missing or changed, and starts nothing."""
     argv = [*plugin("compose"), "--project-name", project, "--file", "-", "--project-directory", "/"]
-    argv += [
-        "--progress",
-        "plain",
-        "up",
-        "--detach" if start else "--no-start",
-        "--no-build",
-        "--quiet-pull",
-        "--no-color",
-    ]
+    argv += ["--progress", "plain", "up", "--no-start", "--no-build", "--quiet-pull", "--no-color"]
     argv += services if services else ["--remove-orphans"]
-    run(argv, stdin=json_in_yaml(model), timeout_s=timeout_s, line=line)
+    run(argv, stdin=json_in_yaml(model), timeout_s=timeout_s, line=line, still_wanted=still_wanted)

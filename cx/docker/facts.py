@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from docker.errors import NotFound
@@ -11,6 +12,7 @@ from cx.core.names import (
     LABEL_DATA,
     LABEL_INSTANCE,
     LABEL_NAMESPACE,
+    LABEL_RESTART,
     LABEL_REVISION,
     LABEL_ROLE,
     LABEL_SERVICE,
@@ -19,15 +21,18 @@ from cx.core.names import (
 )
 from cx.core.state import Container, Observed
 from cx.docker.connection import Engine, translated
+from cx.docker.containers import ASLEEP
+
+JOB_MAX = timedelta(minutes=30)  # what has run for longer is a service, unless the project says that it ends
 
 
 def observe(engine: Engine, names: Names, namespace: Namespace) -> Observed:
     """Containers, networks, volumes and images of `namespace`; the rest of Observed is left empty."""
-    labels = _labels(names, namespace)
-    found = tuple(_closely(engine, one) for one in containers(engine, names, namespace))
+    mine = {"label": labels(names, namespace)}
+    found = tuple(closely(engine, one) for one in containers(engine, names, namespace))
     with translated("list what the engine has"):
-        networks = engine.api.networks(filters={"label": labels})
-        volumes = engine.api.volumes(filters={"label": labels})["Volumes"] or []
+        networks = engine.api.networks(filters=mine)
+        volumes = engine.api.volumes(filters=mine)["Volumes"] or []
         images = engine.api.images(filters={"reference": names.image_prefix(namespace) + "*"})
     return Observed(
         containers=found,
@@ -40,11 +45,11 @@ def observe(engine: Engine, names: Names, namespace: Namespace) -> Observed:
 def containers(engine: Engine, names: Names, namespace: Namespace) -> tuple[Container, ...]:
     """The containers of `namespace`, by name: one request, where `observe` needs four."""
     with translated("list containers"):
-        listed = engine.api.containers(all=True, filters={"label": _labels(names, namespace)})
+        listed = engine.api.containers(all=True, filters={"label": labels(names, namespace)})
     return tuple(sorted((container(one) for one in listed), key=lambda one: one.name))
 
 
-def _labels(names: Names, namespace: Namespace) -> list[str]:
+def labels(names: Names, namespace: Namespace) -> list[str]:
     return [f"{LABEL_INSTANCE}={names.instance}", f"{LABEL_NAMESPACE}={namespace}"]
 
 
@@ -63,7 +68,7 @@ def observe_all(engine: Engine, names: Names) -> dict[str, Observed]:
     found = {of(one) for one in (*listed, *networks, *volumes)} | {tag.split("/")[1] for tag in images}
     return {
         name: Observed(
-            containers=tuple(_closely(engine, container(one)) for one in listed if of(one) == name),
+            containers=tuple(closely(engine, container(one)) for one in listed if of(one) == name),
             networks={
                 one["Name"]: (one["Labels"] or {}).get(LABEL_REVISION, "") for one in networks if of(one) == name
             },
@@ -83,15 +88,32 @@ def _clone(volume: dict[str, Any]) -> bool:
     return (volume["Labels"] or {}).get(LABEL_ROLE, "") in ("clone", "snapshot", "mark")
 
 
-def _closely(engine: Engine, one: Container) -> Container:
-    """The listing says the same of who starts for the first time, and of who ends again and again."""
-    if not one.starting:
+def closely(engine: Engine, one: Container, since: datetime | None = None) -> Container:
+    """`one` with what the listing does not say: whether one that starts has ended before, and whether one that has
+    ended with 0 is done; what outlives revisions is not where it began before `since`."""
+    if not one.starting and not (one.done and one.role in ("service", "pinned")):
         return one
     with translated(f"look at {one.name}"):
         try:
-            return replace(one, restarted=engine.api.inspect_container(one.id)["RestartCount"] > 0)
+            found = engine.api.inspect_container(one.id)
         except NotFound:
             return one
+    return replace(one, restarted=found["RestartCount"] > 0, interrupted=_interrupted(one, found, since))
+
+
+def _interrupted(one: Container, found: dict[str, Any], since: datetime | None) -> bool:
+    """Somebody has put it to sleep while it ran; or it ran so long that it is no job, and ended with its machine."""
+    began, ended = moment(found["State"]["StartedAt"]), moment(found["State"]["FinishedAt"])
+    return (
+        found["HostConfig"]["RestartPolicy"]["Name"] == ASLEEP
+        or (one.restart == "default" and ended - began > JOB_MAX)
+        or (one.role == "pinned" and since is not None and began < since)
+    )
+
+
+def moment(text: str) -> datetime:
+    """A time as the engine writes it."""
+    return datetime.fromisoformat(text)
 
 
 def container(listed: dict[str, Any]) -> Container:
@@ -113,6 +135,7 @@ def container(listed: dict[str, Any]) -> Container:
         exit_code=int(code),
         data=labels.get(LABEL_DATA, ""),
         image=listed.get("Image", ""),
+        restart=labels.get(LABEL_RESTART, "always"),
     )
 
 

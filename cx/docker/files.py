@@ -50,6 +50,12 @@ def place(engine: Engine, container: str, checkout: Path, placed: Mapping[str, s
         engine.api.put_archive(container, "/", packed)
 
 
+def put(engine: Engine, container: str, files: Mapping[str, bytes]) -> None:
+    """The container has `files`, by their absolute paths."""
+    with translated(f"put files into container {container[:12]}"):
+        engine.api.put_archive(container, "/", tarred(files))
+
+
 @contextmanager
 def archive(checkout: Path, paths: Mapping[str, str]) -> Iterator[BinaryIO]:
     """A tar of what is at `paths` in the checkout, under the names that they are mapped to: on the disk, for two

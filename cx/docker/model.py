@@ -12,9 +12,10 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from cx.core.blueprint import Blueprint, Pooler, Route
+from cx.core.blueprint import Blueprint, Pooler, Route, jobs_of
 from cx.core.durations import duration_s
 from cx.core.names import LABEL_DATA, Names, Namespace
 
@@ -104,16 +105,18 @@ class Modeller:
         addresses = self.addresses(subnet)
         poolers = tuple(poolers)
         services: dict[str, Any] = {}
-        jobs = finished_first(self.blueprint.services)
         for name, service in self.blueprint.services.items():
+            restart = self.restart(name, service)
+            ran_on = {"data": data} if restart != "always" else {}
             for number, instance in enumerate(instances(name, replicas(service))):
                 services[instance.replace("#", "-cx")] = self._service(
                     name,
                     service,
-                    role="job" if name in jobs else "service",
-                    restart="no" if name in jobs else "always",
+                    role="job" if name in self._jobs else "service",
+                    restart=restart,
                     network={"ipv4_address": addresses[instance], "aliases": self.aliases(name)},
                     extra_env=self._database_env(name, poolers),
+                    labels=ran_on,
                     number=number,
                 )
         if release := self.blueprint.release:
@@ -139,29 +142,21 @@ class Modeller:
 
     def data_model(self, poolers: Iterable[Pooler] = ()) -> dict[str, Any]:
         """The services that keep their state in a volume: updated in place, by a project of their own."""
-        poolers = tuple(poolers)
         services = {
             name: self._service(
                 name,
                 service,
                 role="pinned",
-                restart="always",
+                restart=self.restart(name, service),
                 network={"aliases": self.aliases(name)},
                 revision=False,
             )
             for name, service in self.blueprint.pinned.items()
         }
-        configs: dict[str, Any] = {}
-        for pooler in poolers:
-            if pooler.server:
-                name = f"{SERVER}-{pooler.use.name}"
-                services[name] = self._server(name, pooler, pooler.server.model)
-                for path, content in pooler.files.items():
-                    configs[config_name(name, path)] = {"content": content.decode().replace("$", "$$")}
+        poolers = tuple(poolers)
+        services |= {f"{SERVER}-{one.use.name}": self._server(one, one.server.model) for one in poolers if one.server}
         networks = {"net": {"name": self.names.network(self.namespace), "external": True}}
-        return self._whole(services, networks, self._kept_files_volume, poolers) | (
-            {"configs": configs} if configs else {}
-        )
+        return self._whole(services, networks, self._kept_files_volume, poolers)
 
     # --- parts
     def _service(
@@ -178,12 +173,6 @@ class Modeller:
         revision: bool = True,
     ) -> dict[str, Any]:
         model = {key: value for key, value in service.items() if key not in ("deploy", "depends_on")}
-        if needs := {
-            other: {key: value for key, value in need.items() if key in ("condition", "required")}
-            for other, need in (service.get("depends_on") or {}).items()
-            if other in (self.blueprint.services if revision else self.blueprint.pinned)
-        }:
-            model["depends_on"] = needs
         build = next((one for one in self.blueprint.builds if one.service == name), None)
         if build:
             model["image"] = self.names.image(self.namespace, name, build.digest)
@@ -196,14 +185,34 @@ class Modeller:
                 model[key] = [dollars(word) for word in model[key]]
         if role in ("service", "pinned"):
             model["healthcheck"] = escaped(prompt(model.get("healthcheck") or {}, self.blueprint.start_timeout_s))
-        owned = {"service": name, **(labels or {})} | ({"revision": self.revision} if revision else {})
+        owned = {"service": name, "restart": restart, **(labels or {})}
+        owned |= {"revision": self.revision} if revision else {}
         if number:
             owned["replica"] = str(number + 1)
         return self._bounded(model) | {
             "labels": self.names.labels(self.namespace, role, **owned),
             "networks": {"net": dict(network)},
-            "restart": restart,
+            "restart": policy_of(restart),
         }
+
+    def restart(self, name: str, service: Mapping[str, Any]) -> str:
+        """What its end is to the service: "always" (never well), "no", "on-failure", "on-failure:N", or "default" where
+        the project does not say.
+
+        A service with a URL is to answer. A job that another service waits for is tried again only where the project
+        says so.
+        """
+        said = str(service.get("restart") or "")
+        said = said if said in ("always", "no") or said.startswith("on-failure") else ""
+        if name in self._jobs:
+            return said if said.startswith("on-failure") else "no"
+        if any(route.service == name for route in self.blueprint.routes):
+            return "always"
+        return said or "default"
+
+    @cached_property
+    def _jobs(self) -> set[str]:
+        return jobs_of({**self.blueprint.services, **self.blueprint.pinned})
 
     def _bounded(self, model: dict[str, Any]) -> dict[str, Any]:
         """`model` with limits where it has none, and with no more rights than it needs."""
@@ -245,8 +254,8 @@ class Modeller:
     def _log(self) -> dict[str, str]:
         return {"max-size": self.limits.log_size, "max-file": str(self.limits.log_files)}
 
-    def _server(self, name: str, pooler: Pooler, model: Mapping[str, Any]) -> dict[str, Any]:
-        """`files` stands for what is in its files: Compose makes the container anew when they change."""
+    def _server(self, pooler: Pooler, model: Mapping[str, Any]) -> dict[str, Any]:
+        """`data` stands for what is in its files: Compose makes the container anew when they change."""
         digest = hashlib.sha256(repr(sorted(pooler.files.items())).encode()).hexdigest()[:12]
         labels = self.names.labels(
             self.namespace, "server", service=pooler.use.alias, database=pooler.use.name, data=digest
@@ -254,7 +263,6 @@ class Modeller:
         return self._bounded(dict(model)) | {
             "labels": labels,
             "networks": {"net": {"aliases": self.aliases(pooler.use.alias)}},
-            "configs": [{"source": config_name(name, path), "target": path} for path in pooler.files],
             "cap_add": [],
             "restart": "always",
         }
@@ -349,18 +357,9 @@ def replicas(service: Mapping[str, Any]) -> int:
     return int((service.get("deploy") or {}).get("replicas") or service.get("scale") or 1)
 
 
-def finished_first(services: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Services that others wait for to complete: jobs, which are not to be started again when they end."""
-    return {
-        other
-        for service in services.values()
-        for other, need in (service.get("depends_on") or {}).items()
-        if need.get("condition") == "service_completed_successfully"
-    }
-
-
-def config_name(pooler: str, path: str) -> str:
-    return f"{pooler}-{path.rsplit('/', 1)[-1].replace('.', '-')}"
+def policy_of(restart: str) -> str:
+    """Whether the engine starts it again, as Compose spells that; `restart` as in Modeller.restart."""
+    return "on-failure" if restart == "default" else restart
 
 
 def dollars(value: Any) -> Any:

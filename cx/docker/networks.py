@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 
 from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool
@@ -69,6 +70,14 @@ class Networks:
         """The subnet of network `name`, None when there is no such network."""
         found = self.look(name)
         return found.subnet if found else None
+
+    def made_at(self, name: str) -> datetime | None:
+        """When network `name` was made, None when there is no such network."""
+        with translated(f"look at network {name}"):
+            try:
+                return datetime.fromisoformat(self.engine.api.inspect_network(name)["Created"])
+            except NotFound:
+                return None
 
     def ensure(self, name: str, labels: dict[str, str], prefix: int) -> Subnet:
         """Network `name` is there, its subnet of the pool at least as big as /`prefix`. Safe to repeat.

@@ -1,104 +1,169 @@
-"""How the containers of one Compose project come to run: Compose makes them, in the order that it knows."""
+"""How containers come to run: Compose makes them, cx starts them, each when what it waits for is so.
+
+Compose could start them too, but it would wait by itself: without a word, without an end, and whoever deletes the
+namespace would wait with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from cx.core.errors import Retryable, StartFailed
+from cx.core.blueprint import Blueprint
+from cx.core.errors import StartFailed
 from cx.core.names import Names, Namespace
-from cx.core.ports import Checkout
-from cx.core.state import Container
+from cx.core.ports import Checkout, Waiting
+from cx.core.state import Container, Desired
 from cx.docker import compose, containers, facts, files
 from cx.docker.compose import CommandFailed
 from cx.docker.connection import Engine, EngineRefused
+from cx.docker.endings import hopeless, start_failed
+from cx.docker.order import HEALTHY, WORDS, Need, Order, Present
+from cx.docker.watch import happenings
 
 COMPOSE_TIMEOUT_S = 900  # covers pulling images
+REMEDY = "mend it and deploy again; the old revision, if any, still serves"
+
+
+def create(
+    namespace: Namespace,
+    project: str,
+    model: Mapping[str, Any],
+    fault: Callable[[str], None],
+    waiting: Waiting,
+    services: Sequence[str] = (),
+) -> None:
+    """The containers of the services of `model`, which is Compose's, are there (of all but those of profiles, if none
+    are named). Safe to repeat: what is there as it should be keeps its state. Raises StartFailed."""
+    if not (services or any(not one.get("profiles") for one in model["services"].values())):
+        return
+    try:
+        compose.create(
+            project,
+            model,
+            services=services,
+            timeout_s=COMPOSE_TIMEOUT_S,
+            line=lambda text: fault("inside create") if text.endswith("Created") else None,
+            still_wanted=lambda: waiting(""),
+        )
+    except CommandFailed as exc:
+        what = f"{namespace}: its containers were not made: {exc.what}"
+        raise StartFailed(what, remedy=REMEDY, log=exc.log[-20:]) from exc
 
 
 @dataclass(frozen=True)
-class Start:
-    """The containers of `model`, which is Compose's, in `project`. `placed` maps services to the single files of the
-    checkout that are put into them before they start."""
+class Starting:
+    """Of the containers of one revision, and of what outlives revisions; all are there. `placed` maps services to the
+    single files of the checkout that are put into their containers before they start. `since`: when the revision came
+    to this host. What outlives revisions, and was done before, is started once more."""
 
     engine: Engine
     names: Names
-    namespace: Namespace
-    project: str
-    model: Mapping[str, Any]
+    wish: Desired
+    blueprint: Blueprint
+    since: datetime | None
     placed: Mapping[str, Mapping[str, str]]
-    fault: Callable[[str], None]
+    checkout: Checkout
+    waiting: Waiting
 
-    def create(self, services: Sequence[str] = ()) -> None:
-        """The containers of the services are there (of all but those of profiles, if none are named). Safe to repeat:
-        what is there as it should be keeps its state. Raises StartFailed."""
-        if self._wanted(services):
-            with self._told():
-                self._compose(services, start=False)
+    @property
+    def order(self) -> Order:
+        return Order.of(self.blueprint)
 
-    def run(self, checkout: Checkout, services: Sequence[str] = ()) -> None:
-        """The services run, whose containers are there. Safe to repeat. Raises StartFailed."""
-        if not self._wanted(services):  # all that there is keeps its state, and runs in another project
-            return
-        slept = [one for one in self._mine() if one.state == "exited" and one.role in ("service", "pinned", "server")]
-        if self.placed:
-            self._place(checkout)
-        with self._told():
-            if not (self._independent(services) and self._started(services)):
-                self._compose(services, start=True)
-        containers.each(lambda one: containers.keep(self.engine, one, "always"), slept)
+    def run(self, services: Iterable[str]) -> None:
+        """Each of `services`, and all that these wait for, was started when what it waits for was so; what is done was
+        not. Safe to repeat. Raises StartFailed for what cannot start, or waits longer than the start may take."""
+        pending = self.order.with_all(services)
+        self._until(lambda present: self._step(pending, present))
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
+    def until_ready_for(self, service: str) -> None:
+        """What `service` waits for is so, of what outlives revisions."""
+        kept = [need for need in self.order.needs[service] if need.service in self.blueprint.pinned]
+
+        def unmet(present: Present) -> list[Need]:
+            return [need for need in self.order.unmet(service, present, ()) if need in kept]
+
+        self._until(unmet)
+
+    def start(self, them: Iterable[Container]) -> None:
+        """They run, and the engine starts them again as the project says. Raises StartFailed."""
+        them = list(them)
+        for one in them:
+            placed = self.placed.get(one.service)
+            if placed and (one.role == "pinned" or (one.stopped and one.role != "server")):
+                files.place(self.engine, one.id, self.checkout(), placed)
+        containers.each(self._start, [one for one in them if one.stopped])
+        again = [one for one in them if one.state != "created"]  # of those, some may have been asleep
+        containers.each(lambda one: containers.keep(self.engine, one), again)
+
+    def _start(self, one: Container) -> None:
         try:
-            yield
-        except CommandFailed as exc:
+            containers.start(self.engine, [one])
+        except EngineRefused as exc:
+            why = exc.what.removeprefix(f"start {one.name}: ")
             raise StartFailed(
-                f"{self.namespace}: its containers did not start: {exc.what}",
-                remedy="mend it and deploy again; the old revision, if any, still serves",
-                log=exc.log[-20:],
+                f"{self.wish.namespace}: service {one.service} did not start: {why}", remedy=REMEDY
             ) from exc
 
-    def _compose(self, services: Sequence[str], *, start: bool) -> None:
-        compose.up(
-            self.project,
-            self.model,
-            services=services,
-            timeout_s=COMPOSE_TIMEOUT_S,
-            line=lambda text: self.fault("inside create") if text.endswith("Created") else None,
-            start=start,
-        )
+    def _step(self, pending: set[str], present: Present) -> list[Need]:
+        """All that can start has started; what the others wait for."""
+        while ready := [name for name in pending if not any(self._unmet(name, present, pending))]:
+            self.start(one for name in ready for one in present.get(name, ()) if not one.done)
+            pending.difference_update(ready)
+        return [need for name in pending for need in self._unmet(name, present, pending)]
 
-    def _mine(self) -> list[Container]:
-        found = facts.containers(self.engine, self.names, self.namespace)
-        return [one for one in found if one.name.startswith(f"{self.project}-")]
+    def _unmet(self, name: str, present: Present, pending: Collection[str]) -> list[Need]:
+        """Without what cannot become so and is not required."""
+        unmet = self.order.unmet(name, present, pending)
+        return [need for need in unmet if need.required or need.service in pending or not self._hopeless(need, present)]
 
-    def _place(self, checkout: Checkout) -> None:
-        for one in self._mine():
-            if one.service in self.placed and one.role != "pooler":
-                files.place(self.engine, one.id, checkout(), self.placed[one.service])
+    def _until(self, step: Callable[[Present], list[Need]]) -> None:
+        """`step` tells what is waited for, again and again, until that is nothing."""
+        until = time.monotonic() + self.blueprint.start_timeout_s
+        unmet = step(self._present())
+        if not unmet:
+            return
+        with happenings(self.engine, facts.labels(self.names, self.wish.namespace)) as wait:
+            while unmet := step(present := self._present()):
+                pending = {need.waiting for need in unmet}
+                for need in unmet:
+                    if need.required and need.service not in pending and (found := self._hopeless(need, present)):
+                        one, why = found
+                        raise start_failed(self.engine, self.wish.namespace, one, f"{why}, and {need}")
+                self.waiting("; ".join(sorted(map(str, unmet))))
+                if time.monotonic() > until:
+                    raise self._took_too_long(unmet, present)
+                wait(until - time.monotonic())
 
-    def _wanted(self, services: Sequence[str]) -> Sequence[str]:
-        return services or [name for name, one in self.model["services"].items() if not one.get("profiles")]
+    def _took_too_long(self, unmet: Sequence[Need], present: Present) -> StartFailed:
+        """The one is named that all others wait for."""
+        waiting = {need.waiting for need in unmet}
+        need = next((need for need in unmet if need.service not in waiting), unmet[0])
+        limit = f"{self.blueprint.start_timeout_s:.0f} s (limits.start_timeout_s)"
+        for one in present.get(need.service, ()):
+            why = f"did not come {WORDS[need.condition]} within {limit}, and {need}"
+            return start_failed(self.engine, self.wish.namespace, one, why)
+        return StartFailed(f"{self.wish.namespace}: {need} for more than {limit}", remedy=REMEDY)
 
-    def _independent(self, services: Sequence[str]) -> bool:
-        """Whether to start them is all that is left: they wait for nobody, and Compose puts no file into them then."""
-        wanted = [self.model["services"][name] for name in self._wanted(services)]
-        return not any(one.get(key) for one in wanted for key in ("depends_on", "configs", "secrets"))
+    def _hopeless(self, need: Need, present: Present) -> tuple[Container, str] | None:
+        """The container by which `need` cannot become so, and why."""
+        for one in present.get(need.service, ()):
+            if why := hopeless(self.engine, one):
+                return one, why
+            if need.condition == HEALTHY and one.done:
+                return one, "has ended"
+            if need.condition == HEALTHY and one.running and not one.health:
+                return one, "has no health check"
+        return None
 
-    def _started(self, services: Sequence[str]) -> bool:
-        """Those that Compose has made, and that need no order, run: it need not look at them all once more.
-
-        False where one does not start: Compose is to try, and to say why.
-        """
-        names = {f"{self.project}-{name}-1" for name in self._wanted(services)}
-        mine = [one for one in self._mine() if one.name in names]
-        if len(mine) < len(names):  # somebody has removed what did not run yet
-            return False
-        try:
-            containers.start(self.engine, mine)
-        except (EngineRefused, Retryable):
-            return False
-        return True
+    def _present(self) -> Present:
+        """Those of the revision, and those that outlive it, by service."""
+        found: dict[str, list[Container]] = defaultdict(list)
+        for one in facts.containers(self.engine, self.names, self.wish.namespace):
+            if one.revision in ("", self.wish.revision) and one.role in ("service", "job", "pinned"):
+                found[one.service].append(facts.closely(self.engine, one, self.since))
+        return found

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import ipaddress
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from docker.errors import APIError, NotFound
 
 from cx.core.blueprint import Blueprint, Build, Pooler
-from cx.core.errors import ReleaseFailed, Retryable, StartFailed
-from cx.core.names import LABEL_INSTANCE, LABEL_NAMESPACE, LABEL_REVISION, Names, Namespace
-from cx.core.ports import BuildWatch, Checkout
+from cx.core.errors import Retryable
+from cx.core.names import LABEL_REVISION, Names, Namespace
+from cx.core.ports import BuildWatch, Checkout, Waiting
 from cx.core.state import Container, Desired, Observed
 from cx.docker import build as images
 from cx.docker import containers, facts, files
 from cx.docker import poolers as pooling
 from cx.docker.bake import Scope
 from cx.docker.connection import Engine, translated
-from cx.docker.health import Asking
 from cx.docker.logs import last_lines
 from cx.docker.model import POOLER, RELEASE, SERVER, Limits, Modeller
 from cx.docker.networks import Networks
-from cx.docker.starting import Start
-from cx.docker.watch import happenings
+from cx.docker.starting import Starting, create
+from cx.docker.waiting import Waits
 from cx.process.turns import Turns
-
-RESTARTS = 5  # so many, in some 3 s of the engine's pauses, may a service need until what it waits for is there
 
 
 @dataclass(frozen=True)
@@ -73,6 +69,7 @@ class Workloads:
             turn=turn,
             timeout_s=self.build_timeout_s,
             line=line,
+            still_wanted=watch.still_wanted,
         )
 
     def lay(self, wish: Desired, blueprint: Blueprint, checkout: Checkout) -> None:
@@ -101,32 +98,55 @@ class Workloads:
         wanted = self._model(wish, blueprint).poolers(self._subnet(wish), poolers)
         pooling.run(self.engine, wanted, self._containers(wish.namespace), self.fault)
 
-    def create(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None:
+    def create(
+        self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str, waiting: Waiting
+    ) -> None:
         """Containers of every service of the revision are there; what runs as it should is left alone."""
-        self._start(wish, blueprint, poolers, data).create()
+        self._create(wish, blueprint, poolers, data, waiting)
 
-    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None:
-        """The services that keep state run as the blueprint says, and are members of the revision's network.
+    def pin(
+        self,
+        wish: Desired,
+        blueprint: Blueprint,
+        checkout: Checkout,
+        poolers: Sequence[Pooler],
+        data: str,
+        waiting: Waiting,
+    ) -> None:
+        """The services that keep state run as the blueprint says, after the jobs that they wait for, and are members of
+        the revision's network.
 
         The servers of clones take connections.
         """
-        model = self._model(wish, blueprint)
-        project = self.names.project(wish.namespace)
-        given = model.data_model(poolers), model.placed()
-        start = Start(self.engine, self.names, wish.namespace, project, *given, self.fault)
-        start.create()
-        start.run(checkout)
+        model, project = self._model(wish, blueprint), self.names.project(wish.namespace)
+        create(wish.namespace, project, model.data_model(poolers), self.fault, waiting)
         self._remove_files(wish.namespace, but=model.folders())
         self.fault("inside stateful services")
-        addresses = model.addresses(self._subnet(wish))
-        network = self.names.network(wish.namespace, wish.revision)
         servers = {f"{project}-{SERVER}-{one.use.name}-1": one for one in poolers if one.server}
+        starting = self._starting(wish, blueprint, checkout, waiting)
+        for one in self._join_all(wish, blueprint, servers):
+            of = servers[one.name]
+            if one.stopped:
+                files.put(self.engine, one.id, of.files)
+                starting.start([one])
+            self._waits(wish).until_server_answers(blueprint, one, of, waiting)
+        wanted = starting.order.with_all(blueprint.pinned)
+        if jobs := sorted(wanted - set(blueprint.pinned)):
+            self._create(wish, blueprint, poolers, data, waiting, jobs)
+        starting.run(wanted)
+
+    def _join_all(self, wish: Desired, blueprint: Blueprint, servers: Mapping[str, Pooler]) -> list[Container]:
+        """What outlives revisions is in the revision's network; the containers of `servers`."""
+        model = self._model(wish, blueprint)
+        addresses, network = model.addresses(self._subnet(wish)), self.names.network(wish.namespace, wish.revision)
+        found = []
         for one in self._containers(wish.namespace):
             if one.role == "pinned" and one.service in blueprint.pinned:
                 self._join(one, network, addresses[one.service], model.aliases(one.service))
             elif one.role == "server" and (of := servers.get(one.name)):
                 self._join(one, network, addresses[f"{POOLER}-{of.use.name}"], model.aliases(of.use.alias))
-                self._await_server(wish, blueprint, one, of)
+                found.append(one)
+        return found
 
     def _join(self, one: Container, network: str, address: str, aliases: Sequence[str]) -> None:
         with translated(f"join {one.name} to {network}"):
@@ -138,99 +158,60 @@ class Workloads:
                 if "already exists in network" not in str(exc.explanation):
                     raise
 
-    def _await_server(self, wish: Desired, blueprint: Blueprint, one: Container, of: Pooler) -> None:
-        """The server of a clone takes connections. Raises StartFailed with its last lines."""
-        assert of.server is not None  # noqa: S101 - it has a container
-        until = time.monotonic() + blueprint.start_timeout_s
-        while True:
-            with translated(f"ask {one.name}"):
-                try:
-                    made = self.engine.api.exec_create(one.id, list(of.server.ready))
-                    self.engine.api.exec_start(made["Id"])
-                    if self.engine.api.exec_inspect(made["Id"])["ExitCode"] == 0:
-                        return
-                except APIError as exc:
-                    if exc.response is None or exc.response.status_code != 409:  # 409: it is starting anew
-                        raise
-            if why := self._hopeless(one):
-                raise self._start_failed(wish, one, why)
-            if time.monotonic() > until:
-                why = f"took no connection within {blueprint.start_timeout_s:.0f} s"
-                raise self._start_failed(wish, one, why)
-            time.sleep(0.05)
-
     def release(
-        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
+        self,
+        wish: Desired,
+        blueprint: Blueprint,
+        checkout: Checkout,
+        poolers: Sequence[Pooler],
+        data: str,
+        waiting: Waiting,
     ) -> None:
-        """The release command has ended well. Raises ReleaseFailed with its last lines."""
+        """The release command has ended well. Raises ReleaseFailed with its last lines.
+
+        It begins when what its service waits for is so, of what outlives revisions.
+        """
         assert blueprint.release is not None  # noqa: S101 - the plan has this step only then
         containers.remove(self.engine, self._of(wish, role="release"))
-        start = self._start(wish, blueprint, poolers, data)
-        start.create([RELEASE])
-        start.run(checkout, [RELEASE])
+        starting = self._starting(wish, blueprint, checkout, waiting)
+        self._create(wish, blueprint, poolers, data, waiting, [RELEASE])
+        starting.until_ready_for(blueprint.release.service)
+        starting.start(self._of(wish, role="release"))
         self.fault("inside release")
-        (job,) = self._of(wish, role="release")
-        with translated("run the release command"):
-            try:
-                status = self.engine.api.wait(job.id, timeout=blueprint.release.timeout_s)["StatusCode"]
-            except Exception as exc:
-                if "Read timed out" not in str(exc):
-                    raise
-                self.engine.api.kill(job.id)
-                status = -1
-        if status:
-            said = f"ended with status {status}" if status > 0 else f"took over {blueprint.release.timeout_s:.0f} s"
-            raise ReleaseFailed(
-                f"{wish.namespace}: the release command {said}",
-                remedy="mend it and deploy again; the old revision, if any, still serves",
-                log=self.log(job, 20),
-            )
+        self._waits(wish).until_released(blueprint.release.timeout_s, waiting)
 
-    def start(
-        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
+    def start(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, waiting: Waiting) -> None:
+        """Every service of the revision, whose container is there, was started, in the order that the project gives."""
+        self._starting(wish, blueprint, checkout, waiting).run(blueprint.services)
+
+    def _create(
+        self,
+        wish: Desired,
+        blueprint: Blueprint,
+        poolers: Sequence[Pooler],
+        data: str,
+        waiting: Waiting,
+        services: Sequence[str] = (),
     ) -> None:
-        """Every service of the revision runs, in the order that the project gives. Their containers are there."""
-        self._start(wish, blueprint, poolers, data).run(checkout)
+        model = self._model(wish, blueprint).revision_model(self._subnet(wish), poolers, data)
+        create(wish.namespace, self.names.project(wish.namespace, wish.revision), model, self.fault, waiting, services)
 
-    def _start(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> Start:
-        modeller = self._model(wish, blueprint)
-        model = modeller.revision_model(self._subnet(wish), poolers, data)
-        project = self.names.project(wish.namespace, wish.revision)
-        return Start(self.engine, self.names, wish.namespace, project, model, modeller.placed(), self.fault)
+    def _starting(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, waiting: Waiting) -> Starting:
+        network = self.names.network(wish.namespace, wish.revision)
+        since = self.networks.made_at(network) if blueprint.pinned else None
+        placed = self._model(wish, blueprint).placed()
+        return Starting(self.engine, self.names, wish, blueprint, since, placed, checkout, waiting)
 
-    def await_well(self, wish: Desired, blueprint: Blueprint) -> None:
-        """Every service of the revision runs and is healthy, every job is done. Raises StartFailed."""
-        until = time.monotonic() + blueprint.start_timeout_s
-        labels = [f"{LABEL_INSTANCE}={self.names.instance}", f"{LABEL_NAMESPACE}={wish.namespace}"]
-        asking, routed = Asking(self.engine), {route.service for route in blueprint.routes}
-        with happenings(self.engine, labels) as wait:
-            while True:
-                mine = [
-                    one
-                    for one in self._containers(wish.namespace)
-                    if one.revision == wish.revision or one.role in ("pinned", "server")
-                ]
-                asking.look([one for one in mine if one.service in routed])
-                ill = [one for one in mine if not (one.well or asking.answered(one)) and one.role != "release"]
-                if mine and not ill:
-                    return
-                for one in ill:
-                    if why := self._hopeless(one):
-                        raise self._start_failed(wish, one, why)
-                if time.monotonic() > until:
-                    why = f"was not healthy within {blueprint.start_timeout_s:.0f} s"
-                    raise (
-                        self._start_failed(wish, ill[0], why)
-                        if ill
-                        else Retryable(f"{wish.namespace}: its containers are gone", remedy="deploy again")
-                    )
-                wait(min(asking.pause_s(), until - time.monotonic()))
+    def _waits(self, wish: Desired) -> Waits:
+        return Waits(self.engine, self.names, wish)
+
+    def await_well(self, wish: Desired, blueprint: Blueprint, waiting: Waiting) -> None:
+        """Every service of the revision runs and is healthy, or is done. Raises StartFailed."""
+        self._waits(wish).until_well(blueprint, waiting)
 
     def must_stay_up(self, wish: Desired) -> None:
         """Raises StartFailed where a service of the revision ends again and again: nobody need wait for it."""
-        for one in self._of(wish, role="service"):
-            if not one.well and (why := self._hopeless(one)):
-                raise self._start_failed(wish, one, why)
+        self._waits(wish).must_stay_up()
 
     def targets(self, wish: Desired, blueprint: Blueprint) -> dict[str, list[str]]:
         """For each routed host the addresses that answer for it."""
@@ -243,16 +224,16 @@ class Workloads:
         """Nothing of the namespace runs, and the engine starts nothing of it by itself. What others need goes last."""
         for roles in (("service", "job", "release"), ("pinned", "server", "pooler")):
             mine = [one for one in self._containers(namespace) if one.role in roles and not one.stopped]
-            containers.each(lambda one: containers.keep(self.engine, one, "no"), mine)
-            containers.stop(self.engine, mine)
+            containers.rest(self.engine, mine)
             self.fault("inside stop")
 
     def wake(self, namespace: Namespace) -> None:
-        """The containers that `sleep` stopped are started, as they are. Jobs that are done stay done."""
+        """The containers that `sleep` stopped are started, as they are. What is done stays done."""
         for roles in (("pinned", "server", "pooler"), ("service",)):
             mine = [one for one in self._containers(namespace) if one.role in roles]
+            mine = [one for one in mine if not facts.closely(self.engine, one).done]
             containers.start(self.engine, [one for one in mine if one.stopped])
-            containers.each(lambda one: containers.keep(self.engine, one, "always"), mine)
+            containers.each(lambda one: containers.keep(self.engine, one), mine)
             self.fault("inside wake")
 
     # --- towards absence
@@ -318,50 +299,12 @@ class Workloads:
     def _of(self, wish: Desired, role: str) -> list[Container]:
         return [one for one in self._containers(wish.namespace) if (one.revision, one.role) == (wish.revision, role)]
 
-    def _hopeless(self, one: Container) -> str:
-        if one.health == "unhealthy":
-            return "is unhealthy"
-        if one.role == "job" and one.state == "exited":
-            return f"ended with status {one.exit_code}"
-        with translated(f"look at {one.name}"):
-            try:
-                found = self.engine.api.inspect_container(one.id)
-            except NotFound:
-                return ""
-        if found["RestartCount"] >= RESTARTS:
-            return f"ended {found['RestartCount']} times, the last time with status {found['State']['ExitCode']}"
-        return ""
-
-    def _start_failed(self, wish: Desired, one: Container, why: str) -> StartFailed:
-        return StartFailed(
-            f"{wish.namespace}: service {one.service} {why}",
-            remedy="mend it and deploy again; the old revision, if any, still serves",
-            log=(*self.log(one, 20), *self._ill(one)),
-        )
-
-    def _ill(self, one: Container) -> Iterator[str]:
-        """What its last health check said, where that failed: an app's own log may hold nothing of it."""
-        with translated(f"look at {one.name}"):
-            try:
-                state = self.engine.api.inspect_container(one.id)["State"]
-            except NotFound:
-                return
-        checks = (state.get("Health") or {}).get("Log") or ()
-        for last in checks[-1:]:
-            if last["ExitCode"]:
-                said = last["Output"].splitlines()[-5:]
-                yield from (f"health check: {line}" for line in said or [f"ended with status {last['ExitCode']}"])
-
     def _remove_network(self, name: str) -> None:
-        """Also when a container that outlives the revision is still a member."""
+        """Also when a container that outlives the revision is still a member, and whether or not that runs."""
         with translated(f"leave network {name}"):
-            try:
-                members = self.engine.api.inspect_network(name)["Containers"] or {}
-            except NotFound:
-                return
-            for member in members:
+            for member in self.engine.api.containers(all=True, filters={"network": name}):
                 with suppress(NotFound):  # it has gone meanwhile, and is no member any more
-                    self.engine.api.disconnect_container_from_network(member, name, force=True)
+                    self.engine.api.disconnect_container_from_network(member["Id"], name, force=True)
         self.networks.remove(name)
 
     def _remove_files(self, namespace: Namespace, but: Collection[str] = ()) -> None:

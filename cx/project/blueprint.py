@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cx.core.blueprint import Blueprint, Build, DatabaseUse, Mounted, Release, Route
+from cx.core.blueprint import Blueprint, Build, DatabaseUse, Mounted, Release, Route, jobs_of
 from cx.core.errors import Invalid, Refused
 from cx.core.names import Namespace, shown
 from cx.project import databases as clones
@@ -140,7 +140,8 @@ class _Assembly:
         self._tell(kept, roads)
         names = clones.variables(self.document, self.settings, found.uses)
         models = {name: one.model for name, one in kept.items()}
-        pinned = {name for name in kept if self._is_pinned(name, kept[name], roads)}
+        jobs = jobs_of(models)
+        pinned = {name for name in kept if self._is_pinned(name, kept[name], roads, jobs)}
         told = [note for note in notes if not any(note.startswith(f"services.{name}.") for name in gone)]
         return Blueprint(
             services={name: model for name, model in models.items() if name not in pinned},
@@ -157,13 +158,16 @@ class _Assembly:
             notes=(*found.notes, *told),
         )
 
-    def _is_pinned(self, name: str, one: Admitted, roads: tuple[Route, ...]) -> bool:
-        """What keeps state and is nobody's code: two of it on one volume, or a restart for each commit, would harm."""
+    def _is_pinned(self, name: str, one: Admitted, roads: tuple[Route, ...], jobs: set[str]) -> bool:
+        """What keeps state and is nobody's code: two of it on one volume, or a restart for each commit, would harm.
+
+        A job is to run once for each revision, whatever it mounts.
+        """
         said = self.document.services.get(name, Service()).update
         if said is not None:
             return said == "in-place"
         keeps = any(mount.get("type") == "volume" and mount.get("source") for mount in one.model.get("volumes") or ())
-        return keeps and not one.build and all(route.service != name for route in roads)
+        return keeps and not one.build and name not in jobs and all(route.service != name for route in roads)
 
     def _tell(self, kept: Mapping[str, Admitted], roads: tuple[Route, ...]) -> None:
         """The services that are the project's own learn where they are, unless they say so themselves."""

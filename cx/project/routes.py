@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from cx.core.blueprint import Route
+from cx.core.blueprint import Route, jobs_of
 from cx.core.errors import Invalid
 from cx.core.names import Namespace
 from cx.project.checkout import read_inside
@@ -51,17 +51,20 @@ def routes(
     A service's port: what cx.toml says; else the first TCP port that it publishes (one of HTTPS only where there is
     no other); else the one that its Traefik labels name. When no service has one of these: what they `expose`, else
     what their Dockerfiles `EXPOSE`. Images and ports that are known to speak no HTTP (databases, caches, queues)
-    count only when cx.toml says so. Raises Invalid.
+    count only when cx.toml says so, and so do jobs that another service waits for. Raises Invalid.
     """
     ports: dict[str, int] = {}
+    jobs = jobs_of({name: one.model for name, one in admitted.items()})
     for name, one in admitted.items():
         said = document.services.get(name, Service())
-        if said.route is not False and (port := said.port or _declared(one, asked=bool(said.route))):
+        if said.route is False or (name in jobs and not (said.port or said.route)):
+            continue
+        if port := said.port or _declared(one, asked=bool(said.route)):
             ports[name] = port
     declared, seen = bool(ports), list[object]()
     for name, one in admitted.items():
         said = document.services.get(name, Service())
-        if said.route is False or name in ports or (declared and not said.route):
+        if said.route is False or name in ports or ((declared or name in jobs) and not said.route):
             continue
         runs = (one.build.context, one.build.dockerfile, one.build.target) if one.build else one.model.get("image")
         if runs in seen and not said.route:

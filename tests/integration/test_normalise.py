@@ -544,6 +544,32 @@ def test_what_keeps_state_is_updated_in_place(repository, service, cx, pinned):
     assert ("web" in made.pinned, "web" in made.services) == (pinned, not pinned)
 
 
+JOB = {"volumes": ["data:/x"], "ports": [80], "expose": [81]}
+
+
+@pytest.mark.parametrize(
+    ("cx", "expected", "pinned"),
+    [
+        ("", {"web": 90}, False),
+        ("services.job.port = 80", {"job": 80, "web": 90}, False),
+        ("services.job.update = 'in-place'", {"web": 90}, True),
+    ],
+)
+def test_a_job_runs_for_each_revision_whatever_it_mounts_and_serves_nothing(repository, cx, expected, pinned):
+    web = {"image": "x", "ports": [90], "depends_on": {"job": {"condition": "service_completed_successfully"}}}
+    made = made_of(repository, {"job": {"image": "x"} | JOB, "web": web}, cx)
+    assert ports(made) == expected
+    assert ("job" in made.pinned) == pinned
+    assert ports(made_of(repository, {"job": {"image": "x"} | JOB, "web": web | {"depends_on": ["job"]}})) == {
+        "job": 80, "web": 90,
+    }  # fmt: skip
+
+
+def test_a_restart_that_yaml_could_take_for_something_else(repository):
+    text = "services: {web: {image: nginx, ports: [80], restart: no}}"
+    assert repository.holding({"compose.yml": text}).read().services["web"]["restart"] == "no"
+
+
 def test_an_image_is_named_by_what_goes_into_it(repository):
     repository.holding(
         {"compose.yml": "services: {web: {build: {context: ., args: {A: '${A-1}'}}}}", "Dockerfile": "FROM x"}

@@ -17,7 +17,7 @@ from pathlib import Path
 from cx.core.blueprint import Blueprint, Build, DatabaseUse, Mounted, Pooler, Release, Route
 from cx.core.errors import BuildFailed, CxError, ProbeFailed, ReleaseFailed, Retryable, StartFailed
 from cx.core.names import Names, Namespace
-from cx.core.ports import BuildWatch, Checkout
+from cx.core.ports import BuildWatch, Checkout, Waiting
 from cx.core.reconcile import Outcome, Reconciler
 from cx.core.state import Clone, Container, Desired, Observed
 
@@ -104,6 +104,7 @@ class World:
     guarded: bool = False  # from now on PR_7 is to answer all the time
     downtime: list[str] = field(default_factory=list)  # the effects after which it did not
     stamps: int = 0
+    waits: int = 0  # so often a step looks before what it waits for is so
     _lives: int | None = None  # effects until death
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -261,7 +262,9 @@ class Workloads:
         for pooler in poolers:
             self._pooler(wish, pooler)
 
-    def create(self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str) -> None:
+    def create(
+        self, wish: Desired, blueprint: Blueprint, poolers: Sequence[Pooler], data: str, waiting: Waiting
+    ) -> None:
         place = self.world.place(wish.namespace)
         for name in blueprint.services:
             self.world.fails("create")
@@ -271,19 +274,33 @@ class Workloads:
                 with self.world.effect("create container"):
                     place.containers[one.name] = one
 
-    def pin(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler]) -> None:
+    def pin(
+        self,
+        wish: Desired,
+        blueprint: Blueprint,
+        checkout: Checkout,
+        poolers: Sequence[Pooler],
+        data: str,
+        waiting: Waiting,
+    ) -> None:
         assert NAMES.network(wish.namespace) in self.world.place(wish.namespace).networks
         for name, service in blueprint.pinned.items():
             self._run(wish, name, Container(name, name, name, "pinned", "", "created", image=service["image"]))
 
     def release(
-        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
+        self,
+        wish: Desired,
+        blueprint: Blueprint,
+        checkout: Checkout,
+        poolers: Sequence[Pooler],
+        data: str,
+        waiting: Waiting,
     ) -> None:
         place, name = self.world.place(wish.namespace), f"release-{wish.revision}"
         if name in place.containers:
             with self.world.effect("remove container"):
                 del place.containers[name]
-        self._all_pooled(wish, poolers)
+        self._all_pooled(wish, blueprint.databases)
         image = self._image(wish, blueprint, "web")
         job = Container(name, name, "web", "release", wish.revision, "created", data=data, image=image)
         with self.world.effect("create container"):
@@ -295,10 +312,8 @@ class Workloads:
                 self.world.released.append((wish.revision, data))
         self.world.fails("release")
 
-    def start(
-        self, wish: Desired, blueprint: Blueprint, checkout: Checkout, poolers: Sequence[Pooler], data: str
-    ) -> None:
-        self._all_pooled(wish, poolers)
+    def start(self, wish: Desired, blueprint: Blueprint, checkout: Checkout, waiting: Waiting) -> None:
+        self._all_pooled(wish, blueprint.databases)
         for number, name in enumerate(blueprint.services):
             if number:
                 self.world.fails("start")  # half of them run by then
@@ -307,7 +322,10 @@ class Workloads:
         if len(blueprint.services) == 1:
             self.world.fails("start")
 
-    def await_well(self, wish: Desired, blueprint: Blueprint) -> None:
+    def await_well(self, wish: Desired, blueprint: Blueprint, waiting: Waiting) -> None:
+        while self.world.waits:
+            self.world.waits -= 1
+            waiting("all to be well")
         self.world.fails("well")
         there = {one.service: one for one in self.observe(wish.namespace).of(wish.revision) if one.role == "service"}
         if set(there) != set(blueprint.services) or not all(one.well for one in there.values()):
@@ -380,10 +398,10 @@ class Workloads:
                 assert NAMES.network(wish.namespace, wish.revision) in place.networks
                 place.containers[name] = replace(place.containers[name], state="running", exit_code=0)
 
-    def _all_pooled(self, wish: Desired, poolers: Sequence[Pooler]) -> None:
+    def _all_pooled(self, wish: Desired, databases: Sequence[DatabaseUse]) -> None:
         """What would fail to start is refused: an app without the way to its database."""
-        for pooler in poolers:
-            assert self.world.place(wish.namespace).containers[f"pooler-{pooler.use.name}-{wish.revision}"].running
+        for use in databases:
+            assert self.world.place(wish.namespace).containers[f"pooler-{use.name}-{wish.revision}"].running
 
     def _pooler(self, wish: Desired, pooler: Pooler) -> None:
         name = f"pooler-{pooler.use.name}-{wish.revision}"

@@ -138,6 +138,7 @@ def _service(look: Look, key: str, name: str, service: Mapping[str, Any]) -> Adm
     elif not kept.get("image") and not service.get("image"):
         look.refuse(key, "has neither image nor build")
     _limits(look, key, used, kept)
+    _restart(look, at(key, "deploy.restart_policy"), used.get("deploy"), kept)
     if needs := _depends_on(look, at(key, "depends_on"), used.get("depends_on")):
         kept["depends_on"] = needs
     one.labels = values.labels(look, at(key, "labels"), used.get("labels") or {}) or {}
@@ -212,6 +213,19 @@ def _limits(look: Look, key: str, used: Mapping[str, Any], kept: dict[str, Any])
         count = values.replicas(look, at(key, place), value) if value is not None else None
         if count is not None and count != 1:
             kept["deploy"] = {"replicas": count}
+
+
+def _restart(look: Look, key: str, deploy: Any, kept: dict[str, Any]) -> None:
+    """`deploy.restart_policy` holds where there is no `restart`, as for Compose."""
+    said = deploy.get("restart_policy") if isinstance(deploy, Mapping) else None
+    policy = _table(look, key, said)
+    if "restart" in kept or not policy.get("condition"):
+        return
+    condition, most = policy["condition"], policy.get("max_attempts")
+    if condition == "on-failure" and isinstance(most, int) and not isinstance(most, bool) and most > 0:
+        condition = f"on-failure:{most}"
+    if (taken := values.restart(look, at(key, "condition"), condition)) is not None:
+        kept["restart"] = taken
 
 
 def _depends_on(look: Look, key: str, value: Any) -> dict[str, Any]:

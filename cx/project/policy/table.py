@@ -78,7 +78,7 @@ SERVICE: Mapping[str, Entry] = {
     "container_name": Use(),
     "hostname": Drop("is not kept: the service's name is its hostname"),
     "domainname": Drop(),
-    "restart": Drop("is not kept: cx restarts what ends"),
+    "restart": Keep(values.restart),
     "annotations": Drop(),
     "logging": Drop("is not kept: logs are rotated by the host's limits"),
     "labels": Use(),
@@ -178,7 +178,7 @@ DEPLOY: Mapping[str, Entry] = {
     "mode": Refuse("may be replicated only", nothing=("replicated",)),
     "endpoint_mode": Drop(""),
     "placement": Drop(""),
-    "restart_policy": Drop(""),
+    "restart_policy": Use(),
     "rollback_config": Drop(""),
     "update_config": Drop(""),
 }

@@ -131,6 +131,16 @@ def stop_grace_period(look: Look, key: str, value: Any) -> str | None:
     return bounded_time(look, key, value, 0.0, 60.0)
 
 
+def restart(look: Look, key: str, value: Any) -> str | None:
+    """As in Blueprint. `unless-stopped` is `always`: what is stopped here is stopped by cx."""
+    if value in ("always", "unless-stopped", "any"):
+        return "always"
+    if value in ("no", "none", "on-failure") or re.fullmatch(r"on-failure:[0-9]{1,4}", str(value)):
+        return "no" if value == "none" else str(value).removesuffix(":0")
+    look.refuse(key, f"should be no, always, unless-stopped, on-failure or on-failure:N, is {_seen(value)}")
+    return None
+
+
 def memory(look: Look, key: str, value: Any) -> int | None:
     """At most the cap; None for 0, which would mean no limit."""
     if value in (0, "0") and not isinstance(value, bool):

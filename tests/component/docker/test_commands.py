@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cx.core.errors import Retryable, Terminal
+from cx.core.errors import Busy, Retryable, Terminal
 from cx.docker.compose import CommandFailed, environment, run
 
 
@@ -117,3 +117,16 @@ def test_more_may_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["BUILDX_GIT_INFO"] == "false"
     assert found["PATH"] == os.environ["PATH"]
     assert "AWS_SECRET_ACCESS_KEY" not in found
+
+
+def test_what_nobody_wants_any_more_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+
+    def still_wanted() -> None:
+        if pids.exists() and len(pids.read_text().split()) == 2:
+            raise Busy("something else is wanted")
+
+    script = f"sh -c 'echo $$ >> {pids}; sleep 60' & echo $$ >> {pids}; sleep 60"
+    with pytest.raises(Busy):
+        run(["sh", "-c", script], timeout_s=50, still_wanted=still_wanted)
+    assert all(gone(int(pid)) for pid in pids.read_text().split())

@@ -208,6 +208,30 @@ def test_sleep_told_during_a_deploy_ends_it() -> None:
     reached(world, wish("a", asleep=True))
 
 
+class Ends(Silent):
+    """Whoever reads what is waited for wants something else."""
+
+    def __init__(self, world: World, wanted: Desired) -> None:
+        self.world, self.wanted, self.lines = world, wanted, list[str]()
+
+    def line(self, step: str, text: str) -> None:
+        if step == "healthy":
+            self.lines.append(text)
+            self.world.want(self.wanted)
+
+
+@pytest.mark.parametrize("wanted", [wish(None), wish("b"), wish("a", asleep=True)], ids=["delete", "newer", "sleep"])
+def test_a_wait_is_told_once_and_ends_when_something_else_is_wanted(wanted: Desired) -> None:
+    world = World(waits=3)
+    report = Ends(world, wanted)
+    world.want(wish("a"))
+    with pytest.raises(Superseded):
+        world.reconciler().reconcile(PR_7, report)
+    assert report.lines == ["waiting: all to be well"]
+    assert world.waits == 1  # it looked again, and was told to end
+    assert world.observed().revisions == ()
+
+
 def test_nothing_is_checked_out_for_a_blueprint_that_is_known() -> None:
     world = World()
     world.want(wish("a"))

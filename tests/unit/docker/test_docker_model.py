@@ -12,7 +12,7 @@ from docker_parts import BLUEPRINT, POOLERS, SECRET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cx.core.blueprint import Blueprint, DatabaseUse, Mounted
+from cx.core.blueprint import Blueprint, DatabaseUse, Mounted, Route
 from cx.core.names import LABELS, Names, Namespace
 from cx.docker.model import CAPABILITIES, GRACE, POOLER, RELEASE, Limits, Modeller, prompt
 
@@ -104,17 +104,52 @@ def test_nothing_is_published_on_the_host_or_named_by_the_project(service: dict[
 
 # --- roles
 def test_roles_and_restarts() -> None:
-    found = {name: (one["labels"]["dev.cx.role"], one["restart"]) for name, one in SERVICES.items()}
-    assert found == {
-        "web": ("service", "always"),
-        "web-cx2": ("service", "always"),
-        "web-cx3": ("service", "always"),
-        "big": ("service", "always"),
-        "evil": ("service", "always"),
-        "migrate": ("job", "no"),
-        "redis": ("pinned", "always"),
-        RELEASE: ("release", "no"),
+    found = {
+        name: (*tuple(one["labels"][f"dev.cx.{key}"] for key in ("role", "restart")), one["restart"])
+        for name, one in SERVICES.items()
     }
+    assert found == {
+        "web": ("service", "always", "always"),
+        "web-cx2": ("service", "always", "always"),
+        "web-cx3": ("service", "always", "always"),
+        "big": ("service", "default", "on-failure"),
+        "evil": ("service", "default", "on-failure"),
+        "migrate": ("job", "no", "no"),
+        "redis": ("pinned", "always", "always"),
+        RELEASE: ("release", "no", "no"),
+    }
+
+
+RESTARTS = {
+    ("", "alone"): "default",
+    ("no", "alone"): "no",
+    ("on-failure:3", "alone"): "on-failure:3",
+    ("always", "alone"): "always",
+    ("no", "routed"): "always",
+    ("", "routed"): "always",
+    ("", "awaited"): "no",
+    ("always", "awaited"): "no",
+    ("on-failure:3", "awaited"): "on-failure:3",
+}
+
+
+@pytest.mark.parametrize("said", RESTARTS, ids=" ".join)
+def test_what_an_end_is_to_a_service(said: tuple[str, str]) -> None:
+    """A URL is to answer; a job that something waits for is to end; else the project says."""
+    restart, what = said
+    own = {"image": "x"} | ({"restart": restart} if restart else {})
+    other = {"image": "x", "depends_on": {"it": {"condition": "service_completed_successfully"}}}
+    services = {"it": own} | ({"other": other} if what == "awaited" else {})
+    routes = (Route("it", "it.localhost", 80),) if what == "routed" else ()
+    for blueprint in (Blueprint(services, {}, routes), Blueprint({}, services, routes)):
+        assert modeller(replace(BLUEPRINT, **vars(blueprint))).restart("it", own) == RESTARTS[said]
+
+
+def test_what_may_end_runs_again_on_other_data() -> None:
+    for name in ("migrate", "big"):
+        assert SERVICES[name]["labels"]["dev.cx.data"] == "d4t4"
+    for name in ("web", "redis"):
+        assert "dev.cx.data" not in SERVICES[name]["labels"]
 
 
 def test_the_release_runs_its_command_in_a_container_like_its_service_s() -> None:
@@ -128,13 +163,9 @@ def test_the_release_runs_its_command_in_a_container_like_its_service_s() -> Non
     assert "healthcheck" not in release
 
 
-def test_what_one_waits_for_is_there_in_its_model() -> None:
-    for model in (MODEL, DATA):
-        for name, one in model["services"].items():
-            assert set(one.get("depends_on", {})) <= set(model["services"]), name
-    assert SERVICES["web"]["depends_on"] == {
-        "migrate": {"condition": "service_completed_successfully", "required": True},
-    }
+def test_compose_waits_for_nothing() -> None:
+    """It would wait without a word, and without an end."""
+    assert all("depends_on" not in one for one in SERVICES.values())
 
 
 def test_replicas_answer_to_the_same_names_at_addresses_of_their_own() -> None:

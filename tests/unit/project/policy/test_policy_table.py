@@ -29,7 +29,7 @@ NETWORK = "name driver driver_opts ipam external internal enable_ipv4 enable_ipv
 # What may leave the policy at all. Longer only after thinking about what the new key can reach.
 KEPT = """
 image command entrypoint environment user group_add working_dir init stop_signal stop_grace_period healthcheck
-shm_size ulimits volumes tmpfs read_only devices extra_hosts cap_add sysctls
+restart shm_size ulimits volumes tmpfs read_only devices extra_hosts cap_add sysctls
 """
 USED = """
 build depends_on labels mem_limit cpus pids_limit deploy scale networks links expose ports container_name
