@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from cx.core.errors import Terminal
 from cx.core.names import shown
 from cx.git.incoming import change, changing, incoming, refs_of, using
-from cx.git.running import Limits, NotLetIn, Remote, Runner, never, project_of
+from cx.git.running import Absent, Limits, NotLetIn, Remote, Runner, never, project_of
 from cx.git.sources import SHA, Sources
 from cx.git.whole import Whole, fetched
 from cx.pulls import Moved
 
 __all__ = ["Fetching", "Limits", "Remote", "project_of"]
+
+ABSENT = "push again, or see that github.repositories.<name>.url mirrors pull requests; cx tries again"
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,15 @@ class Fetching:
     limits: Limits
     refused: dict[str, int] = field(default_factory=dict, init=False)
 
-    def fetch(self, remote: Remote, number: int, sha: str, cancelled: Callable[[], bool] = never) -> str:
+    def fetch(
+        self, remote: Remote, number: int, sha: str, cancelled: Callable[[], bool] = never, *, insist: bool = False
+    ) -> str:
         """The pull request's commit `sha` is in the mirror; its tree, with submodules and large files in their places
         where they are allowed. Several may be fetched side by side.
 
-        Raises Moved when the pull request has another head, before anything of it is fetched; Cancelled; Retryable
-        when the remote does not answer; Terminal when it is too big, not allowed, or not a sound repository.
+        Raises Moved when the remote shows another head, before anything is fetched, unless `insist`; Cancelled;
+        Retryable when the remote does not have the commit, or does not answer; Terminal when it is too big, not
+        allowed, or not a sound repository.
         """
         if not SHA.fullmatch(sha):
             raise Terminal(f"{shown(sha)} is not a commit")
@@ -39,9 +44,15 @@ class Fetching:
         with using(self.sources, remote.project, cancelled) as mirror, incoming(mirror, self.limits) as new:
             run = Runner(new.folder, what, self.limits, cancelled)
             said = self._asked(run, remote, number)
-            if said[:1] != [sha]:
-                raise Moved(f"{what} is at {said[0][:12] if said else 'no commit'}, not {sha[:12]}")
-            plain = fetched(run, remote, sha, "refs/cx/pulls")
+            if said and said[0] != sha and not insist:
+                raise Moved(f"{what} is at {said[0][:12]}, not {sha[:12]}")
+            try:  # by its name: a mirror may have no refs of pull requests, or show old ones
+                plain = fetched(run, remote, sha, "refs/cx/pulls")
+            except Absent as exc:
+                shows = f"shows {said[0][:12]}" if said else f"has no refs/pull/{number}/head"
+                raise Absent(
+                    f"{what}: its commit {sha[:12]} cannot be fetched: the remote {shows}", remedy=ABSENT
+                ) from exc
             whole = Whole(run, remote, mirror, number)
             tree = whole.of(remote, plain)
             new.settle(run, {f"refs/cx/pulls/{number}": sha} | whole.refs(plain, tree), number)

@@ -31,10 +31,15 @@ SLACK_S, SLACK_BYTES = 10, 16 << 20
 TOLD_BYTES = 20_000
 FSCK = ("zeroPaddedFilemode", "missingSpaceBeforeDate", "badTimezone", "badFilemode")  # old, and harmless here
 REFUSED = ("Authentication failed", "could not read Username", "error: 401", "error: 403", "' not found")
+ABSENT = ("not our ref", "unadvertised object", "find remote ref")
 ASKPASS = """#!/bin/sh
 # git asks for a user and a password; they come through a pipe that cx holds.
 IFS= read -r line < "/dev/fd/$CX_ASKPASS_FD" && printf '%s\\n' "$line"
 """
+
+
+class Absent(Retryable):
+    """The server does not have what is asked for, or does not give it out."""
 
 
 class NotLetIn(Retryable):
@@ -263,6 +268,8 @@ class Runner:
             return Terminal(what, remedy="the commit is not sound; `git fsck` shows more")
         if status == UNSOUND:
             return Terminal(what)
+        if any(one in said for one in ABSENT):
+            return Absent(what)
         error = NotLetIn if any(one in said for one in REFUSED) else Retryable
         return error(what, remedy="see that the host reaches the repository, and that its token may read it")
 

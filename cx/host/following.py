@@ -97,8 +97,12 @@ class Following:
         return [last] if last else []
 
     def problems(self) -> Sequence[str]:
-        """What GitHub refused when it was last asked; without asking."""
-        return [*self.follower.forge.refused(), *self.follower.fetcher.refused()]
+        """What GitHub refused when it was last asked, without asking, and that looks fail."""
+        refused = [*self.follower.forge.refused(), *self.follower.fetcher.refused()]
+        failing = len(self.follower.queue.troubled())
+        if failing:
+            refused.append(f"{failing} of what is due cannot be done: the log and `cx doctor` say why")
+        return refused
 
     def gauges(self) -> Sequence[Gauge]:
         telling = self.follower.telling
@@ -106,7 +110,8 @@ class Following:
             Gauge("cx_reports_waiting", "Reports on their way to GitHub.", count, ("urgency", urgency.name.lower()))
             for urgency, count in telling.waiting().items()
         ]
-        return [*waiting, *telling.announcer.gauges()]
+        failing = Gauge("cx_looks_failing", "What is due and failed last.", len(self.follower.queue.troubled()))
+        return [failing, *waiting, *telling.announcer.gauges()]
 
     def plan(self, pull: PullId) -> str:
         """What a look at it would do, in words. Number 0: of all that a comparison finds. Nothing is written."""
@@ -216,9 +221,9 @@ class PullFetcher:
     host: Host
     forge: Forge
 
-    def fetch(self, pull: Pull, cancelled: Callable[[], bool]) -> tuple[str, str]:
+    def fetch(self, pull: Pull, cancelled: Callable[[], bool], *, insist: bool = False) -> tuple[str, str]:
         remote = self.remote(pull)
-        return remote.project, self._fetching.fetch(remote, pull.id.number, pull.head, cancelled)
+        return remote.project, self._fetching.fetch(remote, pull.id.number, pull.head, cancelled, insist=insist)
 
     def remote(self, pull: Pull) -> Remote:
         """Where it is fetched from, and what may come along."""

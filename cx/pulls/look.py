@@ -4,14 +4,15 @@ point, or come too late, without harm."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from cx import logs
-from cx.core.errors import CxError, Owned, Retryable
+from cx.core.errors import CxError, Owned, Retryable, Terminal
 from cx.core.names import Namespace
-from cx.pulls.commands import Command, Verb
+from cx.pulls.obsolete import Obsolete
+from cx.pulls.pauses import pause_s
 from cx.pulls.ports import (
     Cancelled,
     Commands,
@@ -19,6 +20,7 @@ from cx.pulls.ports import (
     Failure,
     Fetcher,
     Forge,
+    ForgeFailed,
     Jobs,
     Known,
     Moved,
@@ -44,15 +46,18 @@ class RepositoryRules(Rules, Protocol):
 @dataclass(frozen=True)
 class Turn:
     """How a look ended. `parked`: it wants to deploy, and waits for a place. `again_s`: look again after so many
-    seconds, `why`; None: all is done."""
+    seconds, `why`; None: all is done. `tries` and `trouble` as in Queue.again; None: as often as before."""
 
     again_s: float | None = None
     parked: Report | None = None
     why: str = ""
+    tries: int | None = None
+    trouble: str = ""
 
 
 DONE = Turn()
 LOST = Turn(0, why="another origin owns its namespace by now")
+DEFECT = Terminal("cx met a defect of its own", remedy="its log says which; it is tried again")
 PHASES = {"build": Phase.BUILDING, "clone": Phase.CLONING, "reset": Phase.CLONING}
 STARTING = ("stateful", "release", "start", "trial", "healthy", "probe", "publish")
 
@@ -84,7 +89,15 @@ class Follower:
         if rules is None:
             logs.info("not followed", pull=ticket.pull)
             return DONE
-        return _Look(self, ticket, rules, may_deploy).run()
+        look = _Look(self, ticket, rules, may_deploy)
+        try:
+            return look.run()
+        except CxError as exc:
+            look.failed(exc)
+            raise
+        except Exception:
+            look.failed(DEFECT)
+            raise
 
     def judge(self, pull: Pull, rules: Rules, known: Known) -> Verdict:
         said = Said(known.approved, known.deleted, known.expired)
@@ -132,6 +145,9 @@ class _Look:
     may_deploy: bool
     heard: Heard = field(init=False)
     step: str = field(default="", init=False)
+    subject: tuple[Pull, Known] | None = field(default=None, init=False)  # what may be told of
+    standing: Standing | None = field(default=None, init=False)
+    told: bool = field(default=False, init=False)  # why it failed
 
     def run(self) -> Turn:
         of, pull_id = self.of, self.ticket.pull
@@ -145,12 +161,14 @@ class _Look:
                 return DONE
             pull = Pull(pull_id, 0, 0, known.head, "", open=False)
         said = of.commands.unanswered(pull_id)
+        self.subject = (pull, known) if before or said else None
         self.heard = hear(said, pull, known, of.forge, of.previews, of.hide)
         known = self._with_head(self._with_end(self.heard.known, pull), pull)
         verdict = of.judge(pull, self.rules, known)
         logs.info("looked", verdict=verdict.may, why=verdict.why, head=pull.head, namespace=known.namespace)
         if verdict.may is May.NOT and before is None and not said:
             return DONE  # it never had one: not a word about it
+        self.subject = pull, known
         of.pulls.keep(known)
         match verdict.may:
             case May.NOT:
@@ -191,6 +209,7 @@ class _Look:
                 report = self._report(pull, known, Phase.FAILED, step=ended.step, message=ended.message)
                 of.pulls.keep(replace(known, unsaid=True))
                 of.telling.soon(replace(report, remedy="cx tries again"))
+                self.told = True
                 raise Retryable(f"{known.namespace}: not deleted: {ended.message}", log=ended.log)
             known = replace(known, removed=True, taken=False, failure=None)
             of.pulls.keep(known)
@@ -222,7 +241,7 @@ class _Look:
     def _have(self, pull: Pull, known: Known) -> Turn:
         of = self.of
         order = of.order(pull, self.rules, known.namespace, "reset" if self.heard.reset else "deploy")
-        standing = of.previews.standing(order)
+        standing = self.standing = of.previews.standing(order)
         if self.heard.rest:
             return self._rest(pull, known, order)
         if standing.ready and not self.heard.reset:
@@ -260,13 +279,25 @@ class _Look:
         of.pulls.keep(replace(known, unsaid=True))
         began = of.clock()
         of.telling.soon(_with_standing(self._report(pull, known, Phase.BUILDING), standing))
-        obsolete = _Obsolete(self, pull, known)
+        obsolete = Obsolete(
+            of.forge,
+            of.queue,
+            of.commands,
+            self.ticket,
+            pull,
+            lambda now: of.judge(now, self.rules, known).may,
+            of.stopped,
+        )
         try:
-            project, tree = of.fetcher.fetch(pull, obsolete)
+            project, tree = of.fetcher.fetch(pull, obsolete, insist=self.ticket.tries > 0)
             logs.info("fetched", head=pull.head, duration_s=round(of.clock() - began, 3))
-        except (Cancelled, Moved) as exc:
+        except Cancelled as exc:
             logs.info("abandoned", head=pull.head, why=exc.what)
-            return Turn(0 if isinstance(exc, Cancelled) else 2, why=exc.what)
+            return Turn(0, why=exc.what)
+        except Moved as exc:  # its delivery is on the way; else GitHub means this commit, whatever git shows
+            logs.info("abandoned", head=pull.head, why=exc.what)
+            tries = self.ticket.tries + 1
+            return Turn(pause_s(str(pull.id), tries), why=exc.what, tries=tries)
         except Retryable:
             raise
         except CxError as exc:
@@ -291,10 +322,11 @@ class _Look:
             ended.step,
             of.hide(ended.message),
             of.hide(ended.remedy),
-            tuple(of.hide(line) for line in ended.log[-20:]),
+            self._lines(ended.log),
         )
         if ended.outcome == "retry":
             of.telling.soon(self._failed(pull, known, replace(failure, remedy="cx tries again"), standing))
+            self.told = True
             raise Retryable(f"{known.namespace}: {ended.message}", remedy=ended.remedy, log=ended.log)
         known = replace(known, failure=failure)
         self._tell(known, self._failed(pull, known, failure, standing), known)
@@ -324,6 +356,19 @@ class _Look:
         return _with_standing(told, standing)
 
     # --- telling
+    def failed(self, exc: CxError) -> None:
+        """People see what the host could not do, and that it is tried again; not what the forge itself refused, which
+        nobody could read there."""
+        if self.subject is None or self.told or isinstance(exc, ForgeFailed | Moved | Owned):
+            return
+        pull, known = self.subject
+        report = self._report(pull, known, Phase.FAILED, message=exc.what)
+        report = replace(report, remedy=self.of.hide(exc.remedy) or "cx tries again", log=self._lines(exc.log))
+        self.of.telling.soon(_with_standing(report, self.standing) if self.standing else report)
+
+    def _lines(self, log: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self.of.hide(line) for line in log[-20:])
+
     def _report(self, pull: Pull, known: Known, phase: Phase, *, step: str = "", message: str = "") -> Report:
         return Report(
             pull.id, known.namespace.name, pull.head, phase, step=step, message=self.of.hide(message), notes=known.notes
@@ -348,41 +393,6 @@ class _Look:
                 if not command.is_by_hand:
                     self.of.telling.react(command.pull, *reaction)
             self.of.commands.answered(command, outcome)
-
-
-class _Obsolete:
-    """Asked often while something runs: whether it is of use still. GitHub is asked only after somebody asked us."""
-
-    def __init__(self, look: _Look, pull: Pull, known: Known) -> None:
-        self.look, self.pull, self.known = look, pull, known
-        self.seen = look.ticket.generation
-        self.answer = False
-
-    def __call__(self) -> bool:
-        of = self.look.of
-        if self.answer or of.stopped():
-            return True
-        generation = of.queue.generation(self.pull.id)
-        if generation != self.seen:
-            self.seen = generation
-            try:
-                self.answer = self._obsolete(of)
-            except CxError as exc:
-                logs.info("not known whether it is of use still", why=exc)
-        return self.answer
-
-    def _obsolete(self, of: Follower) -> bool:
-        now = of.forge.pull(self.pull.id)
-        if now is None or now.head != self.pull.head:
-            return True
-        if of.judge(now, self.look.rules, self.known).may is not May.HAVE:
-            return True
-        return any(self._stops(command, of) for command in of.commands.unanswered(self.pull.id))
-
-    def _stops(self, command: Command, of: Follower) -> bool:
-        if command.verb is not Verb.DELETE:
-            return False
-        return command.is_by_hand or of.forge.may_write(self.pull.id.repository, command.login)
 
 
 def _with_standing(report: Report, standing: Standing) -> Report:

@@ -122,11 +122,13 @@ class Announcer(Protocol):
 @dataclass(frozen=True)
 class Ticket:
     """A pull request's turn. `generation` counts how often it was asked for; `delivery` asked last ("": no delivery
-    did). `pull.number` 0 stands for the whole repository: compare it with GitHub."""
+    did). `tries`: how often in a row it has failed since somebody asked. `pull.number` 0 stands for the whole
+    repository: compare it with GitHub."""
 
     pull: PullId
     generation: int
     delivery: str = ""
+    tries: int = 0
 
 
 class Queue(Protocol):
@@ -146,8 +148,15 @@ class Queue(Protocol):
     def done(self, ticket: Ticket) -> None:
         """It leaves the queue, unless somebody has asked again since it was taken."""
 
-    def again(self, ticket: Ticket, not_before: float) -> None:
-        """It waits again, at its old place, until `not_before` or until somebody asks."""
+    def again(self, ticket: Ticket, not_before: float, tries: int = 0, trouble: str = "") -> None:
+        """It waits again, at its old place, until `not_before` or until somebody asks. `tries` comes back with its next
+        ticket, unless somebody asks; `trouble` is told until that look has ended."""
+
+    def tried(self, pull: PullId) -> bool:
+        """It has failed, and waits to be tried again."""
+
+    def troubled(self) -> Mapping[PullId, str]:
+        """Those whose last look failed, by no fault of the forge's, and why."""
 
     def asked_since(self, ticket: Ticket) -> bool:
         """Somebody has asked for it since it was taken: what is being done may be of no use any more."""
@@ -330,10 +339,11 @@ class Cancelled(Retryable):
 
 
 class Fetcher(Protocol):
-    def fetch(self, pull: Pull, cancelled: Callable[[], bool]) -> tuple[str, str]:
+    def fetch(self, pull: Pull, cancelled: Callable[[], bool], *, insist: bool = False) -> tuple[str, str]:
         """The pull request's head is in cx's mirror: the mirror's name, and the commit's tree.
 
-        Exactly this commit. Raises Moved when the pull request has another one; Cancelled; Terminal: too big.
+        Exactly this commit. Raises Moved when the remote shows another one as the head, unless `insist`; Cancelled;
+        Retryable when the remote does not have the commit, or does not answer; Terminal: too big.
         """
 
     def forget(self, pull: PullId) -> None:

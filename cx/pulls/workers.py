@@ -11,9 +11,9 @@ from itertools import count
 
 from cx import logs
 from cx.core.errors import CxError
-from cx.pulls.look import Follower, Turn
+from cx.pulls.look import DEFECT, Follower, Turn
 from cx.pulls.pauses import pause_s
-from cx.pulls.ports import Ticket
+from cx.pulls.ports import ForgeFailed, Ticket
 from cx.pulls.sync import UNSAID, UNWELL, missed
 from cx.pulls.values import PullId, Report
 
@@ -48,7 +48,7 @@ class Workers:
     _since: dict[PullId, int] = field(default_factory=dict, init=False)  # in which order they came, until done
     _coming: Iterator[int] = field(default_factory=count, init=False)
     _told: dict[PullId, int] = field(default_factory=dict, init=False)
-    _failures: dict[PullId, int] = field(default_factory=dict, init=False)
+    _by_hand: bool = field(default=False, init=False)
     _keepers: ThreadPoolExecutor | None = field(default=None, init=False)
     _tidying: Future[None] | None = field(default=None, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
@@ -65,7 +65,7 @@ class Workers:
     def run(self, stop: threading.Event, *, until_idle: bool = False) -> None:
         """Works until `stop` is set, or (with `until_idle`) until nothing is due. What was begun is finished, or left
         for the next start: `Follower.stopped` tells it to end."""
-        queue = self.follower.queue
+        queue, self._by_hand = self.follower.queue, until_idle
         queue.recover()
         telling = threading.Thread(target=self.follower.telling.run, name="telling", daemon=True)
         telling.start()
@@ -115,7 +115,7 @@ class Workers:
             self._hand_back()
             for pull, (ticket, _) in list(self._parked.items()):
                 if queue.asked_since(ticket):
-                    queue.again(ticket, 0)
+                    queue.again(ticket, 0, ticket.tries)
                     del self._parked[pull]
             while self._parked and len(self._deploys) < self.at_once:
                 pull = self._waiting()[0]
@@ -134,7 +134,8 @@ class Workers:
                 self.follower.queue.done(ticket)
                 self._since.pop(pull, None)
             else:
-                self.follower.queue.again(ticket, self.clock() + turn.again_s)
+                tries = ticket.tries if turn.tries is None else turn.tries
+                self.follower.queue.again(ticket, self.clock() + turn.again_s, tries, turn.trouble)
             del self._ended[pull]
 
     def _leave(self) -> None:
@@ -143,7 +144,7 @@ class Workers:
             with self._lock:
                 self._hand_back()
                 for ticket, _ in self._parked.values():
-                    self.follower.queue.again(ticket, 0)
+                    self.follower.queue.again(ticket, 0, ticket.tries)
         except CxError as exc:
             logs.warning("the queue is left as it is", why=exc)
 
@@ -168,16 +169,15 @@ class Workers:
             try:
                 turn = self._compare(pull) if pull.number == 0 else self.follower.look(ticket, may_deploy=may_deploy)
             except CxError as exc:
-                logs.warning("look failed", why=exc)
-                turn = self._later(pull, exc)
+                logs.warning("look failed", why=exc, tries=ticket.tries)
+                turn = _later(ticket, exc)
                 self.failed[pull] = str(exc)
             except Exception:  # noqa: BLE001 - a defect met by one pull request must not stop the others
                 logs.error("look failed")
-                turn = self._later(pull, None)
-                self.failed[pull] = "a defect of cx: see the log"
+                turn = _later(ticket, DEFECT)
+                self.failed[pull] = DEFECT.what
             else:
                 if not turn.parked:  # what is parked has not ended
-                    self._failures.pop(pull, None)
                     self.failed.pop(pull, None)
                 outcome = "parked" if turn.parked else "done" if turn.again_s is None else "again"
                 if turn.again_s and turn.why:
@@ -202,8 +202,9 @@ class Workers:
 
     def _in_hand(self, pull: PullId) -> bool:
         with self._lock:
-            places = (self._looks, self._deploys, self._parked, self._ended, self._failures)
-            return any(pull in some for some in places) or self.follower.telling.waits(pull)
+            if any(pull in some for some in (self._looks, self._deploys, self._parked, self._ended)):
+                return True
+        return self.follower.telling.waits(pull) or (not self._by_hand and self.follower.queue.tried(pull))
 
     def _tidy(self) -> None:
         """After a comparison, beside everything else: it takes nobody's place."""
@@ -218,10 +219,14 @@ class Workers:
             if self._keepers and (self._tidying is None or self._tidying.done()):
                 self._tidying = self._keepers.submit(tidy)
 
-    def _later(self, pull: PullId, exc: CxError | None) -> Turn:
-        count = self._failures[pull] = self._failures.get(pull, 0) + 1
-        said = getattr(exc, "retry_after_s", None)
-        return Turn(float(said) if said else pause_s(str(pull), count))
+
+def _later(ticket: Ticket, exc: CxError) -> Turn:
+    """When it is tried again: when the forge said, or after pauses that grow."""
+    trouble = "" if isinstance(exc, ForgeFailed) else str(exc)
+    if after_s := getattr(exc, "retry_after_s", None):
+        return Turn(float(after_s), trouble=trouble)
+    tries = ticket.tries + 1
+    return Turn(pause_s(str(ticket.pull), tries), tries=tries, trouble=trouble)
 
 
 def coarse(position: int) -> int:

@@ -81,6 +81,7 @@ class Deliveries:
             f"VALUES (?1, ?2, {_NEXT_PLACE}, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET "
             f"generation = generation + 1, delivery = ?5, "
             f"place = CASE WHEN taken = generation THEN {_NEXT_PLACE} ELSE place END, "
+            f"tries = 0, "
             f"asked_at = CASE WHEN taken = generation THEN ?4 ELSE asked_at END, "
             f"not_before = CASE WHEN taken = generation THEN ?3 ELSE min(not_before, ?3) END",
             (pull.repository, pull.number, not_before, now, delivery),
@@ -90,26 +91,37 @@ class Deliveries:
         rows = self.database.run(
             "UPDATE queue SET taken = generation WHERE (repository, number) = (SELECT repository, number FROM queue "
             "WHERE taken = 0 AND not_before <= ? ORDER BY place LIMIT 1) "
-            "RETURNING repository, number, generation, delivery",
+            "RETURNING repository, number, generation, delivery, tries",
             (now,),
         )
         if not rows:
             return None
         (row,) = rows
-        return Ticket(PullId(row["repository"], row["number"]), row["generation"], row["delivery"])
+        return Ticket(PullId(row["repository"], row["number"]), row["generation"], row["delivery"], row["tries"])
 
     def done(self, ticket: Ticket) -> None:
         with self.database.transaction():
             key = (ticket.pull.repository, ticket.pull.number, ticket.generation)
             self.database.run("DELETE FROM queue WHERE repository = ? AND number = ? AND generation = ?", key)
-            self.database.run("UPDATE queue SET taken = 0 WHERE repository = ? AND number = ? AND taken = ?", key)
+            self.database.run(
+                "UPDATE queue SET taken = 0, trouble = '' WHERE repository = ? AND number = ? AND taken = ?", key
+            )
 
-    def again(self, ticket: Ticket, not_before: float) -> None:
+    def again(self, ticket: Ticket, not_before: float, tries: int = 0, trouble: str = "") -> None:
         self.database.run(
-            "UPDATE queue SET not_before = CASE WHEN taken = generation THEN ?4 ELSE not_before END, taken = 0 "
+            "UPDATE queue SET not_before = CASE WHEN taken = generation THEN ?4 ELSE not_before END, "
+            "tries = CASE WHEN taken = generation THEN ?5 ELSE tries END, trouble = ?6, taken = 0 "
             "WHERE repository = ?1 AND number = ?2 AND taken = ?3",
-            (ticket.pull.repository, ticket.pull.number, ticket.generation, not_before),
+            (ticket.pull.repository, ticket.pull.number, ticket.generation, not_before, tries, trouble),
         )
+
+    def tried(self, pull: PullId) -> bool:
+        key = (pull.repository, pull.number)
+        return bool(self.database.run("SELECT 1 FROM queue WHERE repository = ? AND number = ? AND tries > 0", key))
+
+    def troubled(self) -> dict[PullId, str]:
+        rows = self.database.run("SELECT repository, number, trouble FROM queue WHERE trouble <> '' ORDER BY 1, 2")
+        return {PullId(repository, number): trouble for repository, number, trouble in rows}
 
     def asked_since(self, ticket: Ticket) -> bool:
         rows = self.database.run(

@@ -98,4 +98,9 @@ INSERT INTO wanting SELECT repository, number, namespace, facts FROM pulls;
 DROP TABLE pulls;
 ALTER TABLE wanting RENAME TO pulls;
 """,
+    """
+-- How often in a row the look failed, and why it did last, unless by the forge's own fault.
+ALTER TABLE queue ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN trouble TEXT NOT NULL DEFAULT '';
+""",
 )

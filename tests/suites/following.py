@@ -12,7 +12,7 @@ from typing import Any
 from cx.core.errors import NotFound, Retryable, Terminal
 from cx.core.names import Namespace
 from cx.core.origin import NOBODY, Origin, owned
-from cx.pulls import Announcer, Cancelled, Comment, Ended, Forge, Gauge, Moved, Order, Standing, Ticket
+from cx.pulls import Announcer, Cancelled, Comment, Ended, Forge, ForgeFailed, Gauge, Moved, Order, Standing, Ticket
 from cx.pulls.budget import Urgency
 from cx.pulls.commands import Command, Verb
 from cx.pulls.delivery import Delivery
@@ -153,11 +153,11 @@ class Computer:
             happens()
 
     # --- Fetcher
-    def fetch(self, pull: Pull, cancelled: Callable[[], bool]) -> tuple[str, str]:
+    def fetch(self, pull: Pull, cancelled: Callable[[], bool], *, insist: bool = False) -> tuple[str, str]:
         self.effect()
         if cancelled():
             raise Cancelled("not wanted any more")
-        if self.hub.pulls[pull.id].head != pull.head:
+        if self.hub.pulls[pull.id].head != pull.head and not insist:
             raise Moved("it has another head")
         self.fetched.append((pull.id, pull.head))
         self.mirror[pull.id] = pull.head
@@ -356,13 +356,13 @@ class World:
             turn = self.follower.look(ticket, may_deploy=False)
             if turn.parked:
                 turn = self.follower.look(ticket, may_deploy=True)
-        except (Retryable, Terminal):
-            self.box.again(ticket, self.now + 5)
+        except (Retryable, Terminal) as exc:
+            self.box.again(ticket, self.now + 5, ticket.tries + 1, "" if isinstance(exc, ForgeFailed) else str(exc))
             return
         if turn.again_s is None:
             self.box.done(ticket)
         else:
-            self.box.again(ticket, self.now + turn.again_s)
+            self.box.again(ticket, self.now + turn.again_s, turn.tries or 0, turn.trouble)
 
     def look(self, *numbers: int) -> None:
         for number in numbers:

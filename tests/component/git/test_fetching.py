@@ -21,7 +21,7 @@ from cx.core.names import Namespace
 from cx.git import Sources, running
 from cx.git.fetching import Fetching, Limits, Remote
 from cx.git.incoming import alone
-from cx.git.running import NotLetIn, Runner
+from cx.git.running import Absent, NotLetIn, Runner
 from cx.pulls import Cancelled, Credentials, Moved
 
 PASSWORD = f"ghs_{os.getpid()}_{os.urandom(8).hex()}"  # no other test that runs now has it
@@ -79,8 +79,33 @@ def test_another_commit_than_the_head_is_not_fetched(fetching, remote, origin, s
     origin.push(7, {"app.py": "new\n"})
     with pytest.raises(Moved):
         fetching.fetch(remote, 7, old if sha == "old" else sha)
-    with pytest.raises(Moved):
-        fetching.fetch(remote, 9, old)
+    assert objects(fetching, remote) == set()
+
+
+@pytest.mark.parametrize("served_by", ["file", "http"])
+@pytest.mark.parametrize("ref", ["missing", "stale"])
+def test_a_mirror_without_the_refs_of_pull_requests_gives_the_commit_by_its_name(
+    fetching, remote, origin, served, ref, served_by
+):
+    """`stale`: it shows an older head than GitHub, and GitHub has said twice which one it means."""
+    origin.push(7, {"app.py": "old\n"})
+    head = origin.push(8, {"app.py": "new\n"})
+    if served_by == "http":
+        remote = Remote("acme/shop", f"{served.url}/origin.git", Credentials("x-access-token", PASSWORD))
+    number = 9 if ref == "missing" else 7
+    tree = fetching.fetch(remote, number, head, insist=ref == "stale")
+    with fetching.sources.checkout(Namespace("preview-9"), remote.project, tree) as checkout:
+        assert (checkout / "app.py").read_text() == "new\n"
+
+
+@pytest.mark.parametrize("number", [7, 9])
+def test_a_commit_that_the_remote_does_not_have_is_told_with_what_to_do(fetching, remote, origin, number):
+    origin.push(7, {"app.py": "new\n"})
+    with pytest.raises(Absent) as caught:
+        fetching.fetch(remote, number, "b" * 40, insist=True)
+    shows = "shows " if number == 7 else "has no refs/pull/9/head"
+    assert f"acme/shop#{number}: its commit bbbbbbbbbbbb cannot be fetched: the remote {shows}" in str(caught.value)
+    assert "push again, or see that github.repositories.<name>.url mirrors pull requests" in caught.value.remedy
     assert objects(fetching, remote) == set()
 
 

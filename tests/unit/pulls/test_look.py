@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from following import LIFETIME_S, OTHER, Died, World, pr, sha
 
+from cx.core.errors import Retryable, Terminal
 from cx.core.origin import Origin
+from cx.pulls import ForgeFailed, Moved
 from cx.pulls.commands import Verb
 from cx.pulls.values import Phase
 from cx.settings.github import Repository
@@ -450,3 +452,72 @@ def test_a_plan_writes_nothing(world):
     world.change(7, open=False)
     assert "would delete preview-7" in world.follower.plan(pr(7))
     assert (world.hub.shown[pr(7)].phase, world.serving(7)) == (Phase.READY, sha(7, 1))
+
+
+# --- what the host itself cannot do
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_what_the_host_cannot_do_is_told_and_what_serves_is_shown(world, known):
+    world.push(7, 1)
+    if known:
+        world.look(7)
+        world.push(7, 2)
+    computer, standing = world.computer, world.computer.standing
+    computer.fetch = failing(Retryable("no commit 0000 with very-secret-value", log=["one", "very-secret-value"]))
+    world.look(7)
+    report = world.hub.shown[pr(7)]
+    assert (report.phase, report.message, report.remedy) == (Phase.FAILED, "no commit 0000 with ***", "cx tries again")
+    assert report.log == ("one", "***")
+    assert report.serving == (sha(7, 1) if known else "")
+    computer.standing = failing(Terminal("the engine is away", remedy="start it"))
+    world.settle()
+    assert (world.hub.shown[pr(7)].message, world.hub.shown[pr(7)].remedy) == ("the engine is away", "start it")
+    computer.standing = standing
+    del computer.fetch
+    world.settle()
+    assert (world.phase(7), world.serving(7)) == (Phase.READY, sha(7, 2 if known else 1))
+    assert world.box.troubled() == {}
+
+
+def test_nothing_is_said_of_one_that_gets_no_preview_nor_by_a_forge_that_fails(world):
+    world.push(7, 1, labels=frozenset({"no-preview"}))
+    world.computer.over = failing(Terminal("the disk is full"))
+    world.look(7)
+    assert world.phase(7) is None
+    world.push(8, 1)
+    del world.computer.over
+    world.computer.fetch = failing(Unseen("GitHub answers 500"))
+    world.look(8)
+    assert world.phase(8) is not Phase.FAILED
+
+
+class Unseen(ForgeFailed, Retryable):
+    pass
+
+
+def failing(exc):
+    def fail(*given, **more):
+        raise exc
+
+    return fail
+
+
+def test_another_head_than_github_says_is_insisted_on_the_next_time(world):
+    """A push is under way, or the remote is a mirror that is late."""
+    insisted = []
+    fetch = world.computer.fetch
+
+    def late(pull, cancelled, *, insist=False):
+        insisted.append(insist)
+        if not insist:
+            raise Moved("it shows another head")
+        return fetch(pull, cancelled, insist=insist)
+
+    world.computer.fetch = late
+    world.push(7, 1)
+    world.look(7)
+    assert (insisted, world.phase(7)) == ([False], Phase.BUILDING)
+    world.now += 10
+    world.work()
+    assert (insisted, world.phase(7)) == ([False, True], Phase.READY)

@@ -140,8 +140,8 @@ def test_a_job_that_is_refused_tells_nobody_why(world, monkeypatch):
     world.push(7, 1)
     fetch = world.computer.fetch
 
-    def fetched(*given):
-        found = fetch(*given)
+    def fetched(*given, **more):
+        found = fetch(*given, **more)
         owned(world)
         return found
 

@@ -173,7 +173,7 @@ def test_a_defect_met_by_one_stays_with_it(world):
     world.begin()
     until(lambda: world.phase(2) is Phase.READY)
     until(lambda: pr(1) in world.box.waiting())
-    assert world.workers.failed == {pr(1): "a defect of cx: see the log"}
+    assert world.workers.failed == {pr(1): "cx met a defect of its own"}
 
 
 def test_the_timer_makes_up_for_every_lost_delivery(world):

@@ -199,3 +199,22 @@ def test_old_deliveries_are_swept_and_open_questions_are_not(queue: Deliveries, 
     queue.accept(Delivery("new", "ping"))
     assert (queue.seen("old"), queue.seen("new")) == (0, 1)
     assert queue.unanswered(PR_7) == [old[1]]
+
+
+def test_how_often_it_was_tried_is_kept_until_somebody_asks_or_it_is_done(queue: Deliveries, clock: Clock) -> None:
+    """Over a restart, too: else whoever ends the listener often would have it asked for all the time."""
+    queue.ask(PR_7)
+    queue.again(queue.take(clock.now), clock.now + 60, 3, "the remote has no such commit")
+    again = Deliveries(queue.database, clock)
+    again.recover()
+    assert again.take(clock.now + 59) is None
+    assert (again.tried(PR_7), again.troubled()) == (True, {PR_7: "the remote has no such commit"})
+    ticket = again.take(clock.now + 60)
+    assert ticket.tries == 3
+    again.ask(PR_7)  # meanwhile
+    again.again(ticket, clock.now + 600, 4, "the same")
+    assert again.troubled() == {PR_7: "the same"}
+    fresh = again.take(clock.now)
+    assert fresh.tries == 0
+    again.done(fresh)
+    assert (again.tried(PR_7), again.troubled()) == (False, {})
