@@ -123,6 +123,7 @@ class Blueprint:
     mounted: tuple[Mounted, ...] = ()
     release: Release | None = None
     start_timeout_s: float = 120.0
+    stay_up_s: float = 3.0
     notes: tuple[str, ...] = ()  # what was dropped or replaced, for the user to read
 
     @property

@@ -71,12 +71,18 @@ def plan(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint | Non
         *([(Step(Do.CREATE),)] if seen.route == wish.revision else []),  # what serves goes as late as may be
         (Step(Do.START), Step(Do.OFFER)),
         (Step(Do.AWAIT),),
-        (Step(Do.PROBE),),
+        _trial(blueprint),
         (Step(Do.PUBLISH),),
         _superseded(wish, seen, blueprint),
         _unused(seen, wish, names, blueprint),
     ]
     return [stage for stage in stages if stage]
+
+
+def _trial(blueprint: Blueprint) -> Stage:
+    """A service with a URL is to answer; of the others each is to stay up meanwhile."""
+    quiet = {*blueprint.services, *blueprint.pinned} - {route.service for route in blueprint.routes}
+    return (Step(Do.PROBE), *([Step(Do.STAY)] if quiet else []))
 
 
 def _parts(wish: Desired, seen: Observed, names: Names, blueprint: Blueprint) -> Stage:

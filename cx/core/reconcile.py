@@ -297,6 +297,8 @@ class _Pass:
                 of.workloads.start(wish, blueprint, checkout, waiting)
             case Do.AWAIT:
                 of.workloads.await_well(wish, blueprint, waiting)
+            case Do.STAY:
+                of.workloads.stay_up(wish, blueprint, waiting)
             case Do.PROBE:
                 for route in blueprint.routes:
                     self._probe(route, waiting, candidate=True, timeout_s=blueprint.start_timeout_s)

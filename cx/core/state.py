@@ -184,6 +184,7 @@ class Do(StrEnum):
     OFFER = "trial route"
     AWAIT = "healthy"
     PROBE = "probe"
+    STAY = "stay up"
     PUBLISH = "publish"
     REST = "route to sleep"
     SLEEP = "stop"

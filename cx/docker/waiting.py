@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from docker.errors import APIError, NotFound
 
@@ -19,7 +20,7 @@ from cx.core.ports import Waiting
 from cx.core.state import Container, Desired
 from cx.docker import facts
 from cx.docker.connection import Engine, translated
-from cx.docker.endings import hopeless, start_failed
+from cx.docker.endings import hopeless, last_ending, start_failed
 from cx.docker.health import Asking
 from cx.docker.logs import last_lines
 from cx.docker.watch import happenings
@@ -58,6 +59,30 @@ class Waits:
             raise Retryable(what, remedy="deploy again")
         asking.look([one for one in mine if one.service in routed])
         return [one for one in mine if not (one.well or asking.answered(one)) and one.role != "release"]
+
+    def until_stayed_up(self, blueprint: Blueprint, waiting: Waiting) -> None:
+        """What no probe and no health check looks at has run for so long as it is to stay up. Raises StartFailed."""
+        until = time.monotonic() + blueprint.start_timeout_s
+        routed = {route.service for route in blueprint.routes}
+        with self._happenings() as wait:
+            while left := [(one, left_s) for one in self._all() if (left_s := self._young_s(one, routed, blueprint))]:
+                for one, _ in left:
+                    if why := hopeless(self.engine, one):
+                        raise start_failed(self.engine, self.wish.namespace, one, why)
+                waiting(", ".join(sorted({one.service for one, _ in left})) + " to stay up")
+                if time.monotonic() > until:
+                    why = f"did not stay up for {blueprint.stay_up_s:g} s (limits.stay_up_s)"
+                    raise start_failed(self.engine, self.wish.namespace, left[0][0], why)
+                wait(min(left_s for _, left_s in left))
+
+    def _young_s(self, one: Container, routed: Collection[str], blueprint: Blueprint) -> float:
+        """So long it is to stay up still; 0 where nothing more is asked of it."""
+        if one.role not in ("service", "pinned") or one.service in routed or one.done or one.health:
+            return 0.0
+        began_at = last_ending(self.engine, one).began_at
+        if not one.running or began_at is None:
+            return blueprint.stay_up_s
+        return max(0.0, blueprint.stay_up_s - (datetime.now(UTC) - began_at).total_seconds())
 
     def must_stay_up(self) -> None:
         """Raises StartFailed where a service of the revision ends again and again: nobody need wait for it."""

@@ -19,6 +19,7 @@ from cx.docker import containers, facts, files
 from cx.docker import poolers as pooling
 from cx.docker.bake import Scope
 from cx.docker.connection import Engine, translated
+from cx.docker.endings import last_ending
 from cx.docker.logs import last_lines
 from cx.docker.model import POOLER, RELEASE, SERVER, Limits, Modeller
 from cx.docker.networks import Networks
@@ -209,6 +210,10 @@ class Workloads:
         """Every service of the revision runs and is healthy, or is done. Raises StartFailed."""
         self._waits(wish).until_well(blueprint, waiting)
 
+    def stay_up(self, wish: Desired, blueprint: Blueprint, waiting: Waiting) -> None:
+        """Every service that no probe and no health check looks at has stayed up for a while. Raises StartFailed."""
+        self._waits(wish).until_stayed_up(blueprint, waiting)
+
     def must_stay_up(self, wish: Desired) -> None:
         """Raises StartFailed where a service of the revision ends again and again: nobody need wait for it."""
         self._waits(wish).must_stay_up()
@@ -273,6 +278,8 @@ class Workloads:
         for one in self._containers(namespace):
             if (one.revision, one.role) == (revision, "service"):
                 lines += [f"{one.service} | {line}" for line in self.log(one, 10)]
+                if (ending := last_ending(self.engine, one)).words:
+                    lines.append(f"{one.service} {ending.words}")
         return tuple(lines[-30:])
 
     def log(self, container: Container, lines: int) -> tuple[str, ...]:

@@ -155,6 +155,7 @@ class _Assembly:
             mounted=tuple(map(self._mounted, _mounts(models, "subpath"))),
             release=self._release(kept),
             start_timeout_s=float(self.settings.limits.start_timeout_s),
+            stay_up_s=float(self.settings.limits.stay_up_s),
             notes=(*found.notes, *told),
         )
 

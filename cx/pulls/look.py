@@ -59,7 +59,7 @@ DONE = Turn()
 LOST = Turn(0, why="another origin owns its namespace by now")
 DEFECT = Terminal("cx met a defect of its own", remedy="its log says which; it is tried again")
 PHASES = {"build": Phase.BUILDING, "clone": Phase.CLONING, "reset": Phase.CLONING}
-STARTING = ("stateful", "release", "start", "trial", "healthy", "probe", "publish")
+STARTING = ("stateful", "release", "start", "trial", "healthy", "probe", "stay", "publish")
 
 
 @dataclass

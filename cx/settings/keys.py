@@ -171,6 +171,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start_timeout_s: Annotated[
         int, Meta(ge=1, le=86_400, description="Seconds from start to healthy and answering.")
     ] = 120
+    stay_up_s: Annotated[
+        float,
+        Meta(ge=0, le=600, description="Seconds that a service with neither a URL nor a health check is to stay up."),
+    ] = 3.0
     build_timeout_s: Annotated[int, Meta(ge=1, le=86_400, description="Seconds for building one image.")] = 1800
 
 

@@ -109,6 +109,37 @@ def test_a_job_that_fails_says_why(cx: Cx, preview: Callable[[], str], hello: Pr
     assert cx.observe(name).containers == ()
 
 
+FAILS = {
+    "not restarted": ("sleep 0.5; echo no such key; exit 4", '    restart: "no"\n', "init ended with status 4"),
+    "again and again": ("echo no such key; exit 4", "", "the last time it ended with status 4"),
+    "after a second": ("sleep 1; echo no such key; exit 4", "    restart: always\n", "it ended with status 4"),
+    "out of memory": (
+        *("echo no such key; python -c 'x = bytearray(600000000)'", '    mem_limit: 64m\n    restart: "no"\n'),
+        "service init ran out of memory at 64m; raise memory of [services.init] in cx.toml",
+    ),
+    "a child out of memory": (
+        "echo no such key; python -c 'x = bytearray(600000000)'; exit 1",
+        '    mem_limit: 64m\n    restart: "no"\n',
+        "service init ran out of memory at 64m; raise memory of [services.init] in cx.toml",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FAILS)
+def test_a_deployment_is_ready_when_every_service_stays_up(
+    cx: Cx, preview: Callable[[], str], hello: Project, what: str
+) -> None:
+    """Nobody waits for it, and it has no URL: the web has answered long before."""
+    name = preview()
+    command, said, why = FAILS[what]
+    written(hello, "  init:\n" + RUN % command + said)
+    done = cx("deploy", hello.folder, "--namespace", name, check=False)
+    assert done.returncode == 1, done.stdout
+    assert "  | no such key" in done.stderr
+    assert why in done.stderr
+    assert cx.observe(name).containers == ()
+
+
 def test_a_wait_ends_after_the_start_timeout_and_names_what_it_waited_for(
     cx: Cx, preview: Callable[[], str], hello: Project
 ) -> None:

@@ -75,6 +75,7 @@ ANSWERS: Mapping[str, tuple[Any, bool | set[str]]] = {
     "limits.services": (21, False),
     "limits.log_size": ("20m", True),
     "limits.log_files": (4, True),
+    "limits.stay_up_s": (4.0, False),
     "limits.start_timeout_s": (121, True),  # so long a health check is asked each second
     "limits.build_timeout_s": (1801, False),
     "volumes.path": ("/srv/volumes", False),

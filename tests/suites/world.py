@@ -331,6 +331,9 @@ class Workloads:
         if set(there) != set(blueprint.services) or not all(one.well for one in there.values()):
             raise StartFailed("something does not run")
 
+    def stay_up(self, wish: Desired, blueprint: Blueprint, waiting: Waiting) -> None:
+        self.world.fails("stay")
+
     def must_stay_up(self, wish: Desired) -> None:
         self.world.fails("stay up")
 
