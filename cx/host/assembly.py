@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cx.host.doctor import Doctor
     from cx.host.refilling import Refilling
     from cx.host.stack import Stack
+    from cx.pulls.values import PullId
     from cx.router.certificate import Certificate
     from cx.router.routes import Router
     from cx.settings.databases import Database as DatabaseSettings
@@ -164,7 +165,14 @@ class Adapters:
     def doctor(self) -> Doctor:
         from cx.host.doctor import Doctor
 
-        return Doctor(self.engine, self.networks, self.stack, self.settings, self.server, self.refilling.last)
+        return Doctor(
+            self.engine, self.networks, self.stack, self.settings, self.server, self.refilling.last, self._troubled
+        )
+
+    def _troubled(self) -> Mapping[PullId, str]:
+        from cx.store.deliveries import Deliveries
+
+        return Deliveries(self.database).troubled()
 
     @cached_property
     def server(self) -> Server:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +19,7 @@ from cx.docker.compose import environment, plugin
 from cx.docker.connection import MINIMUM_API, Engine, translated
 from cx.docker.networks import data_subnet
 from cx.git.program import git, run
+from cx.host.named import lacking
 from cx.host.ports import handed_out, taken
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from cx.data.values import Server
     from cx.docker.networks import Networks
     from cx.host.stack import Stack
+    from cx.pulls.values import PullId
     from cx.settings import Settings
 
 MINIMUM_COMPOSE = (2, 30)
@@ -53,6 +55,7 @@ class Doctor:
     settings: Settings
     server: Server
     refilled: Callable[[], Chore | None]  # how the newest refill of spares went
+    troubled: Callable[[], Mapping[PullId, str]] = dict  # looks that failed last, and why
 
     def checks(self) -> list[Check]:
         """Every check, in the order in which one builds on another."""
@@ -69,7 +72,19 @@ class Doctor:
                 found += self._guarded(look, version, info)
             for part in (self._router, self._ports, self._fixed_ports, self._postgres, self._spares):
                 found += self._guarded(part)
-        return [*found, *self._domain(), *self._github()]
+        return [*self._configuration(), *found, *self._domain(), *self._github(), *self._looks()]
+
+    def _configuration(self) -> Iterator[Check]:
+        """A row for each thing that the configuration names and that is not there."""
+        found = lacking(self.settings, os.environ)
+        for one in found:
+            yield Check("configuration", "broken", one.why.what, one.why.remedy)
+        if not found:
+            yield Check("configuration", "ok", "all that it names is there")
+
+    def _looks(self) -> Iterator[Check]:
+        for pull, why in self.troubled().items():
+            yield Check(str(pull) if pull.number else pull.repository, "broken", why, "it is tried again by itself")
 
     def _guarded(self, look: Callable[..., Iterator[Check]], *facts: dict[str, Any]) -> list[Check]:
         try:

@@ -23,6 +23,7 @@ from cx.docker.address import VARIABLES
 from cx.git.fetching import Fetching, Limits, Remote
 from cx.host.host import Host
 from cx.host.jobs.running import Jobs
+from cx.host.named import Lacking, demand, lacking
 from cx.pulls import Announcer, Forge, Gauge, Order, Repositories, Standing
 from cx.pulls.budget import Budget
 from cx.pulls.look import Follower
@@ -44,6 +45,7 @@ PASSED_ON = frozenset(
     | {*VARIABLES, "DOCKER_CONFIG", "CX_TEST_DIE_AT"}
 )
 LOG_LINES = 40
+LOOKED_S = 10.0
 
 
 @dataclass
@@ -55,6 +57,8 @@ class Following:
     workers: Workers
     stopping: threading.Event
     known: Repositories = field(default_factory=Remembered)
+    _looked_at: float = field(default=float("-inf"), init=False)
+    _last: list[Lacking] = field(default_factory=list, init=False)
 
     @property
     def followed(self) -> Followed:
@@ -99,10 +103,19 @@ class Following:
     def problems(self) -> Sequence[str]:
         """What GitHub refused when it was last asked, without asking, and that looks fail."""
         refused = [*self.follower.forge.refused(), *self.follower.fetcher.refused()]
+        if count := len(self._lacking()):
+            refused.append(f"{count} of what the host configuration names cannot be used: `cx doctor` says which")
         failing = len(self.follower.queue.troubled())
         if failing:
             refused.append(f"{failing} of what is due cannot be done: the log and `cx doctor` say why")
         return refused
+
+    def _lacking(self) -> list[Lacking]:
+        """Looked at again every LOOKED_S seconds: files come and go."""
+        now = time.monotonic()
+        if now - self._looked_at > LOOKED_S:
+            self._looked_at, self._last = now, lacking(self.host.settings, os.environ)
+        return self._last
 
     def gauges(self) -> Sequence[Gauge]:
         telling = self.follower.telling
@@ -127,7 +140,11 @@ class Following:
 
 @contextmanager
 def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None) -> Iterator[Following]:
-    """`github` in place of the one of the host configuration."""
+    """`github` in place of the one of the host configuration. Raises Invalid for what that names and cannot be used,
+    where nothing goes without it; the rest is in the log."""
+    if github is None:
+        for one in demand(host.settings, os.environ):
+            logs.warning("named in the host configuration, and cannot be used", why=one.why)
     settings = host.settings.github
     pinned = {name: rules.id for name, rules in settings.rules.items() if rules.id}
     known = RepositoriesTable(host.database, set(settings.rules), pinned)

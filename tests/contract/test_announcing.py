@@ -621,6 +621,15 @@ def test_an_app_that_is_not_installed_is_said_plainly(github: FakeGitHub, as_app
     assert forge.refused() == []
 
 
+def test_an_app_that_github_does_not_know_is_said_plainly(github: FakeGitHub, as_app: Opened) -> None:
+    """By a wrong number, or the key of another App."""
+    github.app = None
+    forge, _ = as_app()
+    with pytest.raises(Forbidden, match=r"does not know the App 5 with this key; compare github\.app_id and"):
+        forge.pull(PULL)
+    assert forge.refused() == ["GitHub does not know the App by its number and key"]
+
+
 def doctors_rows(settings: GitHub) -> list[Check]:
     class Host:
         github = settings

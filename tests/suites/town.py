@@ -21,6 +21,7 @@ from cx.host.following import Following
 from cx.pulls.budget import Budget
 from cx.pulls.repositories import Followed
 from cx.pulls.workers import Workers
+from cx.settings import Settings
 from cx.settings.github import GitHub, Repository
 from cx.store import Database
 from cx.store.deliveries import Deliveries
@@ -68,7 +69,7 @@ class Town:
         workers = self.workers = Workers(follower, self.settings.at_once, [SHOP], 300.0 / self.clock.speed, self.clock)
         stop = threading.Event()
         follower.stopped = stop.is_set
-        host = SimpleNamespace(refilling=SimpleNamespace(last=lambda: None))
+        host = SimpleNamespace(settings=Settings(), refilling=SimpleNamespace(last=lambda: None))
         hands = Hands(Following(host, follower, workers, stop), Followed({SHOP}))
         socket = bound("127.0.0.1", 0)
         self.listener = Listener(socket.getsockname()[1], self.box)

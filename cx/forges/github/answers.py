@@ -60,6 +60,10 @@ class Refused(Forbidden):
     """GitHub does not know who asks."""
 
 
+class AppRefused(Refused):
+    """GitHub does not know the App, or not by this key."""
+
+
 class NotInstalled(Forbidden):
     """The GitHub App may nothing there."""
 

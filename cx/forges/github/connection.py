@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from cx.core.errors import NotFound
 from cx.forges.github.answers import (
     Answer,
+    AppRefused,
     Elsewhere,
     Forbidden,
     Locked,
@@ -167,6 +168,9 @@ class Connection:
         try:
             authorization = f"Bearer {self.login.token(repository)}"
             answer = self.transport.send(verb, url, authorization, parameters, body)
+        except AppRefused:
+            self.refusals.login(who, "GitHub does not know the App by its number and key")
+            raise
         except Refused as exc:
             self.refusals.login(who, "GitHub refuses the token")
             if self.login.shared:

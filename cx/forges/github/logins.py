@@ -15,7 +15,16 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cx.core.errors import Invalid
-from cx.forges.github.answers import Answer, Elsewhere, NotInstalled, Refused, Transport, Unavailable, Unknown
+from cx.forges.github.answers import (
+    Answer,
+    AppRefused,
+    Elsewhere,
+    NotInstalled,
+    Refused,
+    Transport,
+    Unavailable,
+    Unknown,
+)
 from cx.settings.github import GitHub
 
 _T = TypeVar("_T")
@@ -100,7 +109,9 @@ class Installations:
             raise NotInstalled(what, remedy="install it there; see docs/github.md") from exc
         except Refused as exc:
             what = f"GitHub does not know the App {self.app_id} with this key"
-            raise Refused(what, remedy="compare github.app_id and github.private_key with the App's settings") from exc
+            raise AppRefused(
+                what, remedy="compare github.app_id and github.private_key with the App's settings"
+            ) from exc
 
     def _asked(self, path: str) -> Answer:
         """Nobody knows yet by which token a renamed repository's name could be asked for."""

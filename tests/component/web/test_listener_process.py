@@ -198,6 +198,21 @@ def test_what_it_refuses_to_be(host: Path, argv: list[str], said: str) -> None:
     assert not (host / "state").exists()
 
 
+def test_a_variable_that_a_preview_needs_and_that_is_not_set_is_said_at_the_start(host: Path) -> None:
+    """Each push of the repository would fail by it."""
+    path = host / "host.toml"
+    path.write_text(path.read_text() + 'env = { KEY = "env:NOT_SET_ANYWHERE" }\n')
+    for command in (["git", "listen"], ["git", "sync"]):
+        done = cx(host, *command)
+        assert done.returncode == 2
+        key = "github.repositories.acme/shop.env.KEY"
+        assert f"{path}: {key}: NOT_SET_ANYWHERE: is not set; export it, and run again" in done.stderr
+    doctor = cx(host, "doctor", "--json")
+    rows = [one for one in json.loads(doctor.stdout) if one["name"] == "configuration"]
+    assert [(one["state"], key in one["finding"]) for one in rows] == [("broken", True)]
+    assert doctor.returncode == 1
+
+
 def test_without_repositories_it_says_what_to_set(host: Path) -> None:
     text = (host / "host.toml").read_text()
     (host / "host.toml").write_text(text.replace('[github.repositories."acme/shop"]', ""))
