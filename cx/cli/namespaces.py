@@ -202,6 +202,9 @@ def list_(json: JsonOption = False, remote: RemoteOption = "") -> None:
         ],
         "no namespaces yet: `cx deploy --namespace preview-1` in the folder of a project makes one",
     )
+    for one in rows:
+        if one.why:
+            print(f"{one.namespace}: {printable(one.why)}")
 
 
 def show(namespace: NamespaceArgument, json: JsonOption = False, remote: RemoteOption = "") -> None:
@@ -224,6 +227,9 @@ def show(namespace: NamespaceArgument, json: JsonOption = False, remote: RemoteO
         ],
         "no containers",
     )
+    for one in found.services:
+        if one.why:
+            print(f"{one.service} {printable(one.why)}")
     print()
     table(
         ["database", "name", "size", "made"],

@@ -21,7 +21,8 @@ from cx.core.state import Desired
 
 @dataclass(frozen=True)
 class Row:
-    """One namespace in a list. Times are Unix seconds; `services` is `running/all`; `url` is "" where none answers."""
+    """One namespace in a list. Times are Unix seconds; `services` is `running/all`; `url` is "" where none answers.
+    `why` says what is not well, `restarts` how often services have been started again since they began."""
 
     namespace: str
     state: str
@@ -31,11 +32,14 @@ class Row:
     deployed_at: float | None
     url: str
     expires_at: float | None = None
+    why: str = ""
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
 class ServiceUse:
-    """`memory_bytes` and `cpu` (percent of one core) as the engine measures them now."""
+    """`memory_bytes` and `cpu` (percent of one core) as the engine measures them now. `restarts`: how often the engine
+    has started it again since it began; `why` it ended last, as far as the engine knows, and what to do about it."""
 
     service: str
     role: str
@@ -43,6 +47,8 @@ class ServiceUse:
     revision: str
     memory_bytes: int
     cpu: float
+    restarts: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Container:
 
     `restart`: what the project says of its end, as in Blueprint, or "default"; "always" where an end is never well.
     `interrupted`: its end is none of its own (it was stopped, or has run so long that it is no job), where anybody
-    looked.
+    looked. `young`: it has begun within the hour, and may have ended before.
     """
 
     id: str
@@ -82,6 +82,7 @@ class Container:
     restarted: bool = False
     restart: str = "always"
     interrupted: bool = False
+    young: bool = False
 
     @property
     def running(self) -> bool:
@@ -108,6 +109,12 @@ class Container:
     def well(self) -> bool:
         """Running and healthy; or done."""
         return self.done or (self.role not in ("release", "job") and self.running and self.health in ("", "healthy"))
+
+
+def flaps(restarts: int, up_s: float, ready_s: float) -> bool:
+    """A container has ended since its namespace was ready (`ready_s` ago), and has not stayed up (`up_s`) for as many
+    minutes as it has ended, an hour at most: each further end takes longer to be forgotten."""
+    return restarts > 0 and up_s < min(ready_s, 60.0 * restarts, 3600.0)
 
 
 @dataclass(frozen=True)

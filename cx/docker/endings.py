@@ -51,6 +51,11 @@ class Ending:
             return f"ended {self.restarts} time{'s' if self.restarts > 1 else ''}, the last time it {self}"
         return str(self) if self.out_of_memory or self.status else ""
 
+    def told(self, service: str) -> str:
+        """`words`, and what to do about it."""
+        more = f": {OUT_OF_MEMORY.format(service)}" if self.out_of_memory else ""
+        return self.words and self.words + more
+
 
 def last_ending(engine: Engine, one: Container) -> Ending:
     """By the engine's own word, and its newest events where it has started the container again since."""

@@ -23,6 +23,7 @@ from cx.core.state import Container, Observed
 from cx.docker.connection import Engine, translated
 from cx.docker.containers import ASLEEP
 
+YOUNG = ("Up Less", "second", "minute", "Up About an hour")  # as the listing tells of what began within the hour
 JOB_MAX = timedelta(minutes=30)  # what has run for longer is a service, unless the project says that it ends
 
 
@@ -136,6 +137,7 @@ def container(listed: dict[str, Any]) -> Container:
         data=labels.get(LABEL_DATA, ""),
         image=listed.get("Image", ""),
         restart=labels.get(LABEL_RESTART, "always"),
+        young=listed["State"] == "restarting" or any(word in status for word in YOUNG),
     )
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from cx.core.errors import NotFound
 from cx.core.history import FRESH, SERVING, Deployment
 from cx.core.names import Namespace
 from cx.core.plan import settled
 from cx.core.previews import DatabaseUse, Detail, Row, ServiceUse
-from cx.core.state import Container, Desired, Observed
+from cx.core.state import Container, Desired, Observed, flaps
 from cx.host import Host
 
+if TYPE_CHECKING:
+    from cx.docker.endings import Ending
 
-def state(wish: Desired | None, seen: Observed, last: Deployment | None) -> str:
+
+def state(wish: Desired | None, seen: Observed, last: Deployment | None, *, flapping: bool = False) -> str:
     """One word for people: ready, asleep, updating, failed, unwell, deleting, orphan. `last`: the newest attempt that
-    was to end with something that serves."""
+    was to end with something that serves. `flapping`: a service has ended since, and may do so again."""
     if wish is None:
         return "orphan"
     if not wish.present:
@@ -28,7 +34,7 @@ def state(wish: Desired | None, seen: Observed, last: Deployment | None) -> str:
         return "waking"
     if seen.route == wish.revision:
         well = all(one.well or one.starting for one in seen.of(wish.revision))
-        return "ready" if well else "unwell"
+        return "ready" if well and not flapping else "unwell"
     return "updating" if seen.route else "incomplete"
 
 
@@ -42,19 +48,51 @@ def overview(host: Host) -> list[Row]:
         last, fresh = (host.store.last(Namespace(name), *kinds) for kinds in (SERVING, FRESH))
         serving = [one for one in there.containers if one.role in ("service", "pinned")]
         running = sum(one.well or one.starting for one in serving)
+        endings = _endings(host, [one for one in serving if one.young or not (one.well or one.stopped)])
+        flapping = _flapping(endings, last)
+        now = state(wish, there, last, flapping=bool(flapping))
         rows.append(
             Row(
                 name,
-                state(wish, there, last),
+                now,
                 wish.version if wish and wish.present else "",
                 f"{running}/{len(serving)}",
                 len(there.clones),
                 fresh.finished_at if fresh else None,
                 host.settings.base_url(routes[name].hosts[0]) if name in routes and routes[name].hosts else "",
                 wish.expires_at if wish else None,
+                "; ".join(_ills(there, endings, flapping)) if now == "unwell" else "",
+                sum(ending.restarts for ending in endings.values()),
             )
         )
     return rows
+
+
+def _endings(host: Host, them: Iterable[Container]) -> dict[Container, Ending]:
+    from cx.docker.endings import last_ending
+
+    return {one: last_ending(host.engine, one) for one in them}
+
+
+def _flapping(endings: Mapping[Container, Ending], last: Deployment | None) -> list[Container]:
+    """Those that have ended since the namespace was ready."""
+    now = time.time()
+    ready_s = now - (last.finished_at or now) if last else now
+    return [
+        one
+        for one, ending in endings.items()
+        if ending.began_at and flaps(ending.restarts, now - ending.began_at.timestamp(), ready_s)
+    ]
+
+
+def _ills(seen: Observed, endings: Mapping[Container, Ending], flapping: Sequence[Container]) -> list[str]:
+    """What is not well, in words."""
+    ill = [one for one in seen.containers if one.role != "release" and not (one.well or one.starting)]
+    words = []
+    for one in dict.fromkeys([*ill, *flapping]):
+        ending = endings.get(one)
+        words.append(f"{one.service} {(ending.told(one.service) if ending else '') or f'is {one.health or one.state}'}")
+    return sorted(set(words))
 
 
 def detail(host: Host, namespace: Namespace) -> Detail:
@@ -65,7 +103,10 @@ def detail(host: Host, namespace: Namespace) -> Detail:
         raise NotFound(f"{namespace} does not exist", remedy="`cx list` shows what does")
     deployments = host.history(namespace)
     with ThreadPoolExecutor(max_workers=8) as pool:
-        services = list(pool.map(lambda one: _use(host, one), seen.containers))
+        asleep = bool(wish and wish.asleep)
+        services = list(pool.map(lambda one: _use(host, one, asleep=asleep), seen.containers))
+    last = next((one for one in deployments if one.doing in SERVING), None)
+    flapping = _flapping(_endings(host, [one for one in seen.containers if one.young]), last)
     clones = [
         DatabaseUse(
             one.source,
@@ -77,7 +118,7 @@ def detail(host: Host, namespace: Namespace) -> Detail:
     ]
     return Detail(
         namespace.name,
-        state(wish, seen, next((one for one in deployments if one.doing in SERVING), None)),
+        state(wish, seen, last, flapping=bool(flapping)),
         wish.version if wish else "",
         str(wish.origin) if wish else "",
         [host.settings.base_url(one) for one in host.router.observe(namespace).hosts],
@@ -88,15 +129,19 @@ def detail(host: Host, namespace: Namespace) -> Detail:
     )
 
 
-def _use(host: Host, one: Container) -> ServiceUse:
+def _use(host: Host, one: Container, *, asleep: bool) -> ServiceUse:
+    from cx.docker.endings import last_ending
     from cx.docker.measuring import measured
 
-    use = measured(host.engine, one)
+    use, ending = measured(host.engine, one), last_ending(host.engine, one)
+    now = "done" if one.done and one.role in ("service", "pinned", "job") else one.state
     return ServiceUse(
         one.service,
         one.role,
-        f"{one.state} ({one.health})" if one.health else one.state,
+        f"{now} ({one.health})" if one.health else now,
         one.revision,
         use.memory_bytes,
         use.cpu,
+        ending.restarts,
+        "" if asleep else ending.told(one.service),
     )

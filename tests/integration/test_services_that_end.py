@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -138,6 +139,50 @@ def test_a_deployment_is_ready_when_every_service_stays_up(
     assert "  | no such key" in done.stderr
     assert why in done.stderr
     assert cx.observe(name).containers == ()
+
+
+def until(cx: Cx, name: str, wanted: str) -> dict[str, object]:
+    """The row of the namespace, when it is in the state that is wanted."""
+    deadline = time.monotonic() + 60
+    while True:
+        rows = cx.json("list")
+        assert isinstance(rows, list)
+        row = next(row for row in rows if row["namespace"] == name)
+        if row["state"] == wanted:
+            return dict(row)
+        assert time.monotonic() < deadline, row
+        time.sleep(0.2)
+
+
+def test_a_service_that_ends_after_it_was_ready_is_told_with_its_reason(
+    cx: Cx, preview: Callable[[], str], hello: Project
+) -> None:
+    name = preview()
+    command = "sleep 6; python -c 'x = bytearray(600000000)'"
+    written(hello, "  worker:\n" + RUN % command + "    mem_limit: 64m\n    restart: always\n")
+    cx("deploy", hello.folder, "--namespace", name)
+    row = until(cx, name, "unwell")
+    assert "worker ended 1 time, the last time it ran out of memory at 64m: raise memory of [services.worker]" in str(
+        row["why"]
+    )
+    assert row["restarts"]
+    assert f"{name}: worker ended" in cx("list").stdout
+    (worker,) = [one for one in cx.json("show", name)["services"] if one["service"] == "worker"]
+    assert worker["restarts"]
+    assert "ran out of memory at 64m" in worker["why"]
+    assert "worker ended" in cx("show", name).stdout
+
+
+def test_a_process_that_memory_ran_out_for_is_told_though_its_service_goes_on(
+    cx: Cx, preview: Callable[[], str], hello: Project
+) -> None:
+    name = preview()
+    command = "python -c 'x = bytearray(600000000)'; sleep 600"
+    written(hello, "  worker:\n" + RUN % command + "    mem_limit: 64m\n")
+    cx("deploy", hello.folder, "--namespace", name)
+    (worker,) = [one for one in cx.json("show", name)["services"] if one["service"] == "worker"]
+    assert (worker["state"], worker["restarts"]) == ("running", 0)
+    assert worker["why"].startswith("ran out of memory at 64m: raise memory of [services.worker] in cx.toml")
 
 
 def test_a_wait_ends_after_the_start_timeout_and_names_what_it_waited_for(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from world import NAMES, PR_7, World, blueprint, wish
 
 from cx.core.plan import plan, settled
-from cx.core.state import Clone, Container, Desired, Do, Observed, Stage, Step
+from cx.core.state import Clone, Container, Desired, Do, Observed, Stage, Step, flaps
 
 NEVER_BEFORE_PUBLISH = {Do.RETIRE, Do.DROP, Do.UNTAG, Do.WITHDRAW, Do.REMOVE, Do.FORGET}
 REVISIONS = [wish(letter).revision for letter in "abc"] + ["0123456789ab", ""]
@@ -108,6 +108,25 @@ def test_what_has_just_started_is_left_alone(change: dict[str, Any], is_settled:
     now = replace(seen, containers=(*(set(seen.containers) - {web}), replace(web, **change)))
     assert settled(wish("a"), now) == is_settled
     assert not settled(wish("b"), now)
+
+
+@pytest.mark.parametrize(
+    ("restarts", "up_s", "ready_s", "now"),
+    [
+        (0, 5, 100, False),
+        (1, 5, 100, True),
+        (1, 61, 100, False),  # a minute without another is enough
+        (5, 61, 1000, True),  # not after five of them
+        (5, 301, 1000, False),
+        (500, 3599, 9999, True),
+        (500, 3601, 9999, False),  # an hour is enough for all
+        (3, 20, 10, False),  # it ended while it was started, and was ready after that
+    ],
+)
+def test_a_service_that_ends_again_and_again_is_not_well_between(
+    restarts: int, up_s: float, ready_s: float, now: bool
+) -> None:
+    assert flaps(restarts, up_s, ready_s) == now
 
 
 @given(present, anything)
