@@ -195,17 +195,17 @@ def psql(namespace: NamespaceArgument, database: NameArgument = "") -> None:
     """Open psql on a namespace's clone, as the role that the app has; or the client of its engine, on a server of its
     own."""
     from cx import host as wiring
-    from cx.docker.address import for_docker
 
     with wiring.open_host() as host:
+        environment = host.for_docker()
         interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
         if client := _client_inside(host, Namespace(namespace), database):
-            os.execvpe("docker", ["docker", "exec", *interactive, *client], for_docker())  # noqa: S606
+            os.execvpe("docker", ["docker", "exec", *interactive, *client], environment)  # noqa: S606
         clone = _one(host, Namespace(namespace), database)
         container = f"{host.names.instance}-postgres"
     # By the server's own socket: no password is needed, and none shows in argv.
     argv = ["docker", "exec", *interactive, container, "psql", "--no-psqlrc", "-U", clone, "-d", clone]
-    os.execvpe("docker", argv, for_docker())  # noqa: S606
+    os.execvpe("docker", argv, environment)  # noqa: S606
 
 
 def drop(namespace: NamespaceArgument, database: NameArgument = "", force: ForceOption = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from cx.host import Host
+    from cx.pulls import Inbox
     from cx.pulls.repositories import Followed
     from cx.schema import Secret
-    from cx.store.deliveries import Deliveries
     from cx.web.rehearsal import Rehearsal
 
 git = Commands(help="Pull requests: the listener, and what it does by hand.")
@@ -55,7 +54,6 @@ def listen(
     from cx import host as wiring
     from cx import logs
     from cx.host.following import open_following
-    from cx.store.deliveries import Deliveries
     from cx.web.listener import Hands, place
     from cx.web.listener import listen as serve
 
@@ -75,7 +73,7 @@ def listen(
                 serve(at, box, rehearsal)
             return
         with _alone(host), open_following(host) as following:
-            serve(at, Deliveries(host.database), Hands(following, following.followed), _api(host))
+            serve(at, host.deliveries, Hands(following, following.followed), _api(host))
 
 
 @git.command()
@@ -88,7 +86,6 @@ def sync(dry_run: DryRunOption = False) -> None:
     from cx import logs
     from cx.host.following import open_following
     from cx.pulls.values import PullId
-    from cx.store.deliveries import Deliveries
 
     with wiring.open_host() as host:
         repositories = _repositories(host)
@@ -99,7 +96,7 @@ def sync(dry_run: DryRunOption = False) -> None:
                     box.ask(PullId(repository, 0))
                 _all_well(rehearsal.drain())
             return
-        box = Deliveries(host.database)
+        box = host.deliveries
         for repository in repositories:
             box.ask(PullId(repository, 0))
         with ExitStack() as stack:
@@ -148,7 +145,7 @@ def replay(
         )
 
 
-def _take(followed: Followed, box: Deliveries, event: str, body: bytes, delivery: str) -> None:
+def _take(followed: Followed, box: Inbox, event: str, body: bytes, delivery: str) -> None:
     """As the listener takes it. Raises Invalid."""
     import time
 
@@ -200,21 +197,14 @@ def _alone(host: Host) -> Iterator[None]:
 
 
 @contextmanager
-def _rehearsal(host: Host) -> Iterator[tuple[Deliveries, Rehearsal]]:
+def _rehearsal(host: Host) -> Iterator[tuple[Inbox, Rehearsal]]:
     """A queue that is gone afterwards, and who prints the plans of what is in it."""
-    from cx.host.following import open_following
-    from cx.store import Database
-    from cx.store.deliveries import Deliveries
+    from cx.host.following import open_following, scratch_queue
     from cx.web.rehearsal import Rehearsal
 
     _repositories(host)
-    with tempfile.TemporaryDirectory(prefix="cx-rehearsal-") as folder, open_following(host) as following:
-        database = Database(Path(folder) / "cx.db")
-        try:
-            box = Deliveries(database)
-            yield box, Rehearsal(box, following.followed, following.plan, lambda text: print(text, flush=True))
-        finally:
-            database.close()
+    with scratch_queue() as box, open_following(host) as following:
+        yield box, Rehearsal(box, following.followed, following.plan, lambda text: print(text, flush=True))
 
 
 def _all_well(failed: Sequence[str]) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +13,6 @@ from cx.cli.output import JsonOption, ago, as_json, printable, size, table
 from cx.core.errors import CxError, Invalid, Terminal
 
 if TYPE_CHECKING:
-    from cx.data.values import Golden
     from cx.host import Host
 
 
@@ -37,7 +34,7 @@ def refresh(
             _refresh(host, database)
             return
         failed: list[str] = []
-        for name in due(host):
+        for name in host.golden_uses.due():
             try:
                 _refresh(host, name)
             except CxError as exc:  # the others are due all the same
@@ -47,34 +44,11 @@ def refresh(
             raise Terminal(f"not refreshed: {', '.join(failed)}; the old goldens serve", remedy="`cx db list`")
 
 
-def due(host: Host) -> list[str]:
-    """The sources without a golden, or with one that is older than refresh_every_h, where that is set."""
-    made = {one.source: one.created_at.timestamp() for one in host.goldens.list()}
-    made |= {one.source: one.created_at.timestamp() for one in host.engine_goldens.list() if one.created_at}
-    now = time.time()
-    return [
-        name
-        for name, given in sorted(host.settings.databases.items())
-        if given.refresh_every_h and made.get(name, 0) + given.refresh_every_h * 3600 <= now
-    ]
-
-
 def _refresh(host: Host, database: str) -> None:
-    if spec := host.specs.get(database):
-        made = host.engine_goldens.refresh(spec, progress=_said)
-        if note := made.facts.get("notes"):
-            _said(f"note: {note}")
-        if not made.sanitised_by:
-            print(f"note: nothing of cx's sanitised {database}: previews see the data as it is in the source")
-        print(f"{database}: golden {made.name} with {size(made.size_bytes)} is ready")
-        return
-    golden = host.goldens.refresh(host.source(database), progress=_said)
-    for note in golden.notes:
-        _said(f"note: {note}")
-    if not golden.sanitised_by:
+    made = host.golden_uses.refresh(database, _said)
+    if not made.sanitised:
         print(f"note: databases.{database}.sanitise is not set: previews see the data as it is in the source")
-    print(f"{database}: golden {golden.database} with {size(golden.size_bytes)} is ready")
-    host.refilling.later()
+    print(f"{database}: golden {made.name} with {size(made.size_bytes)} is ready")
 
 
 SourceArgument = Annotated[
@@ -85,19 +59,14 @@ SourceArgument = Annotated[
 def classify(database: SourceArgument, json: JsonOption = False) -> None:
     """Look at a source for columns that look personal and have no rule, and propose rules as TOML."""
     from cx import host as wiring
-    from cx.core.kinds import POSTGRES
-    from cx.data.masking.personal import proposal
 
     with wiring.open_host() as host:
-        spec = host.specs.get(database)
-        if spec and spec.facts is not POSTGRES:
-            found = host.engine_goldens.classify(spec, progress=_aside)
-        else:
-            found = host.goldens.classify(host.source(database), progress=_aside)
+        found = host.golden_uses.classify(database, _aside)
+        proposal = host.golden_uses.proposal(database, found)
     if json:
         as_json([{"column": one.said, "type": one.column.type, "why": one.why, "rule": one.rule} for one in found])
     elif found:
-        print("\n".join(printable(line) for line in proposal(database, found).splitlines()))
+        print("\n".join(map(printable, proposal)))
     else:
         _aside(f"{database}: every column that looks personal has a rule")
 
@@ -105,18 +74,9 @@ def classify(database: SourceArgument, json: JsonOption = False) -> None:
 def audit(database: SourceArgument, json: JsonOption = False) -> None:
     """Prove on a golden, its files, rows, statistics and logs that no value of the masked columns is in it."""
     from cx import host as wiring
-    from cx.core.kinds import POSTGRES
 
     with wiring.open_host() as host:
-        spec = host.specs.get(database)
-        if spec and spec.facts is POSTGRES:
-            raise Invalid(database, "", "has no golden on the previews' server: each refresh scans its own")
-        if spec:
-            found = host.engine_goldens.audit(spec, progress=_aside)
-        else:
-            source = host.source(database)
-            with host.spares.borrowed(database, host.terms[database]) as copy:
-                found = host.goldens.audit(source, copy, progress=_aside)
+        found = host.golden_uses.audit(database, _aside)
     if json:
         as_json({"clean": found.clean, **asdict(found)})
     else:
@@ -145,15 +105,16 @@ def list_(json: JsonOption = False) -> None:
     from cx import host as wiring
 
     with wiring.open_host() as host:
-        goldens = host.goldens.list()
+        goldens = host.golden_uses.shared()
         clones = host.all_clones(sizes=True)
-        volumes = host.engine_goldens.list()
+        volumes = host.golden_uses.volumes()
         ready = host.spares.list()
         snapshots = host.snapshots()
-        old = {one.source: older_than_allowed(host, one) for one in goldens}
+        made = [(one.source, one.created_at) for one in goldens] + [(one.source, one.created_at) for one in volumes]
+        old = {source: host.golden_uses.too_old(source, at) for source, at in made}
     if json:
         shown = [{**asdict(one), "old": old[one.source]} for one in goldens]
-        shown += [{**asdict(one), "old": _old(host, one.source, one.created_at)} for one in volumes]
+        shown += [{**asdict(one), "old": old[one.source]} for one in volumes]
         as_json({"goldens": shown, "clones": clones, "spares": ready, "snapshots": snapshots})
         return
     waiting = Counter(one.source for one in ready)
@@ -171,7 +132,7 @@ def list_(json: JsonOption = False) -> None:
     ]
     rows += [
         [
-            "golden, TOO OLD" if _old(host, one.source, one.created_at) else "golden",
+            "golden, TOO OLD" if old[one.source] else "golden",
             one.source,
             "",
             one.name,
@@ -210,17 +171,6 @@ def list_(json: JsonOption = False) -> None:
         rows,
         "no goldens yet: name a source in the host configuration, then `cx db refresh NAME`",
     )
-
-
-def older_than_allowed(host: Host, golden: Golden) -> bool:
-    """Whether databases.NAME.max_age_h is over."""
-    return _old(host, golden.source, golden.created_at)
-
-
-def _old(host: Host, source: str, made_at: datetime | None) -> bool:
-    given = host.settings.databases.get(source)
-    allowed_s = given.max_age_h * 3600 if given else 0
-    return made_at is not None and 0 < allowed_s < time.time() - made_at.timestamp()
 
 
 def spares(json: JsonOption = False) -> None:

@@ -303,10 +303,10 @@ def exec_(
 ) -> None:
     """Run a command in a container of a namespace: cx exec preview-1 app -- ls."""
     from cx import host as wiring
-    from cx.docker.address import for_docker
 
     name = Namespace(namespace)
     with wiring.open_host() as host:
+        environment = host.for_docker()
         serving = host.router.observe(name).revision
         running = [one for one in host.workloads.observe(name).containers if one.running and one.service == service]
         running.sort(key=lambda one: one.revision != serving)
@@ -314,7 +314,7 @@ def exec_(
             raise NotFound(f"{namespace} runs no service {shown(service)}", remedy=f"`cx show {namespace}`")
     interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
     argv = ["docker", "exec", *interactive, running[0].id, *(command or ["sh"])]
-    os.execvpe("docker", argv, for_docker())  # noqa: S606
+    os.execvpe("docker", argv, environment)  # noqa: S606
 
 
 def open_(namespace: NamespaceArgument, remote: RemoteOption = "") -> None:

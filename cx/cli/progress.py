@@ -18,11 +18,11 @@ from cx.core.names import Namespace
 from cx.core.ports import Reporter
 from cx.core.state import Desired
 from cx.host.printing import Printed
-from cx.host.recording import Recorded
-from cx.store import Store
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from cx.host import Host
 
 
 class Plain:
@@ -117,8 +117,8 @@ def teller(*, as_json: bool, what: str = "") -> Reporter:
     return Live(what) if sys.stdout.isatty() else Plain(what)
 
 
-def reporter(store: Store, *, as_json: bool) -> Reporter:
-    return Recorded(store, teller(as_json=as_json))
+def reporter(host: Host, *, as_json: bool) -> Reporter:
+    return host.record(teller(as_json=as_json))
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def prune(
             if Namespace(name) in ended and Namespace(name) not in upkeep.expired(time.time()):
                 continue  # it was extended, or deployed again, while somebody read the question
             host.want_absent(Namespace(name))
-            host.settle(Namespace(name), reporter(host.store, as_json=False), "prune")
+            host.settle(Namespace(name), reporter(host, as_json=False), "prune")
         for golden in volumes:
             host.engine_goldens.remove(golden)
         if databases:

@@ -15,15 +15,9 @@ config = Commands(help="The host configuration.")
 def up() -> None:
     """Start the host's stack: the router and the database server."""
     from cx import host as wiring
-    from cx.data.session import prepare, session
-    from cx.data.shared import volume
 
-    with wiring.open_host() as host, host.lock("stack", "start the stack", wait_s=60):
-        host.stack.up(lambda text: print(f"{text} ...", flush=True))
-        prepare(host.server)
-        with session(host.server) as connection:
-            volume.tune(connection)
-        host.refilling.later()
+    with wiring.open_host() as host:
+        host.up(lambda text: print(f"{text} ...", flush=True))
         url = host.settings.base_url(f"NAMESPACE-SERVICE.{host.settings.domain}")
         print(f"the host's stack is up: previews answer at {url}")
 

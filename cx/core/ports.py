@@ -11,7 +11,7 @@ from typing import Protocol
 from cx.core.blueprint import Blueprint, Build, DatabaseUse, Pooler, Route
 from cx.core.errors import CxError
 from cx.core.names import Namespace
-from cx.core.state import Clone, Desired, Observed
+from cx.core.state import Clone, Desired, Observed, Routed
 
 Checkout = Callable[[], Path]  # gives the folder, which is made when it is first asked for
 
@@ -77,7 +77,7 @@ class Databases(Protocol):
 
 
 class Router(Protocol):
-    def observe_into(self, namespace: Namespace, seen: Observed) -> Observed: ...
+    def routed(self, namespace: Namespace) -> Routed: ...
     def offer(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None: ...
     def publish(
         self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]

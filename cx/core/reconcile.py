@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -65,16 +65,8 @@ class Reconciler:
         with ThreadPoolExecutor(max_workers=3) as pool:
             workloads = pool.submit(self.workloads.observe, namespace)
             clones = pool.submit(self.databases.observe, namespace)
-            routes = pool.submit(self.router.observe_into, namespace, Observed())
-            routed = routes.result()
-            return replace(
-                workloads.result(),
-                clones=clones.result(),
-                checkouts=self.sources.checkouts(namespace),
-                route=routed.route,
-                candidate=routed.candidate,
-                asleep=routed.asleep,
-            )
+            routed = pool.submit(self.router.routed, namespace).result()
+            return workloads.result().joined(clones.result(), routed, self.sources.checkouts(namespace))
 
     def reconcile(self, namespace: Namespace, report: Reporter) -> Outcome:
         """One pass. Raises CxError when the namespace could not be brought to what is desired.
@@ -175,7 +167,7 @@ class _Pass:
         """
         wish, of = self.wish, self.of
         with self._minding(why):
-            serving = of.router.observe_into(wish.namespace, Observed()).route
+            serving = of.router.routed(wish.namespace).revision
             if serving != wish.revision:
                 _timed(self.report, CLEAN_UP, lambda: self._clean_up(serving))
 

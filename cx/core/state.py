@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from cx.core.kinds import Way
@@ -132,6 +132,15 @@ class Clone:
 
 
 @dataclass(frozen=True)
+class Routed:
+    """What the router answers for a namespace, as in Observed."""
+
+    revision: str = ""
+    candidate: bool = False
+    asleep: bool = False
+
+
+@dataclass(frozen=True)
 class Observed:
     """All that there is of one namespace. Names as on the engine; networks and volumes map a name to its
     revision ("" for what outlives revisions); `route` is the revision that the router sends requests to
@@ -147,6 +156,17 @@ class Observed:
     candidate: bool = False
     asleep: bool = False
     checkouts: tuple[str, ...] = ()
+
+    def joined(self, clones: tuple[Clone, ...], routed: Routed, checkouts: tuple[str, ...] = ()) -> Observed:
+        """What the engine has, with what the database servers, the router and the disk have of the namespace."""
+        return replace(
+            self,
+            clones=clones,
+            route=routed.revision,
+            candidate=routed.candidate,
+            asleep=routed.asleep,
+            checkouts=checkouts,
+        )
 
     def of(self, revision: str) -> tuple[Container, ...]:
         return tuple(one for one in self.containers if one.revision == revision)

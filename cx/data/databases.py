@@ -20,6 +20,7 @@ from cx.data.values import Terms
 
 if TYPE_CHECKING:
     from cx.data.shared.clones import PostgresClones
+    from cx.data.values import ObservedClone
     from cx.data.volumes.clones import EngineClones
 
 
@@ -34,23 +35,26 @@ class Databases:
     engines: EngineClones | None = None
 
     def observe(self, namespace: Namespace) -> tuple[Clone, ...]:
-        shared = tuple(
-            Clone(
-                one.source,
-                one.database,
-                one.complete and not self._own(one.source),  # else the host says otherwise by now: to be replaced
-                one.golden,
-                one.created_at.isoformat() if one.created_at else "",
-            )
-            for one in self.postgres.observe(namespace)
-        )
-        if self.engines is None:
-            return shared
-        own = (
-            replace(one, complete=one.complete and one.source not in self.terms)
-            for one in self.engines.observe(namespace)
-        )
+        shared = (self._shared(one) for one in self.postgres.observe(namespace))
+        own = (self._apart(one) for one in (self.engines.observe(namespace) if self.engines else ()))
         return (*shared, *own)
+
+    def observe_all(self) -> dict[str, tuple[Clone, ...]]:
+        """As `observe`, of every namespace that has a clone, by name: one listing of each server."""
+        found: dict[str, list[Clone]] = {}
+        for shared in self.postgres.observe_all():
+            found.setdefault(shared.namespace.name, []).append(self._shared(shared))
+        for shown, own in self.engines.observe_all() if self.engines else ():
+            found.setdefault(shown.namespace.name, []).append(self._apart(own))
+        return {name: tuple(clones) for name, clones in found.items()}
+
+    def _shared(self, one: ObservedClone) -> Clone:
+        """Not complete where the host says otherwise of its source by now: to be replaced."""
+        created = one.created_at.isoformat() if one.created_at else ""
+        return Clone(one.source, one.database, one.complete and not self._own(one.source), one.golden, created)
+
+    def _apart(self, one: Clone) -> Clone:
+        return replace(one, complete=one.complete and one.source not in self.terms)
 
     def clone(self, namespace: Namespace, source: str) -> None:
         if engines := self._own(source):

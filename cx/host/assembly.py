@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cx.router.certificate import Certificate
     from cx.router.routes import Router
     from cx.settings.databases import Database as DatabaseSettings
+    from cx.store.deliveries import Deliveries
 
 
 @dataclass
@@ -90,6 +91,12 @@ class Adapters:
         return Database(self.state_dir / "cx.db")
 
     @cached_property
+    def deliveries(self) -> Deliveries:
+        from cx.store.deliveries import Deliveries
+
+        return Deliveries(self.database)
+
+    @cached_property
     def sources(self) -> Sources:
         return Sources(self.state_dir)
 
@@ -98,6 +105,12 @@ class Adapters:
         from cx.docker.connection import Engine
 
         return Engine()
+
+    def for_docker(self) -> dict[str, str]:
+        """The environment of a program of Docker's that talks to the same engine."""
+        from cx.docker.address import for_docker
+
+        return for_docker()
 
     @cached_property
     def networks(self) -> Networks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 
 from cx import logs
 from cx.core.errors import CxError, NotFound, Owned
@@ -24,7 +26,7 @@ from cx.git.fetching import Fetching, Limits, Remote
 from cx.host.host import Host
 from cx.host.jobs.running import Jobs
 from cx.host.named import Lacking, demand, lacking
-from cx.pulls import Announcer, Forge, Gauge, Order, Repositories, Standing
+from cx.pulls import Announcer, Forge, Gauge, Inbox, Order, Repositories, Standing
 from cx.pulls.budget import Budget
 from cx.pulls.look import Follower
 from cx.pulls.repositories import Followed, Remembered
@@ -34,6 +36,7 @@ from cx.pulls.workers import Workers
 from cx.redaction import Redactor
 from cx.schema import Secret, alternatives, leaves, unwrapped
 from cx.settings import HostFile
+from cx.store import Database
 from cx.store.deliveries import Deliveries
 from cx.store.pulls import PullsTable
 from cx.store.repositories import RepositoriesTable
@@ -150,7 +153,7 @@ def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None)
     known = RepositoriesTable(host.database, set(settings.rules), pinned)
     forge, announcer = github or _github(host, known)
     stopping = threading.Event()
-    box = Deliveries(host.database)
+    box = host.deliveries
     follower = Follower(
         forge=forge,
         telling=Telling(announcer),
@@ -171,6 +174,17 @@ def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None)
     workers = Workers(follower, settings.at_once, sorted(settings.rules), float(settings.sync_s))
     workers.housekeep = host.refilling.housekeep
     yield Following(host, follower, workers, stopping, known)
+
+
+@contextmanager
+def scratch_queue() -> Iterator[Inbox]:
+    """A queue that nobody works, and that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="cx-rehearsal-") as folder:
+        database = Database(Path(folder) / "cx.db")
+        try:
+            yield Deliveries(database)
+        finally:
+            database.close()
 
 
 def _github(host: Host, known: Repositories) -> tuple[Forge, Announcer]:

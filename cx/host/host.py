@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,17 +21,19 @@ from cx.core.origin import NOBODY, Origin
 from cx.core.ports import Reporter
 from cx.core.reconcile import Outcome, Reconciler, no_fault
 from cx.core.source import Source
-from cx.core.state import Clone, Desired, Observed
+from cx.core.state import Desired, Observed
 from cx.host.by_hand import tell_pull
 from cx.host.projects import WAIT_S, Projects, Reads
+from cx.host.recording import Recorded
 from cx.pulls.commands import Verb
 from cx.settings import Settings
 
 if TYPE_CHECKING:
     from cx.data.values import ObservedClone, Snapshot
     from cx.data.values import Source as PostgresSource
+    from cx.host.goldens import Goldens
+    from cx.host.observing import Observing
     from cx.host.upkeep import Upkeep
-    from cx.router.routes import Routes
 
 
 def load_settings() -> Settings:
@@ -61,9 +62,38 @@ class Host(Projects):
         """What is there for nobody, and how it goes."""
         from cx.host.upkeep import Upkeep
 
-        return Upkeep(self)
+        return Upkeep(self, self.observing)
+
+    @cached_property
+    def golden_uses(self) -> Goldens:
+        """What people do with goldens, whatever kind they are."""
+        from cx.host.goldens import Goldens
+
+        return Goldens(self, self.source)
+
+    @cached_property
+    def observing(self) -> Observing:
+        from cx.host.observing import Observing
+
+        return Observing(self.workloads, self.databases, self.router)
 
     # --- what the command line and the listener do
+    def up(self, say: Callable[[str], None]) -> None:
+        """The host's stack runs as the settings say, and its database server is closed to all but clones."""
+        from cx.data.session import prepare, session
+        from cx.data.shared import volume
+
+        with self.lock("stack", "start the stack", wait_s=60):
+            self.stack.up(say)
+            prepare(self.server)
+            with session(self.server) as connection:
+                volume.tune(connection)
+        self.refilling.later()
+
+    def record(self, reporter: Reporter) -> Recorded:
+        """`reporter`, and the history beside it."""
+        return Recorded(self.store, reporter)
+
     def make_ready(self) -> None:
         """A deployment is to come: the libraries of engine and database server are loaded while its project is read."""
 
@@ -200,29 +230,6 @@ class Host(Projects):
 
     def observe(self, namespace: Namespace) -> Observed:
         return self.reconciler.observe(namespace)
-
-    def observe_all(self) -> dict[str, Observed]:
-        """All that there is of every namespace, by name."""
-        return self.observe_with_routes()[0]
-
-    def observe_with_routes(self) -> tuple[dict[str, Observed], dict[str, Routes]]:
-        """All that there is of every namespace, and what answers for it, by name: one listing of each system."""
-        with ThreadPoolExecutor(max_workers=3) as pool:
-            clones = pool.submit(self.clones.observe_all)
-            volumes = pool.submit(self.engine_clones.observe_all)
-            routed = pool.submit(self.router.observe_all)
-            seen = self.workloads.observe_all()
-        for one in clones.result():
-            before = seen.get(one.namespace.name, Observed())
-            clone = Clone(one.source, one.database, one.complete, one.golden)
-            seen[one.namespace.name] = replace(before, clones=(*before.clones, clone))
-        for told, own in volumes.result():
-            before = seen.get(told.namespace.name, Observed())
-            seen[told.namespace.name] = replace(before, clones=(*before.clones, own))
-        for name, routes in routed.result().items():
-            before = seen.get(name, Observed())
-            seen[name] = replace(before, route=routes.revision, candidate=bool(routes.candidate), asleep=routes.asleep)
-        return seen, routed.result()
 
     def all_clones(self, namespace: Namespace | None = None, *, sizes: bool = False) -> tuple[ObservedClone, ...]:
         """The clones of every engine, of one namespace or of all."""

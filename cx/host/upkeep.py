@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from cx.core.errors import Busy
 from cx.core.names import Namespace
-from cx.host.host import Host
+from cx.host.observing import Observing
+from cx.host.projects import Projects
 
 if TYPE_CHECKING:
     from cx.data.values import Golden
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Upkeep:
-    host: Host
+    host: Projects
+    observing: Observing
 
     def tidy_mirrors(self, cancelled: Callable[[], bool] = lambda: False) -> list[Tidied]:
         """Mirrors are packed where it is time, have no refs of pull requests that are over, and those of repositories
@@ -83,7 +85,7 @@ class Upkeep:
     def orphans(self) -> dict[str, list[str]]:
         """What is there of namespaces that nobody wants (any more), in words."""
         wanted = {wish.namespace.name for wish in self.host.store.all_desired() if wish.present}
-        seen = self.host.observe_all()
+        seen = self.observing.namespaces()
         unfinished = {wish.namespace.name for wish in self.host.store.all_desired()} - wanted
         left = {name: one.leftovers() for name, one in seen.items() if name not in wanted}
         return {name: left.get(name, ["its row"]) for name in sorted({*left, *unfinished})}

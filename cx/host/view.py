@@ -41,7 +41,7 @@ def state(wish: Desired | None, seen: Observed, last: Deployment | None, *, flap
 def overview(host: Host) -> list[Row]:
     """Every namespace that is wanted or of which something is there; one listing of each system."""
     wishes = {wish.namespace.name: wish for wish in host.store.all_desired()}
-    seen, routes = host.observe_with_routes()
+    seen, routes = host.observing.with_routes()
     rows = []
     for name in sorted({*wishes, *seen}):
         wish, there = wishes.get(name), seen.get(name, Observed())

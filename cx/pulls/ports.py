@@ -11,6 +11,7 @@ from cx.core.names import Namespace
 from cx.core.origin import NOBODY, Origin
 from cx.pulls.budget import Urgency
 from cx.pulls.commands import Command
+from cx.pulls.delivery import Delivery
 from cx.pulls.values import DatabaseShown, Pull, PullId, Report, ServiceShown
 
 
@@ -172,6 +173,22 @@ class Queue(Protocol):
 
     def recover(self) -> int:
         """What a dead process was looking at waits again; how many. Only for who holds the lock `following`."""
+
+
+class Inbox(Queue, Protocol):
+    """The queue with the deliveries that fill it: stored before they are acknowledged."""
+
+    def accept(self, delivery: Delivery) -> bool:
+        """As `accept_all`, of one."""
+
+    def accept_all(self, deliveries: Sequence[Delivery]) -> list[bool]:
+        """Each is stored with what it asks for; False for one that was there already."""
+
+    def running(self) -> list[PullId]:
+        """All that are being looked at."""
+
+    def probe(self) -> None:
+        """The disk takes a durable write, as a delivery is written. Raises Retryable, Terminal."""
 
 
 class Commands(Protocol):

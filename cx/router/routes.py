@@ -24,7 +24,7 @@ from docker.errors import APIError, DockerException, NotFound
 from cx.core.blueprint import Route
 from cx.core.errors import ProbeFailed, Retryable, Terminal
 from cx.core.names import Names, Namespace
-from cx.core.state import Observed
+from cx.core.state import Routed
 from cx.docker import output
 from cx.docker.connection import Engine, translated
 from cx.docker.files import tarred
@@ -63,6 +63,10 @@ class Routes:
     asleep: bool = False
 
     @property
+    def routed(self) -> Routed:
+        return Routed(self.revision, bool(self.candidate), self.asleep)
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """What answers, for everyone."""
         return tuple(way.host for way in self.ways if not way.candidate)
@@ -96,10 +100,8 @@ class Router:
                 text = member.read().decode() if member else ""
         return parsed(text)
 
-    def observe_into(self, namespace: Namespace, seen: Observed) -> Observed:
-        """`seen` with what is routed."""
-        routes = self.observe(namespace)
-        return replace(seen, route=routes.revision, candidate=bool(routes.candidate), asleep=routes.asleep)
+    def routed(self, namespace: Namespace) -> Routed:
+        return self.observe(namespace).routed
 
     def observe_all(self) -> dict[str, Routes]:
         """The routes of every namespace that has a file of them."""

@@ -30,6 +30,9 @@ class Deliveries:
     clock: Callable[[], float] = time.time
     _swept_at: float = 0.0
 
+    def probe(self) -> None:
+        self.database.probe()
+
     # --- deliveries
     def accept(self, delivery: Delivery) -> bool:
         """As `accept_all`, of one."""

@@ -15,10 +15,9 @@ from starlette.routing import BaseRoute
 from cx import logs
 from cx.core.errors import Invalid, Retryable
 from cx.core.history import Chore
-from cx.pulls import Gauge
+from cx.pulls import Gauge, Inbox
 from cx.pulls.repositories import Followed
 from cx.schema import Secret
-from cx.store.deliveries import Deliveries
 from cx.web.app import make_app
 from cx.web.metrics import Depth, Metrics
 from cx.web.readiness import Readiness
@@ -168,7 +167,7 @@ def place(host: str, port: int, secrets: Sequence[Secret], *, insecure: bool, si
     return Place(host, port, revealed, size_max)
 
 
-def assembled(at: Place, box: Deliveries, following: Following, routes: Sequence[BaseRoute] = ()) -> Starlette:
+def assembled(at: Place, box: Inbox, following: Following, routes: Sequence[BaseRoute] = ()) -> Starlette:
     """The app over the queue `box` and who works it."""
 
     def depth() -> Depth:
@@ -176,13 +175,13 @@ def assembled(at: Place, box: Deliveries, following: Following, routes: Sequence
         return Depth(len(box.waiting()), min(parked, taken), max(0, taken - parked))
 
     metrics = Metrics(depth, following.chores, following.gauges)
-    ready = Readiness(box.database.probe, following.problems)
+    ready = Readiness(box.probe, following.problems)
     webhook = Webhook(box, at.secrets, following.repositories, metrics, following.wake, size_max=at.size_max)
     following.measure(metrics.looked)
     return make_app(webhook, metrics, ready.missing, routes)
 
 
-def listen(at: Place, box: Deliveries, following: Following, routes: Sequence[BaseRoute] = ()) -> None:
+def listen(at: Place, box: Inbox, following: Following, routes: Sequence[BaseRoute] = ()) -> None:
     """Deliveries are taken and worked on until SIGTERM or SIGINT; then no new ones, and those at work end.
 
     The caller holds the lock `following`, or the queue is its own. Raises CxError when it cannot begin.

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from cx import logs
 from cx.core.errors import CxError
 from cx.core.history import Chore
-from cx.pulls import Gauge
+from cx.pulls import Gauge, Inbox
 from cx.pulls.repositories import Followed
 from cx.pulls.values import PullId
-from cx.store.deliveries import Deliveries
 
 PATIENCE_S = 1.0
 
@@ -22,7 +21,7 @@ PATIENCE_S = 1.0
 class Rehearsal:
     """Works a queue of its own. `plan` gives in words what a look would do; number 0 is a whole repository."""
 
-    box: Deliveries
+    box: Inbox
     followed: Followed
     plan: Callable[[PullId], str]
     say: Callable[[str], None] = print

@@ -19,7 +19,7 @@ from cx.core.errors import BuildFailed, CxError, ProbeFailed, ReleaseFailed, Ret
 from cx.core.names import Names, Namespace
 from cx.core.ports import BuildWatch, Checkout, Waiting
 from cx.core.reconcile import Outcome, Reconciler
-from cx.core.state import Clone, Container, Desired, Observed
+from cx.core.state import Clone, Container, Desired, Observed, Routed
 
 NAMES = Names("t")
 PR_7 = Namespace("preview-7")
@@ -474,9 +474,9 @@ class Databases:
 class Router:
     world: World
 
-    def observe_into(self, namespace: Namespace, seen: Observed) -> Observed:
+    def routed(self, namespace: Namespace) -> Routed:
         place = self.world.place(namespace)
-        return replace(seen, route=place.route, candidate=bool(place.candidate), asleep=place.asleep)
+        return Routed(place.route, bool(place.candidate), place.asleep)
 
     def offer(self, namespace: Namespace, revision: str, targets: Mapping[str, Sequence[str]]) -> None:
         with self.world.effect("offer"):

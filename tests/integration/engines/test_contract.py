@@ -104,7 +104,7 @@ def test_a_copy_that_was_killed_leaves_a_clone_that_serves(space: Make, engines:
     for point in ("snapshot:volume", "copy:stopped", "snapshot:copied", "snapshot:marked"):
         dies(engines, point, f"copies('cache').snapshot({names[0]}, 'cache', 'x')")
         assert [(found.complete, found.littered) for found in one.observe()] == [(True, True)]
-        assert len(one.host.observe_all()[str(one.namespace)].clones) == 1
+        assert len(one.host.observing.namespaces()[str(one.namespace)].clones) == 1
         one.clone()
         if point == "copy:stopped":
             one.up()
@@ -143,7 +143,7 @@ def test_a_clone_that_was_killed_is_known_and_made_anew(case: Case, point: str, 
     dies(engines, point, f"databases.clone(Namespace({str(one.namespace)!r}), {case.use.name!r})")
     (seen,) = one.observe()
     assert seen.complete == (point == "clone:open")
-    assert f"database {seen.database}" in " ".join(one.host.observe_all()[str(one.namespace)].leftovers())
+    assert f"database {seen.database}" in " ".join(one.host.observing.namespaces()[str(one.namespace)].leftovers())
     one.clone()
     assert [found.complete for found in one.observe()] == [True]
     assert len(volumes_of(engines, str(one.namespace))) == 2  # itself, and its mark

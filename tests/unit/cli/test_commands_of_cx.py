@@ -20,6 +20,7 @@ from cx.core.errors import BuildFailed, Busy, CxError, Invalid, Refused
 from cx.core.names import NAMESPACE_RULE, Namespace
 from cx.core.origin import Origin
 from cx.core.state import Desired
+from cx.host.goldens import Refreshed
 from cx.process.locks import held
 from cx.store import Database, Store
 
@@ -353,13 +354,12 @@ def test_completion_is_silent_when_nothing_works(host: Path, capsys: pytest.Capt
 
 
 def test_a_refresh_prints_no_control_characters_of_a_dumps_names(capsys: pytest.CaptureFixture[str]) -> None:
-    def refreshed(_source: object, *, progress: Callable[[str], None]) -> SimpleNamespace:
-        progress(f"app: building index {ESCAPES}")
-        notes = (f"left out: event trigger {ESCAPES}\nmade up",)
-        return SimpleNamespace(notes=notes, sanitised_by="x", database="golden", size_bytes=1)
+    def refresh(_source: str, say: Callable[[str], None]) -> Refreshed:
+        say(f"app: building index {ESCAPES}")
+        say(f"note: left out: event trigger {ESCAPES}\nmade up")
+        return Refreshed("golden", 1, sanitised=True)
 
-    goldens = SimpleNamespace(refresh=refreshed)
-    host = SimpleNamespace(specs={}, goldens=goldens, source=str, refilling=SimpleNamespace(later=lambda: None))
+    host = SimpleNamespace(golden_uses=SimpleNamespace(refresh=refresh))
     _refresh(host, "app")  # type: ignore[arg-type]
     said = capsys.readouterr().out
     assert is_plain(said)
