@@ -271,7 +271,7 @@ def test_a_pull_requests_life(team: Team) -> None:
     team.until(lambda: {sha for sha, state in team.deployed(7).items() if state == "success"} == {four})
     outcomes = team.outcomes(7)
     assert {version for version, outcome in outcomes.items() if outcome == "ready"} == {one[:8], four[:8]}
-    assert outcomes[two[:8]] == "died"
+    assert outcomes[two[:8]] == "superseded"
 
     # Closed during a build: nothing stays.
     team.push(7, "five", slow=True)
