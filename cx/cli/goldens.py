@@ -87,6 +87,7 @@ def audit(database: SourceArgument, json: JsonOption = False) -> None:
             print("note: the rules have changed since this golden was made")
     if not found.clean:
         said = [str(one) for one in (found.in_files, found.in_rows) if one]
+        said += [f"its schema holds raw values of {found.in_schema}"] if found.in_schema else []
         said += [f"{one.found} values of {one.column} are there" for one in found.compared if one.found]
         raise Terminal(f"golden {found.golden} is not clean: {'; '.join(said)}", remedy=f"cx db refresh {database}")
 

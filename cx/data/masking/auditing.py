@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cx.data.masking.literals import Literals
 from cx.data.masking.searching import Leak
 
 CANARIES = 2000  # of each column
@@ -20,7 +21,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class Audit:
-    """`canaries` were looked for in files, statistics and logs (`in_files`) and in all rows (`in_rows`)."""
+    """`canaries` were looked for in files, statistics and logs (`in_files`) and in all rows (`in_rows`); values of the
+    source in the golden's definitions (`in_schema`)."""
 
     golden: str
     same_rules: bool
@@ -28,7 +30,8 @@ class Audit:
     in_files: Leak | None
     in_rows: Leak | None
     compared: tuple[Compared, ...]
+    in_schema: Literals | None = None
 
     @property
     def clean(self) -> bool:
-        return not (self.in_files or self.in_rows or any(one.found for one in self.compared))
+        return not (self.in_files or self.in_rows or self.in_schema or any(one.found for one in self.compared))

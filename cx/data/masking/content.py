@@ -16,6 +16,7 @@ from cx.data.masking.words import counts, keeps_keys
 
 # What parts stand between in JSON, arrays, composites, ranges, XML, hstore and tsvector, as all of them are written.
 SEPARATORS = r"""[\[\]\{\}<>",;'\\]"""
+BETWEEN = rf"[[:space:]]*{SEPARATORS}([[:space:]]|{SEPARATORS})*"
 # What names the parts in JSON, hstore and XML.
 KEYS = r'"[^"]*"[[:space:]]*(:|=>)|</?[A-Za-z_][^[:space:]<>/]*|[A-Za-z_:.-]+=(?=")'
 MOST_PARTS = 30  # a text of more has words that are names of people, too

@@ -31,11 +31,16 @@ for half in "${{halves[@]}}"; do wait $half || [ $? = 123 ] || exit 1; done
 cat {files}.?.in > {canaries}.in
 if grep -hv 'No such file' {files}.?.err >&2; then exit 1; fi
 tr '\\n' '\\0' < {canaries}.in | xargs -0 -r grep -aoFhf {canaries}.only -- | sort -u > {canaries}.hits"""
+# Bytes stand in dumps as hexadecimal digits: so does each canary, beside itself.
+_SPELL = r"""export LC_ALL=C; wc -l < {canaries}
+awk -F '\t' 'BEGIN {{ for (n = 1; n < 256; n++) code[sprintf("%c", n)] = sprintf("%02x", n) }}
+{{ hex = ""; for (n = 1; n <= length($2); n++) hex = hex code[substr($2, n, 1)]
+  print $1 "\t" hex; print $1 "\t" toupper(hex) }}
+' {canaries} > {canaries}.hex && cat {canaries}.hex >> {canaries} && cut -f2- {canaries} | sort -u > {canaries}.only"""
 _IN_OUTPUT = """: > {canaries}.in
 "$@" | {{ grep -aoFf {canaries}.only || [ $? = 1 ]; }} | sort -u > {canaries}.hits"""
 # Names the columns whose canaries were found, with how many of each; then the files.
 _SEARCH = """set -o pipefail; export LC_ALL=C
-cut -f2- {canaries} | sort -u > {canaries}.only
 [ -s {canaries}.only ] || exit 0
 {search} || exit 1
 [ -s {canaries}.hits ] || exit 0
@@ -66,6 +71,14 @@ class Leak:
         return f"raw values of {columns} are in {', '.join(self.where[:6])}{' ...' if len(self.where) > 6 else ''}"
 
 
+def spell(tools: Tools) -> int:
+    """The canaries are ready to be looked for, as texts and as bytes; how many there are."""
+    ran = tools.run(["bash", "-c", f"set -e; {_SPELL.format(canaries=CANARIES)}"])
+    if not ran.ok:
+        raise Terminal(f"canaries could not be made ready ({' '.join(ran.errors[-1:])})")
+    return int(ran.output)
+
+
 def search(tools: Tools, files: Sequence[str]) -> Leak | None:
     """The canaries that are in the container's `files`, which two processes take in turns: best the largest first."""
     halves = [b"".join(file.encode() + b"\0" for file in files[half::2]) for half in range(2)]
@@ -77,6 +90,12 @@ def search_output(tools: Tools, argv: Sequence[str], environment: Mapping[str, s
     """The canaries that are in what `argv` prints, which is called `where`."""
     found = _searched(tools, _IN_OUTPUT.format(canaries=CANARIES), argv, environment)
     return Leak(found.columns, (where,)) if found else None
+
+
+def search_hits(tools: Tools, files: str) -> Leak | None:
+    """Of what was found before, in the container's `files` (a pattern of the shell's): whose it is, and no places."""
+    found = _searched(tools, f": > {CANARIES}.in; cat {files} | sort -u > {CANARIES}.hits", [], {})
+    return Leak(found.columns, ()) if found else None
 
 
 def _searched(tools: Tools, search: str, argv: Sequence[str], environment: Mapping[str, str]) -> Leak | None:

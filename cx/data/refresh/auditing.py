@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,9 @@ from cx.data.masking.dialects.postgres import leaks
 from cx.data.masking.dialects.postgres.expressions import KEY_SETTING
 from cx.data.masking.dialects.postgres.leaks import Place, Watched
 from cx.data.masking.dialects.postgres.reading import Reading
+from cx.data.masking.literals import Definition
 from cx.data.masking.searching import in_both, search_output
+from cx.data.refresh import definitions
 from cx.data.refresh.source import first_error
 from cx.data.values import Connection, Golden
 from cx.data.workbench.tools import WORK, Tools
@@ -40,8 +42,16 @@ class Auditing:
         in_files = leaks.scan(self.tools, connection, inside, Place(golden.database, *golden.wal))
         dump = ["pg_dump", "-d", "service=golden", "-w", "--data-only", "--no-sync"]
         in_rows = search_output(self.tools, dump, environment, "the golden's rows")
+        in_schema = definitions.held(self.reading, self.plan, self._definitions(environment, golden))
         compared = tuple(self._compared(environment))
-        return Audit(golden.database, same_rules, count, in_files, in_rows, compared)
+        return Audit(golden.database, same_rules, count, in_files, in_rows, compared, in_schema)
+
+    def _definitions(self, environment: Mapping[str, str], golden: Golden) -> Sequence[Definition]:
+        argv = ["pg_dump", "-d", "service=golden", "-w", "--schema-only", "--no-owner", "--no-privileges"]
+        ran = self.tools.run(argv, environment=environment)
+        if not ran.ok:
+            raise ServerRefused(f"the golden's definitions cannot be read ({first_error(ran.errors)})")
+        return (*definitions.of_text(ran.output), *definitions.of_settings(dict(golden.settings)))
 
     def _service(self) -> Mapping[str, str]:
         """The copy, as a role that is nobody's superuser: what is in it came from elsewhere, and may run."""

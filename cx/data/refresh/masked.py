@@ -14,6 +14,7 @@ from cx.data.masking.dialects.postgres.personal import suspects
 from cx.data.masking.dialects.postgres.reading import MIN_VERSION, Reading
 from cx.data.masking.dialects.postgres.subset import choose
 from cx.data.masking.personal import unmasked
+from cx.data.masking.searching import refuse, search_output
 from cx.data.refresh.dump import Dump, examined
 from cx.data.refresh.restore import Restore, Target
 from cx.data.refresh.source import DUMPED
@@ -112,6 +113,7 @@ class Filling:
         ran = tools.run(argv, environment=self.reading.origin.environment)
         if not ran.ok:
             raise self.reading.origin.failure(ran)
+        refuse(search_output(tools, ["pg_restore", "-f", "-", _OBJECTS], {}, "large objects"))
         restore = ["pg_restore", "-d", "service=target", "-w", "--exit-on-error", "--section=data", "--no-owner"]
         self._must(target.environment, [*restore, "--no-privileges", _OBJECTS])
 

@@ -15,13 +15,14 @@ from psycopg import errors, sql
 
 from cx.core.names import Names
 from cx.data import marks
-from cx.data.masking import foreign
+from cx.data.masking import foreign, literals
 from cx.data.masking.auditing import Audit
 from cx.data.masking.checking import Plan, checked
 from cx.data.masking.dialects.postgres import leaks, personal
 from cx.data.masking.dialects.postgres.reading import Origin, Reading
 from cx.data.masking.personal import Suspect
 from cx.data.masking.searching import refuse
+from cx.data.refresh import definitions
 from cx.data.refresh import masked as refreshing
 from cx.data.refresh.auditing import Auditing
 from cx.data.refresh.dump import Dump, examined, from_file
@@ -141,7 +142,9 @@ class Refresh:
                 self._at.checkpoint("refresh:filled")
                 clean = self._scripted(scratch, dump, self._sanitise[0])
                 self._at.checkpoint("refresh:sanitised")
+                self._examine(tools, reading, plan, clean)
                 return self._restored(tools, clean)
+            self._examine(tools, reading, plan, dump)
             return self._filled(reading, plan, masks, dump, self._previews(tools))
 
     def _origin(self, tools: Tools, stack: ExitStack) -> tuple[Dump, Origin]:
@@ -168,6 +171,11 @@ class Refresh:
         filling = refreshing.Filling(reading, plan, self._source, masks, self._restore(dump), self._progress)
         filling.into(target)
         return replace(dump, notes=(*dump.notes, *filling.notes))
+
+    def _examine(self, tools: Tools, reading: Reading, plan: Plan, dump: Dump) -> None:
+        """No definition that is to be restored holds a raw value. Raises LeakFound."""
+        self._progress(f"{self._source.name}: looking for raw values in its definitions")
+        literals.refuse(self._source.name, definitions.held(reading, plan, definitions.of_dump(tools, dump)))
 
     def _scan(self, tools: Tools) -> None:
         """No canary is in what the new golden is made of. Raises LeakFound."""

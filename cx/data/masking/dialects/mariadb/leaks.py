@@ -10,7 +10,7 @@ from cx.data.masking.catalog import Column, Table
 from cx.data.masking.checking import Plan
 from cx.data.masking.dialects.mariadb.catalog import literal, quoted
 from cx.data.masking.dialects.mariadb.expressions import digest, text
-from cx.data.masking.searching import CANARIES, MAX_LENGTH, MIN_LENGTH, SHM, Leak, hides, like_chance, search
+from cx.data.masking.searching import CANARIES, MAX_LENGTH, MIN_LENGTH, SHM, Leak, hides, like_chance, search, spell
 from cx.data.masking.vocabulary import common
 from cx.data.workbench.tools import WORK, Tools
 from cx.data.workbench.values import GOLDEN
@@ -102,10 +102,10 @@ def release(tools: Tools, each: int) -> int:
     tools.put(f"{WORK}/pick.awk", (_KNOWN + _PICK).encode())
     tools.put(_WORDS, "\n".join(sorted(common())).encode() + b"\n")
     script = f"set -e; export LC_ALL=C; awk -F '\\t' -v each={each} -f {WORK}/pick.awk {CANDIDATES} > {CANARIES}"
-    ran = tools.run(["bash", "-c", f"{script}; rm {CANDIDATES}; wc -l < {CANARIES}"])
+    ran = tools.run(["bash", "-c", f"{script}; rm {CANDIDATES}"])
     if not ran.ok:
         raise Terminal(f"canaries could not be picked ({' '.join(ran.errors[-1:])})")
-    return int(ran.output)
+    return spell(tools)
 
 
 # --- every value, by its digest

@@ -17,10 +17,11 @@ from psycopg import sql
 from cx.core.errors import Terminal
 from cx.data.masking.catalog import Column, Table, quoted
 from cx.data.masking.checking import Plan
+from cx.data.masking.content import BETWEEN, KEYS, LOOKS
 from cx.data.masking.dialects.postgres.columns import as_text, literal
 from cx.data.masking.dialects.postgres.expressions import digest
 from cx.data.masking.dialects.postgres.reading import Reading
-from cx.data.masking.searching import CANARIES, MAX_LENGTH, MIN_LENGTH, SHM, Leak, hides, like_chance, search
+from cx.data.masking.searching import CANARIES, MAX_LENGTH, MIN_LENGTH, SHM, Leak, hides, like_chance, search, spell
 from cx.data.masking.vocabulary import common
 from cx.data.session import Session
 from cx.data.workbench.tools import Tools
@@ -29,15 +30,22 @@ from cx.settings.masking import Masked, steps_of, worded
 if TYPE_CHECKING:
     from docker import DockerClient
 
+MIN_DIGITS = 11  # of a number: shorter ones are in other numbers
+
 
 @dataclass(frozen=True)
 class Watched:
-    """A column whose values must not be in the golden: `values` is SQL for a set of texts over the row `t`."""
+    """A column whose values must not be in the golden: `values` is SQL for a set of texts over the row `t`; where it is
+    of one text, `single` is that. `shortest` is how many characters of a text are not there by chance. It takes long to
+    get at the parts of a value: `slow`."""
 
     table: Table
     column: Column
     values: str
     by_chance: bool  # a fake may be the same as somebody's value
+    single: str = ""
+    shortest: int = MIN_LENGTH
+    slow: bool = False
 
     @property
     def said(self) -> str:
@@ -63,10 +71,28 @@ def _of(table: Table, column: Column, rule: Masked) -> Iterator[Watched]:
             way = "lax $" + "".join("[*]" if step is None else f".{_json_key(step)}" for step in steps_of(path))
             inner = f"SELECT x #>> '{{}}' FROM jsonb_path_query({value}::jsonb, {literal(way)}) AS x"
             yield Watched(table, column, f"({inner})", True)
-    elif column.element:
-        yield Watched(table, column, f"(SELECT {as_text('x')} FROM unnest({value}) AS x)", by_chance)
-    elif column.holds_text or column.base in ("uuid", "inet", "cidr", "macaddr", "xml"):
-        yield Watched(table, column, f"(SELECT {as_text(value)})", by_chance)
+    elif column.element and column.shape in ("parts", "numbers"):
+        inner = "encode(x, 'escape')" if column.element == "bytea" else as_text("x")
+        shortest = MIN_DIGITS if column.shape == "numbers" else MIN_LENGTH
+        yield Watched(table, column, f"(SELECT {inner} FROM unnest({value}) AS x)", by_chance, shortest=shortest)
+    elif column.shape == "parts" and column.base != "xml":
+        parts = f"regexp_split_to_table(regexp_replace({as_text(value)}, {literal(KEYS)}, '', 'g'), {literal(BETWEEN)})"
+        some = " OR ".join(f"p ~ {literal(one.between('^', '$'))}" for one in LOOKS if one.of == "texts")
+        yield Watched(table, column, f"(SELECT p FROM {parts} AS p WHERE {some})", by_chance, slow=True)
+    elif one := _single(column, value):
+        yield Watched(table, column, f"(SELECT {one[0]})", by_chance, *one)
+
+
+def _single(column: Column, value: str) -> tuple[str, int] | None:
+    """The value as a text, where it is one, and how many characters of one are not there by chance."""
+    match column.shape:
+        case "bytes":
+            return f"encode({value}, 'escape')", MIN_LENGTH
+        case "number":
+            return as_text(value), MIN_DIGITS
+    if column.is_text or column.base in ("uuid", "inet", "cidr", "macaddr", "macaddr8", "xml"):
+        return as_text(value), MIN_LENGTH
+    return None
 
 
 def _json_key(step: str) -> str:
@@ -86,8 +112,7 @@ def release(reading: Reading, plan: Plan, each: int) -> int:
         reading.lines(statements, to=CANARIES)
     else:
         reading.origin.tools.run(["truncate", "--size=0", CANARIES])
-    counted = reading.origin.tools.run(["wc", "-l", CANARIES])
-    return int(counted.output.split()[0])
+    return spell(reading.origin.tools)
 
 
 def _canaries(one: Watched, each: int) -> str:
@@ -100,7 +125,7 @@ def _canaries(one: Watched, each: int) -> str:
     lines += " ORDER BY length(line) DESC LIMIT 1) AS l"
     told = literal(one.said.replace("\t", " "))
     return (
-        f"SELECT {told}, left(line, {MAX_LENGTH}) FROM ({lines}) AS picked WHERE length(line) >= {MIN_LENGTH}"
+        f"SELECT {told}, left(line, {MAX_LENGTH}) FROM ({lines}) AS picked WHERE length(line) >= {one.shortest}"
         f" AND strpos(line, E'\\\\') = 0{_unlike_fakes(one, 'v')}"
         f" GROUP BY 2 ORDER BY random() LIMIT {each}"
     )
@@ -240,4 +265,4 @@ def digests(one: Watched) -> str:
     value = f"unnest(array(SELECT v FROM {one.values} AS x(v)))"
     rows = f"SELECT {value} AS v FROM ONLY {one.table.quoted} AS t"
     made = f"left(encode({digest('v')}, 'hex'), 24)"
-    return f"SELECT DISTINCT {made} FROM ({rows}) AS r WHERE length(v) >= {MIN_LENGTH}{_unlike_fakes(one, 'v')}"
+    return f"SELECT DISTINCT {made} FROM ({rows}) AS r WHERE length(v) >= {one.shortest}{_unlike_fakes(one, 'v')}"

@@ -21,13 +21,23 @@ from cx.data.masking.dialects.postgres.columns import literal
 from cx.data.masking.dialects.postgres.expressions import select
 from cx.data.masking.dialects.postgres.reading import Reading, without_values
 from cx.data.masking.dialects.postgres.subset import Chosen
+from cx.data.masking.searching import CANARIES, Leak, refuse, search_hits, search_output
 from cx.data.workbench.tools import WORK, Ran
 
+# Canaries are looked for on the way, as a search of files does not see what is long, which is compressed on arrival.
+# tee ends where the search has ended early, and so does the pipe: what was not looked at is not there. The search says
+# on 3 how it ended; who waits for that waits for all of it.
 _PIPE = """set -o pipefail
-{{ printf '\\\\restrict %s\\n' "$2"
-  exec psql -XAtqw -v ON_ERROR_STOP=1 -d service=source -f {work}/move."$1".sql 2>{work}/out."$1"; }} |
-  PGSERVICEFILE="$3" PGPASSFILE="$4" psql -XAtqw -v ON_ERROR_STOP=1 -d service=target -f - >/dev/null 2>{work}/in."$1"
-ended=$?
+moving() {{
+  {{ printf '\\\\restrict %s\\n' "$2"
+    exec psql -XAtqw -v ON_ERROR_STOP=1 -d service=source -f {work}/move."$1".sql 2>{work}/out."$1" 3>&-; }} |
+    tee >({{ LC_ALL=C grep -aoFf {canaries}.only; echo $? >&3; }} | LC_ALL=C sort -u > {canaries}.moved."$1") |
+    PGSERVICEFILE="$3" PGPASSFILE="$4" psql -XAtqw -v ON_ERROR_STOP=1 -d service=target -f - \\
+      2>{work}/in."$1" 3>&- >/dev/null
+}}
+ended=0
+looked=$(moving "$@" 3>&1) || ended=$?
+case $looked in 0 | 1) ;; *) echo 'source: error: the search for raw values on the way has failed' >&2; ended=1 ;; esac
 sed 's/^/source: /' {work}/out."$1" >&2
 sed 's/^/target: /' {work}/in."$1" >&2
 exit $ended"""
@@ -54,13 +64,26 @@ class Moving:
     target_failure: Callable[[Ran], CxError]
 
     def run(self) -> None:
-        """All rows, and the values of sequences, are there. Raises what the failures make of it."""
+        """All rows, and the values of sequences, are there, and no canary was on the way.
+
+        Raises what the failures make of it, LeakFound.
+        """
         shares = _shared([(self._weight(table), list(self._table(table))) for table in self.plan.moved], self.jobs)
         shares[-1] += self._sequences()
         with ThreadPoolExecutor(len(shares)) as pool:
             for ran in list(pool.map(self._pipe, range(len(shares)), shares)):
                 if not ran.ok:
                     raise self._failure(ran)
+        if leak := search_hits(self.reading.origin.tools, f"{CANARIES}.moved.*"):
+            refuse(Leak(leak.columns, tuple(self._places())))
+
+    def _places(self) -> Iterator[str]:
+        """The tables at the target that hold canaries."""
+        tools = self.reading.origin.tools
+        for table in self.plan.moved:
+            copy = ["psql", "-XAtqw", "-d", "service=target", "-c", f"COPY {table.quoted} TO STDOUT"]
+            if search_output(tools, copy, self.environment, table.said):
+                yield table.said
 
     def _weight(self, table: Table) -> float:
         share = self.chosen.share(table)
@@ -70,7 +93,7 @@ class Moving:
         tools = self.reading.origin.tools
         script = (self.reading.prologue, PARALLEL if self.jobs > 1 else ALONE, *statements)
         tools.put(f"{WORK}/move.{number}.sql", "".join(script).encode())
-        argv = ["bash", "-c", _PIPE.format(work=WORK), "bash", str(number), secrets.token_hex(16)]
+        argv = ["bash", "-c", _PIPE.format(work=WORK, canaries=CANARIES), "bash", str(number), secrets.token_hex(16)]
         argv += [self.environment["PGSERVICEFILE"], self.environment.get("PGPASSFILE", "/dev/null")]
         return tools.run(argv, environment=self.reading.environment)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from cx.data.masking.catalog import Column, Table
 from cx.data.masking.checking import Plan
-from cx.data.masking.content import KEYS, LONGEST, LOOKS, MOST_PARTS, OURS, SEPARATORS
+from cx.data.masking.content import BETWEEN, KEYS, LONGEST, LOOKS, MOST_PARTS, OURS
 from cx.data.masking.dialects.postgres.columns import as_text, literal
 from cx.data.masking.dialects.postgres.expressions import Row
 from cx.data.masking.dialects.postgres.reading import Reading
@@ -18,7 +18,6 @@ from cx.data.masking.vocabulary import words
 
 _SAMPLE = 1000  # values of a column
 _READ = 100_000  # rows; of a larger table, blocks with about so many are read
-_BETWEEN = rf"[[:space:]]*{SEPARATORS}([[:space:]]|{SEPARATORS})*"
 _EDGE = r"^\(([^()]*)$|^([^()]*)\)$"  # of a composite or a range, the first part and the last
 
 
@@ -57,7 +56,7 @@ def _questions(plan: Plan, table: Table, columns: Sequence[Column]) -> Iterator[
         tests = _tests(one)
         if one.shape in ("parts", "numbers"):
             named = "".join(f", bool_or({test}) AS f{number}" for number, test in enumerate(tests))
-            split = f"regexp_split_to_table(regexp_replace(v, {literal(KEYS)}, '', 'g'), {literal(_BETWEEN)}) AS c"
+            split = f"regexp_split_to_table(regexp_replace(v, {literal(KEYS)}, '', 'g'), {literal(BETWEEN)}) AS c"
             split = f"(SELECT regexp_replace(c, {literal(_EDGE)}, '\\1\\2') AS c FROM {split} WHERE c <> '') AS c"
             rows = (
                 f"(SELECT {value} AS v FROM {rows} OFFSET 0) AS picked"
