@@ -29,6 +29,7 @@ from cx.host.named import Lacking, demand, lacking
 from cx.pulls import Announcer, Forge, Gauge, Inbox, Order, Repositories, Standing
 from cx.pulls.budget import Budget
 from cx.pulls.look import Follower
+from cx.pulls.planning import planned
 from cx.pulls.repositories import Followed, Remembered
 from cx.pulls.telling import Telling
 from cx.pulls.values import DatabaseShown, Pull, PullId, ServiceShown
@@ -38,6 +39,7 @@ from cx.schema import Secret, alternatives, leaves, unwrapped
 from cx.settings import HostFile
 from cx.store import Database
 from cx.store.deliveries import Deliveries
+from cx.store.heads import HeadsTable
 from cx.store.pulls import PullsTable
 from cx.store.repositories import RepositoriesTable
 from cx.store.writes import WritesTable
@@ -132,13 +134,12 @@ class Following:
     def plan(self, pull: PullId) -> str:
         """What a look at it would do, in words. Number 0: of all that a comparison finds. Nothing is written."""
         if pull.number:
-            return self.follower.plan(pull)
+            return planned(self.follower, pull)
         from cx.pulls.sync import missed
 
-        found = [
-            f"{self.follower.plan(one.pull)} ({one.why})" for one in missed(self.follower, pull.repository, hear=False)
-        ]
-        return "\n".join(found) or f"{pull.repository}: all is as GitHub says"
+        found = missed(self.follower, pull.repository, hear=False)
+        lines = [f"{planned(self.follower, one.pull)} ({one.why})" for one in found]
+        return "\n".join(lines) or f"{pull.repository}: all is as GitHub says"
 
 
 @contextmanager
@@ -160,6 +161,7 @@ def open_following(host: Host, *, github: tuple[Forge, Announcer] | None = None)
         queue=box,
         commands=box,
         pulls=PullsTable(host.database),
+        heads=HeadsTable(host.database),
         previews=HostPreviews(host),
         fetcher=PullFetcher(host, forge),
         jobs=Jobs(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from cx import logs
-from cx.core.errors import CxError, Owned, Retryable, Terminal
+from cx.core.errors import CxError, Owned, Retryable
 from cx.core.names import Namespace
 from cx.pulls.obsolete import Obsolete
 from cx.pulls.pauses import pause_s
@@ -32,32 +32,21 @@ from cx.pulls.ports import (
     Ticket,
     origin_of,
 )
-from cx.pulls.rules import May, Rules, Said, Verdict, judge
+from cx.pulls.rules import GONE, May, Rules, Said, Verdict, judge
 from cx.pulls.spoken import Heard, hear, reaction_of
+from cx.pulls.statuses import Heads, show, show_without
 from cx.pulls.telling import Telling
+from cx.pulls.turns import DEFECT, DONE, LOST, Turn
 from cx.pulls.values import Phase, Pull, PullId, Report
 
 
 class RepositoryRules(Rules, Protocol):
     @property
     def environment(self) -> str: ...
+    @property
+    def not_needed(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class Turn:
-    """How a look ended. `parked`: it wants to deploy, and waits for a place. `again_s`: look again after so many
-    seconds, `why`; None: all is done. `tries` and `trouble` as in Queue.again; None: as often as before."""
-
-    again_s: float | None = None
-    parked: Report | None = None
-    why: str = ""
-    tries: int | None = None
-    trouble: str = ""
-
-
-DONE = Turn()
-LOST = Turn(0, why="another origin owns its namespace by now")
-DEFECT = Terminal("cx met a defect of its own", remedy="its log says which; it is tried again")
 PHASES = {"build": Phase.BUILDING, "clone": Phase.CLONING, "reset": Phase.CLONING}
 STARTING = ("stateful", "release", "start", "trial", "healthy", "probe", "stay", "publish")
 
@@ -72,6 +61,7 @@ class Follower:
     queue: Queue
     commands: Commands
     pulls: Pulls
+    heads: Heads
     previews: Previews
     fetcher: Fetcher
     jobs: Jobs
@@ -99,6 +89,10 @@ class Follower:
             look.failed(DEFECT)
             raise
 
+    def tell_statuses(self, repository: str) -> None:
+        """Statuses of commits that the forge may not show yet are on their way to it."""
+        self.telling.statuses(repository, self.heads)
+
     def judge(self, pull: Pull, rules: Rules, known: Known) -> Verdict:
         said = Said(known.approved, known.deleted, known.expired)
         return judge(pull, rules, said, lambda: self.forge.changed_paths(pull.id))
@@ -113,29 +107,6 @@ class Follower:
             values={} if pull.fork else self.previews.values(pull.id.repository),
         )
 
-    def plan(self, pull_id: PullId) -> str:
-        """What a look would do, in one line. Nothing is written anywhere, not even that somebody asked."""
-        rules = self.rules(pull_id.repository)
-        if rules is None:
-            return f"{pull_id}: not followed; its repository is not in github.repositories"
-        known = self.pulls.known(pull_id)
-        pull = self.forge.pull(pull_id)
-        namespace = known.namespace if known else self.name(pull_id)
-        if pull is None:
-            return f"{pull_id}: there is no such pull request" + (f"; would delete {namespace}" if known else "")
-        verdict = self.judge(pull, rules, known or Known(pull_id, namespace))
-        if verdict.may is May.NOT:
-            doing = f"would delete {namespace}" if known else "nothing to do"
-            return f"{pull_id}: {doing}: {verdict.why}"
-        if verdict.may is May.WAIT:
-            return f"{pull_id}: would wait: {verdict.why} {pull.head[:12]}"
-        order = self.order(pull, rules, namespace, "deploy")
-        if self.previews.taken(namespace, order.origin):
-            return f"{pull_id}: nothing to do: another origin owns {namespace}"
-        if self.previews.standing(order).ready:
-            return f"{pull_id}: nothing to do: {namespace} is at {pull.head[:12]}"
-        return f"{pull_id}: would deploy {pull.head[:12]} as {namespace}, from {order.origin}"
-
 
 @dataclass
 class _Look:
@@ -148,6 +119,7 @@ class _Look:
     subject: tuple[Pull, Known] | None = field(default=None, init=False)  # what may be told of
     standing: Standing | None = field(default=None, init=False)
     told: bool = field(default=False, init=False)  # why it failed
+    wanted: bool = field(default=False, init=False)  # a preview of the head: reports say how it is with that
 
     def run(self) -> Turn:
         of, pull_id = self.of, self.ticket.pull
@@ -158,6 +130,7 @@ class _Look:
             if before is None:
                 for command in of.commands.unanswered(pull_id):
                     of.commands.answered(command, "refused")
+                self._status_without(pull_id, "", GONE)
                 return DONE
             pull = Pull(pull_id, 0, 0, known.head, "", open=False)
         said = of.commands.unanswered(pull_id)
@@ -166,8 +139,11 @@ class _Look:
         known = self._with_head(self._with_end(self.heard.known, pull), pull)
         verdict = of.judge(pull, self.rules, known)
         logs.info("looked", verdict=verdict.may, why=verdict.why, head=pull.head, namespace=known.namespace)
-        if verdict.may is May.NOT and before is None and not said:
-            return DONE  # it never had one: not a word about it
+        self.wanted = verdict.may is not May.NOT
+        if not self.wanted:
+            self._status_without(pull_id, pull.head, verdict)
+            if before is None and not said:
+                return DONE  # it never had one: not a word about it
         self.subject = pull, known
         of.pulls.keep(known)
         match verdict.may:
@@ -253,7 +229,9 @@ class _Look:
             return DONE
         if not self.may_deploy:
             of.pulls.keep(known)
-            return Turn(parked=_with_standing(self._report(pull, known, Phase.QUEUED), standing))
+            report = _with_standing(self._report(pull, known, Phase.QUEUED), standing)
+            self._status(report)
+            return Turn(parked=report)
         return self._deploy(pull, known, order, standing)
 
     def _rest(self, pull: Pull, known: Known, order: Order) -> Turn:
@@ -278,7 +256,7 @@ class _Look:
         of = self.of
         of.pulls.keep(replace(known, unsaid=True))
         began = of.clock()
-        of.telling.soon(_with_standing(self._report(pull, known, Phase.BUILDING), standing))
+        self._soon(_with_standing(self._report(pull, known, Phase.BUILDING), standing))
         obsolete = Obsolete(
             of.forge,
             of.queue,
@@ -325,7 +303,8 @@ class _Look:
             self._lines(ended.log),
         )
         if ended.outcome == "retry":
-            of.telling.soon(self._failed(pull, known, replace(failure, remedy="cx tries again"), standing))
+            again = self._failed(pull, known, replace(failure, remedy="cx tries again"), standing)
+            self._soon(replace(again, again=True))
             self.told = True
             raise Retryable(f"{known.namespace}: {ended.message}", remedy=ended.remedy, log=ended.log)
         known = replace(known, failure=failure)
@@ -363,8 +342,10 @@ class _Look:
             return
         pull, known = self.subject
         report = self._report(pull, known, Phase.FAILED, message=exc.what)
-        report = replace(report, remedy=self.of.hide(exc.remedy) or "cx tries again", log=self._lines(exc.log))
-        self.of.telling.soon(_with_standing(report, self.standing) if self.standing else report)
+        report = replace(
+            report, remedy=self.of.hide(exc.remedy) or "cx tries again", log=self._lines(exc.log), again=True
+        )
+        self._soon(_with_standing(report, self.standing) if self.standing else report)
 
     def _lines(self, log: Sequence[str]) -> tuple[str, ...]:
         return tuple(self.of.hide(line) for line in log[-20:])
@@ -379,8 +360,23 @@ class _Look:
         that GitHub may not show it: where this process ends before, the next comparison tells it again."""
         handed = replace(known, unsaid=True)
         self.of.pulls.keep(handed)
+        self._status(report)
         then = replace(after, unsaid=False) if after else None
         self.of.telling.surely(report, lambda: self.of.pulls.settle(handed, then))
+
+    # --- the commit's status: written down before the forge is told
+    def _soon(self, report: Report) -> None:
+        self._status(report)
+        self.of.telling.soon(report)
+
+    def _status(self, report: Report) -> None:
+        if self.wanted:
+            show(self.of.heads, report)
+            self.of.tell_statuses(report.pull.repository)
+
+    def _status_without(self, pull: PullId, head: str, verdict: Verdict) -> None:
+        show_without(self.of.heads, pull, head, verdict, not_needed=self.rules.not_needed)
+        self.of.tell_statuses(pull.repository)
 
     def _answer(self, otherwise: str) -> None:
         """Each comment with commands gets its reaction, and none of them is heard again."""

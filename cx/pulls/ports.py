@@ -12,6 +12,7 @@ from cx.core.origin import NOBODY, Origin
 from cx.pulls.budget import Urgency
 from cx.pulls.commands import Command
 from cx.pulls.delivery import Delivery
+from cx.pulls.statuses import Status
 from cx.pulls.values import DatabaseShown, Pull, PullId, Report, ServiceShown
 
 
@@ -104,8 +105,10 @@ class Announcer(Protocol):
     or Terminal; a preview never fails by it. Early: the budget of writes has no room, and the rest is written by the
     next call."""
 
-    def announce(self, report: Report, urgency: Urgency = Urgency.FINAL, *, superseded: bool = False) -> None:
-        """`superseded`: a newer report was announced, so that only what is the commit's own is shown."""
+    def announce(self, report: Report, urgency: Urgency = Urgency.FINAL) -> None: ...
+
+    def status(self, pull: PullId, sha: str, status: Status, urgency: Urgency) -> None:
+        """The commit shows this status. `pull` is one that has the commit."""
 
     def wait_s(self, urgency: Urgency) -> float:
         """In how many seconds something so urgent may be written; 0: now. Asks nobody."""

@@ -33,12 +33,28 @@ class May(StrEnum):
     NOT = "have none"
 
 
+class Without(StrEnum):
+    """Why an open pull request has none: it is closed; people said so; its time is over; it is not to be merged yet; or
+    the rules of the host's owner give it none."""
+
+    CLOSED = "closed"
+    DELETED = "deleted"
+    EXPIRED = "expired"
+    DRAFT = "draft"
+    RULES = "rules"
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """`why` is one sentence for people, without names that the pull request chose."""
+    """`why` is one sentence for people, without names that the pull request chose. `without` is of one that may have
+    none."""
 
     may: May
     why: str
+    without: Without | None = None
+
+
+GONE = Verdict(May.NOT, "the pull request is closed", Without.CLOSED)
 
 
 @dataclass(frozen=True)
@@ -54,23 +70,23 @@ class Said:
 def judge(pull: Pull, rules: Rules, said: Said, changed_paths: Callable[[], Sequence[str]]) -> Verdict:
     """`changed_paths` is asked only where the answer depends on it."""
     if not pull.open:
-        return Verdict(May.NOT, "the pull request is closed")
+        return GONE
     if said.deleted:
-        return Verdict(May.NOT, "it was deleted by command; `/cx deploy` brings it back")
+        return Verdict(May.NOT, "it was deleted by command; `/cx deploy` brings it back", Without.DELETED)
     if said.expired == pull.head:
-        return Verdict(May.NOT, "its time is over; a push or `/cx deploy` brings it back")
+        return Verdict(May.NOT, "its time is over; a push or `/cx deploy` brings it back", Without.EXPIRED)
     if pull.draft and not rules.drafts:
-        return Verdict(May.NOT, "it is a draft")
+        return Verdict(May.NOT, "it is a draft", Without.DRAFT)
     if rules.branches and not any(matches(pattern, pull.base) for pattern in rules.branches):
-        return Verdict(May.NOT, "it is for another branch than those with previews")
+        return Verdict(May.NOT, "it is for another branch than those with previews", Without.RULES)
     if rules.labels == "preview" and "preview" not in pull.labels:
-        return Verdict(May.NOT, "it has no label `preview`")
+        return Verdict(May.NOT, "it has no label `preview`", Without.RULES)
     if rules.labels == "no-preview" and "no-preview" in pull.labels:
-        return Verdict(May.NOT, "it has the label `no-preview`")
+        return Verdict(May.NOT, "it has the label `no-preview`", Without.RULES)
     if pull.fork and rules.forks != "approve":
-        return Verdict(May.NOT, "it comes from a fork")
+        return Verdict(May.NOT, "it comes from a fork", Without.RULES)
     if rules.ignore and _ignored(changed_paths(), rules.ignore):
-        return Verdict(May.NOT, "it changes only paths that need no preview")
+        return Verdict(May.NOT, "it changes only paths that need no preview", Without.RULES)
     if pull.fork and said.approved != pull.head:
         return Verdict(
             May.WAIT, "it comes from a fork; somebody who may write to this repository can say `/cx approve`"

@@ -9,11 +9,12 @@ from cx import logs
 from cx.core.names import Namespace
 from cx.core.origin import Origin
 from cx.pulls.commands import OLD_S, Command, commands_in
-from cx.pulls.look import Follower
+from cx.pulls.look import Follower, RepositoryRules
 from cx.pulls.ports import Known, origin_of
-from cx.pulls.rules import May, Rules, Said, judge
+from cx.pulls.rules import May, Said, Without, judge
 from cx.pulls.values import Pull, PullId
 
+NO_STATUS = "its commit has no status"
 UNSAID, UNWELL = "GitHub may not show it yet", "it is not as it should be"
 OVERLAP_S = 900  # clocks differ, and what GitHub lists may be late; a command that is there already is not heard twice
 
@@ -38,13 +39,16 @@ def missed(follower: Follower, repository: str, *, hear: bool = True) -> Sequenc
         return ()
     listed = {pull.id: pull for pull in follower.forge.open_pulls(repository)}
     known = {one.pull: one for one in follower.pulls.all_known(repository)}
+    heads = follower.heads.current(repository)
     if hear:
         _overhear(follower, repository, {*listed, *known})
+        follower.tell_statuses(repository)
     unwell = follower.previews.unwell(repository)
     found = []
-    for pull_id in sorted({*listed, *known}):
+    for pull_id in sorted({*listed, *known, *heads}):
         one = known.get(pull_id)
-        why = _why(listed.get(pull_id), one, rules, unwell) or (UNSAID if one and one.unsaid else "")
+        why = _why(listed.get(pull_id), one, rules, unwell, heads.get(pull_id, ""))
+        why = why or (UNSAID if one and one.unsaid else "")
         if not why and one and not one.removed:
             why = _changed(follower, one, origin_of(listed[pull_id]))
         if not why and follower.commands.unanswered(pull_id):
@@ -75,25 +79,36 @@ def _overhear(follower: Follower, repository: str, pulls: Collection[PullId]) ->
         logs.info("commands without a delivery", repository=repository, count=new)
 
 
-def _why(pull: Pull | None, known: Known | None, rules: Rules, unwell: set[Namespace]) -> str:
+def _why(pull: Pull | None, known: Known | None, rules: RepositoryRules, unwell: set[Namespace], head: str) -> str:
+    """`head` is the commit that has a status of the pull request; "" when none does."""
     if pull is None:
         return UNSAID if known and known.removed else "it is closed"
     said = Said(known.approved, known.deleted, known.expired) if known else Said()
     try:
         verdict = judge(pull, rules, said, _unknown_paths)
     except _AskGitHub:
-        there = known and known.head == pull.head and not known.removed and known.namespace not in unwell
+        if known is None:
+            return "" if head == pull.head else "its paths decide"
+        there = known.head == pull.head == head and not known.removed and known.namespace not in unwell
         return "" if there else "its paths decide"
-    if known is None:
-        return "" if verdict.may is May.NOT else "it is new"
     if verdict.may is May.NOT:
-        return "" if known.removed else verdict.why
+        if known and not known.removed:
+            return verdict.why
+        wants = (verdict.without is Without.RULES and rules.not_needed == "success") or (
+            verdict.without is Without.DELETED
+        )
+        return NO_STATUS if head != pull.head and (wants or head) else ""
+    if known is None:
+        return "it is new"
     if verdict.may is May.WAIT:
-        return "" if known.head == pull.head and (known.taken or known.held == pull.head) else "it waits for approval"
+        there = known.head == pull.head == head and (known.taken or known.held == pull.head)
+        return "" if there else "it waits for approval"
     if known.head != pull.head:
         return "it has a new commit"
     if known.removed:
         return "it is wanted again"
+    if head != pull.head:
+        return NO_STATUS
     if known.taken or (known.failure and known.failure.head == pull.head):
         return ""
     return UNWELL if known.namespace in unwell else ""

@@ -16,20 +16,20 @@ from cx.core.errors import CxError
 from cx.pulls.budget import Early, Urgency
 from cx.pulls.pauses import pause_s
 from cx.pulls.ports import Announcer
+from cx.pulls.statuses import Heads, tell
 from cx.pulls.values import Phase, PullId, Report
 
 QUIET_S = {Urgency.FINAL: 0.0, Urgency.PROGRESS: 3.0, Urgency.POSITION: 60.0}
 TROUBLE_S = 2.0
 TOLD_MAX = 2000  # pull requests that are remembered
 ENDS = (Phase.READY, Phase.SLEEPING, Phase.FAILED, Phase.REMOVED, Phase.TAKEN)
-NEWEST = ""
+NEWEST, STATUSES = "", "statuses"
 Key = tuple[PullId, str]
 
 
 @dataclass
 class _Letter:
-    """What is to be told: `send` it. `lasting`: until the forge has taken it; then `told` is called. `head`: the commit
-    of an end; "" for what is none."""
+    """What is to be told: `send` it. `lasting`: until the forge has taken it; then `told` is called."""
 
     number: int
     urgency: Urgency
@@ -37,8 +37,6 @@ class _Letter:
     context: Mapping[str, str]
     lasting: bool = False
     told: Callable[[], object] = lambda: None
-    older: Callable[[Urgency], None] | None = None
-    head: str = ""
     tries: int = 0
     not_before: float = 0.0
     why: str = ""
@@ -65,9 +63,7 @@ class Telling:
         self._post(report, lasting=False, told=lambda: None)
 
     def surely(self, report: Report, told: Callable[[], object]) -> None:
-        """`told` is called when GitHub shows it; never, when a later report has taken its place.
-
-        What ended for another commit is still told of that commit."""
+        """`told` is called when GitHub shows it; never, when a later report has taken its place."""
         self._post(report, lasting=True, told=told)
 
     def react(self, pull: PullId, comment: int, reaction: str) -> None:
@@ -79,6 +75,18 @@ class Telling:
         with self._changed:
             self._add((pull, f"reaction {comment} {reaction}"), _Letter(0, Urgency.FINAL, send, logs.context()))
 
+    def statuses(self, repository: str, heads: Heads) -> None:
+        """What `heads` has and the forge may not show yet is told. Where this process ends before, it is there."""
+        if untold := heads.untold(repository):
+
+            def send(urgency: Urgency) -> None:
+                tell(heads, self.announcer, repository)
+
+            urgency = Urgency.FINAL if untold[0].status.final else Urgency.PROGRESS
+            with self._changed:
+                key = (PullId(repository, 0), STATUSES)
+                self._add(key, _Letter(0, urgency, send, logs.context(), lasting=True))
+
     def _post(self, report: Report, *, lasting: bool, told: Callable[[], object]) -> None:
         def send(urgency: Urgency) -> None:
             self.announcer.announce(report, urgency)
@@ -86,13 +94,8 @@ class Telling:
                 self._told.clear()
             self._told[report.pull] = self.clock(), report.phase
 
-        def older(urgency: Urgency) -> None:
-            self.announcer.announce(report, urgency, superseded=True)
-
         with self._changed:
             letter = _Letter(0, self._urgency(report), send, logs.context(), lasting, told)
-            if lasting and report.phase in ENDS:
-                letter.older, letter.head = older, report.head
             self._add((report.pull, NEWEST), letter)
 
     def _urgency(self, report: Report) -> Urgency:
@@ -105,16 +108,9 @@ class Telling:
     def _add(self, key: Key, letter: _Letter) -> None:
         self._count += 1
         letter.number = self._count
-        if before := self._letters.pop(key, None):
-            self._keep_older(key[0], before, letter)
+        self._letters.pop(key, None)
         self._letters[key] = letter
         self._changed.notify_all()
-
-    def _keep_older(self, pull: PullId, before: _Letter, letter: _Letter) -> None:
-        """Another commit has ended before: the forge is told of it, but not in the place of what is newer."""
-        if before.older and before.head != letter.head:
-            before.send, before.older, before.told = before.older, None, lambda: None
-            self._letters[pull, before.head] = before
 
     # --- telling
     def run(self) -> None:
@@ -172,12 +168,8 @@ class Telling:
         return True
 
     def _put_back(self, key: Key, letter: _Letter, again: bool) -> None:
-        if not again:
-            return
-        if newer := self._letters.get(key):
-            self._keep_older(key[0], letter, newer)
-        else:
-            self._letters[key] = letter
+        if again:
+            self._letters.setdefault(key, letter)
 
     def stop(self) -> None:
         with self._changed:

@@ -78,7 +78,7 @@ class Report:
     `head` is the commit that it is about; `serving` the one that answers meanwhile ("" when none does).
     `position` counts from 1 in the queue. `took_s` is the time of the deployment, `release_s` that of its release
     command (None where none ran), in seconds. `step`, `message`, `remedy` and `log` are of a failure; secrets are
-    masked in them already. `notes` answer commands.
+    masked in them already. `again`: the host failed, not the project, and cx tries again. `notes` answer commands.
     """
 
     pull: PullId
@@ -95,4 +95,5 @@ class Report:
     message: str = ""
     remedy: str = ""
     log: tuple[str, ...] = ()
+    again: bool = False
     notes: tuple[str, ...] = ()

@@ -11,10 +11,12 @@ from itertools import count
 
 from cx import logs
 from cx.core.errors import CxError
-from cx.pulls.look import DEFECT, Follower, Turn
+from cx.pulls.look import Follower
 from cx.pulls.pauses import pause_s
 from cx.pulls.ports import ForgeFailed, Ticket
+from cx.pulls.statuses import UNFOLLOWED
 from cx.pulls.sync import UNSAID, UNWELL, missed
+from cx.pulls.turns import DEFECT, Turn
 from cx.pulls.values import PullId, Report
 
 LOOKERS = 4
@@ -69,6 +71,7 @@ class Workers:
         queue.recover()
         telling = threading.Thread(target=self.follower.telling.run, name="telling", daemon=True)
         telling.start()
+        self._leave_heads()
         next_sync = 0.0 if not until_idle else float("inf")
         with (
             ThreadPoolExecutor(1, thread_name_prefix="tidy") as self._keepers,
@@ -97,8 +100,14 @@ class Workers:
         telling.join(timeout=5)
 
     def ask_for_comparisons(self) -> None:
+        self._leave_heads()
         for repository in self.repositories:
             self.follower.queue.ask(PullId(repository, 0))
+
+    def _leave_heads(self) -> None:
+        """Of repositories that are not followed any more no commit waits for its status."""
+        for repository in self.follower.heads.leave(self.repositories, UNFOLLOWED):
+            self.follower.tell_statuses(repository)
 
     def _keep_house(self) -> None:
         try:

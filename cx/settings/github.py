@@ -90,6 +90,13 @@ class Repository(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "slash, `**` does not; a pattern without a slash is for a file's name in any folder."
         ),
     ] = []
+    not_needed: Annotated[
+        Literal["success", "none"],
+        Meta(
+            description="The commit status of a pull request that these rules give no preview: `success`, so that a "
+            "required check is passed, or `none`."
+        ),
+    ] = "success"
     forks: Annotated[
         Literal["approve", "never"],
         Meta(

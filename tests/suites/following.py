@@ -17,12 +17,14 @@ from cx.pulls.budget import Urgency
 from cx.pulls.commands import Command, Verb
 from cx.pulls.delivery import Delivery
 from cx.pulls.look import Follower
+from cx.pulls.statuses import State, Status
 from cx.pulls.sync import missed
 from cx.pulls.telling import Telling
 from cx.pulls.values import DatabaseShown, Phase, Pull, PullId, Report, ServiceShown
 from cx.settings.github import GitHub, Repository
 from cx.store import Database
 from cx.store.deliveries import Deliveries
+from cx.store.heads import HeadsTable
 from cx.store.pulls import PullsTable
 
 SHOP = "acme/shop"
@@ -51,6 +53,7 @@ class Hub:
     writers: set[str] = field(default_factory=lambda: {"owner"})
     shown: dict[PullId, Report] = field(default_factory=dict)
     history: dict[PullId, list[Report]] = field(default_factory=dict)
+    statuses: dict[str, list[Status]] = field(default_factory=dict)
     said: list[Comment] = field(default_factory=list)
     reactions: Counter[int] = field(default_factory=Counter)
     mute: bool = False
@@ -93,13 +96,16 @@ class Hub:
             raise Retryable("GitHub does not answer")
 
     # --- Announcer
-    def announce(self, report: Report, urgency: Urgency, *, superseded: bool = False) -> None:
+    def announce(self, report: Report, urgency: Urgency) -> None:
         if self.deaf:
             raise Retryable("GitHub takes nothing")
-        if superseded:
-            return
         self.shown[report.pull] = report
         self.history.setdefault(report.pull, []).append(report)
+
+    def status(self, pull: PullId, sha: str, status: Status, urgency: Urgency) -> None:
+        if self.deaf:
+            raise Retryable("GitHub takes nothing")
+        self.statuses.setdefault(sha, []).append(status)
 
     def wait_s(self, urgency: Urgency) -> float:
         return 0.0
@@ -140,6 +146,7 @@ class Computer:
     mirror: dict[PullId, str] = field(default_factory=dict)
     given: list[Order] = field(default_factory=list)
     builds: Counter[str] = field(default_factory=Counter)
+    served: set[str] = field(default_factory=set)
     effects: int = 0
     tidied: int = 0
     at: dict[int, Callable[[], None]] = field(default_factory=dict)
@@ -220,6 +227,7 @@ class Computer:
                     return Ended("failed", "build app", "the image did not build", log=("no such file",))
             if step == "publish":
                 place.serving = order.commit
+                self.served.add(order.commit)
                 place.parts = {one for one in place.parts if one.endswith(order.commit)} | {f"route {order.commit}"}
             else:
                 place.parts.add(f"{step.split()[0]} {order.commit}")
@@ -304,8 +312,8 @@ class World:
         """What follows this host's pull requests, as `forge` has them."""
         settings, box = GitHub(repositories={SHOP: self.rules}), Deliveries(database, clock)
         return Follower(
-            forge, Telling(announcer, clock=clock), box, box, PullsTable(database), self.computer,
-            self.computer, self.computer, settings.rules.get,
+            forge, Telling(announcer, clock=clock), box, box, PullsTable(database), HeadsTable(database, clock),
+            self.computer, self.computer, self.computer, settings.rules.get,
             lambda pull: Namespace(settings.namespace_of(pull.repository, pull.number)),
             lambda text: text.replace("very-secret-value", "***"), clock,
         )  # fmt: skip
@@ -381,6 +389,15 @@ class World:
     def phase(self, number: int) -> Phase | None:
         report = self.hub.shown.get(pr(number))
         return report.phase if report else None
+
+    def state(self, number: int, push: int) -> State | None:
+        """Of the commit, as GitHub shows it last."""
+        shown = self.hub.statuses.get(sha(number, push))
+        return shown[-1].state if shown else None
+
+    def said_of(self, number: int, push: int) -> str:
+        shown = self.hub.statuses.get(sha(number, push))
+        return shown[-1].description if shown else ""
 
     def place(self, number: int) -> Place | None:
         return self.computer.places.get(Namespace(f"preview-{number}"))

@@ -1,4 +1,4 @@
-"""A report, made to be what GitHub shows: one comment, a deployment with its status, a commit status.
+"""What GitHub shows: of a report one comment and a deployment with its status; of a commit one status.
 
 Level-triggered: what GitHub shows is read where it is not known, and only a difference is written. What was seen is
 remembered for this process alone; after an error it is read again.
@@ -15,13 +15,13 @@ from typing import Any
 from cx import logs
 from cx.core.errors import CxError, Invalid, NotFound, Terminal
 from cx.forges.github import comment
-from cx.forges.github.answers import Forbidden
+from cx.forges.github.answers import Declined, Forbidden
 from cx.forges.github.connection import Connection
 from cx.forges.github.templates import Templates
-from cx.markdown import plain
 from cx.pulls import Gauge
 from cx.pulls.budget import Early, Urgency
 from cx.pulls.marker import marked
+from cx.pulls.statuses import State, Status, of_report
 from cx.pulls.values import Phase, PullId, Report
 from cx.settings.github import GitHub
 
@@ -33,17 +33,6 @@ DEPLOYMENT_STATES = {
     Phase.READY: "success",
     Phase.SLEEPING: "success",
     Phase.FAILED: "failure",
-}
-COMMIT_STATES = {
-    Phase.HELD: "pending",
-    Phase.QUEUED: "pending",
-    Phase.BUILDING: "pending",
-    Phase.CLONING: "pending",
-    Phase.STARTING: "pending",
-    Phase.READY: "success",
-    Phase.SLEEPING: "success",
-    Phase.FAILED: "failure",
-    Phase.TAKEN: "error",
 }
 SEEN_MAX = 2000  # pull requests that are remembered
 
@@ -57,7 +46,6 @@ class _Seen:
     url: str = ""
     deployment: tuple[str, int] = ("", 0)  # commit, id
     state: tuple[str, ...] = ()
-    status: tuple[str, ...] = ()
     inactive: set[int] = field(default_factory=set)  # deployments
     settled: tuple[str, ...] = ()  # since when all others are inactive
     removed: bool = False
@@ -72,18 +60,18 @@ class GitHubAnnouncer:
     _turns: dict[PullId, threading.Lock] = field(default_factory=dict, init=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
     _logins: dict[str, str] = field(default_factory=dict, init=False)
+    _statuses: dict[tuple[str, str], Status] = field(default_factory=dict, init=False)  # of repository and commit
 
     def __post_init__(self) -> None:
         self._templates = Templates(self.connection, self.settings)
 
-    def announce(self, report: Report, urgency: Urgency = Urgency.FINAL, *, superseded: bool = False) -> None:
+    def announce(self, report: Report, urgency: Urgency = Urgency.FINAL) -> None:
         with self._alone(report.pull) as seen:
             seen.urgency = urgency
             failed: list[CxError] = []
             for wanted, tell in (
-                (self.settings.comment and not superseded, self._comment),
-                (self.settings.status, self._status),
-                (self.settings.deployments and not superseded, self._deployment),
+                (self.settings.comment, self._comment),
+                (self.settings.deployments, self._deployment),
             ):
                 try:
                     if wanted:
@@ -208,8 +196,12 @@ class GitHubAnnouncer:
         if report.phase in (Phase.REMOVED, Phase.TAKEN):
             self._undeployed(report, seen)
             return
-        state = DEPLOYMENT_STATES.get(report.phase)
-        if state is None or not report.head:
+        state = "error" if report.again else DEPLOYMENT_STATES.get(report.phase)
+        if not report.head:
+            return
+        if state is None:
+            if report.phase is Phase.HELD:
+                self._settled(report, seen, "")
             return
         seen.removed = False
         repository = report.pull.repository
@@ -224,8 +216,13 @@ class GitHubAnnouncer:
             body |= {"log_url": seen.url} if seen.url else {}
             self.connection.write(seen.urgency, "POST", repository, path, body)
         seen.state = wanted
+        if state != "in_progress":
+            self._settled(report, seen, state)
+
+    def _settled(self, report: Report, seen: _Seen, state: str) -> None:
+        """Of all commits, only the newest and the one that serves are not inactive."""
         settled = (report.head, report.serving, state)
-        if state in ("success", "failure") and seen.settled != settled:
+        if seen.settled != settled:
             self._inactive(report, seen, keep={report.head, report.serving})
             seen.settled = settled
 
@@ -280,32 +277,41 @@ class GitHubAnnouncer:
             logs.info("the environment stays", environment=report.namespace, why=exc)
         seen.removed, seen.deployment, seen.state, seen.settled = True, ("", 0), (), ()
 
-    # --- the commit's status
-    def _status(self, report: Report, seen: _Seen) -> None:
-        if not report.head:
+    # --- commits
+    def status(self, pull: PullId, sha: str, status: Status, urgency: Urgency) -> None:
+        """Raises what a write raises; nothing, where GitHub does not know the commit."""
+        if not self.settings.status:
             return
-        if seen.status[:1] != (report.head,):
-            seen.status = (report.head, *self._status_of(report))
-        state = COMMIT_STATES.get(report.phase, "")
-        if report.phase is Phase.REMOVED and seen.status[1] in ("pending", "success"):
-            state = "success"  # nobody waits for it any more, and its address is gone
-        if not state:
-            return
-        answers = report.phase in (Phase.READY, Phase.SLEEPING)
-        url = next((one.url for one in report.services if one.url), "") if answers else seen.url
-        wanted = (report.head, state, _described(report), url)
-        if seen.status == wanted:
-            return
-        body = {"state": state, "context": CONTEXT, "description": wanted[2]} | ({"target_url": url} if url else {})
-        self.connection.write(seen.urgency, "POST", report.pull.repository, f"/statuses/{report.head}", body)
-        seen.status = wanted
+        with self._turn:
+            known, target = self._statuses.get((pull.repository, sha)), status.url or self._url(pull)
+        try:
+            if _shown(known or self._status_of(pull.repository, sha)) != _shown(status):
+                body = {"state": status.state.value, "context": CONTEXT, "description": status.description}
+                body |= {"target_url": target} if target else {}
+                self.connection.write(urgency, "POST", pull.repository, f"/statuses/{sha}", body)
+        except (NotFound, Declined) as exc:
+            logs.info("a commit has no status", sha=sha, why=exc)
+        except CxError:  # perhaps it was written
+            with self._turn:
+                self._statuses.pop((pull.repository, sha), None)
+            raise
+        with self._turn:
+            if len(self._statuses) > SEEN_MAX:
+                self._statuses.clear()
+            self._statuses[pull.repository, sha] = status
 
-    def _status_of(self, report: Report) -> tuple[str, str, str]:
-        """What GitHub shows of the commit; the newest comes first."""
-        for one in self.connection.pages(report.pull.repository, f"/commits/{report.head}/statuses"):
+    def _url(self, pull: PullId) -> str:
+        """Of the comment, where it is known."""
+        return self._seen[pull].url if pull in self._seen else ""
+
+    def _status_of(self, repository: str, sha: str) -> Status | None:
+        """What GitHub shows of the commit; the newest comes first. The comment's address is no part of it."""
+        for one in self.connection.pages(repository, f"/commits/{sha}/statuses"):
             if one["context"] == CONTEXT:
-                return str(one["state"]), str(one.get("description") or ""), str(one.get("target_url") or "")
-        return "", "", ""
+                state, target = State(one["state"]), str(one.get("target_url") or "")
+                url = "" if state is not State.SUCCESS or "#issuecomment-" in target else target
+                return Status(state, str(one.get("description") or ""), url, state is not State.PENDING)
+        return None
 
     # --- parts
     @contextmanager
@@ -338,19 +344,11 @@ def _written_by(one: Mapping[str, Any], me: str) -> bool:
     return user.get("login") == me if me else user.get("type") == "Bot"
 
 
+def _shown(status: Status | None) -> tuple[str, ...]:
+    """What GitHub keeps of it."""
+    return (status.state, status.description, status.url) if status else ()
+
+
 def _described(report: Report) -> str:
-    """At most 140 characters. While it goes on, one for all: GitHub limits how much is made in a minute."""
-    match report.phase:
-        case Phase.QUEUED | Phase.BUILDING | Phase.CLONING | Phase.STARTING:
-            said = "In progress"
-        case Phase.READY:
-            said = "Ready" + (f" in {report.took_s:.0f} s" if report.took_s is not None else "")
-        case Phase.FAILED:
-            said = "Failed" + (f" at step {plain(report.step)}" if report.step else "")
-        case Phase.HELD:
-            said = "Waiting for approval: /cx approve"
-        case Phase.TAKEN:
-            said = f"{report.namespace} belongs to somebody else on the previews' host"
-        case _:
-            said = report.phase.value.capitalize()
-    return said[:140]
+    status = of_report(report)
+    return status.description if status else ""

@@ -73,7 +73,7 @@ def test_a_look_that_fails_by_the_hosts_own_fault_is_told_everywhere_at_once(tow
     town.push(1, 1)
     words = "host.toml: env.KEY: is not set" if isinstance(exc, Invalid) else "cx met a defect of its own"
     town.until(lambda: words in "".join(town.github.comments_on(SHOP, 1)))
-    town.until(lambda: "failure" in [one["state"] for one in town.there.statuses.get(sha(1, 1), [])])
+    town.until(lambda: "error" in [one["state"] for one in town.there.statuses.get(sha(1, 1), [])])
     town.until(lambda: town.listener.ask("GET", "/readyz").status == 503)
     (said,) = town.listener.ask("GET", "/readyz").json["missing"]
     assert said == "1 of what is due cannot be done: the log and `cx doctor` say why"

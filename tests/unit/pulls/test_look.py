@@ -12,6 +12,7 @@ from cx.core.errors import Retryable, Terminal
 from cx.core.origin import Origin
 from cx.pulls import ForgeFailed, Moved
 from cx.pulls.commands import Verb
+from cx.pulls.planning import planned
 from cx.pulls.values import Phase
 from cx.settings.github import Repository
 
@@ -443,14 +444,15 @@ def test_a_plan_writes_nothing(world):
     world.push(7, 1)
     before = (world.folder / "cx.db").read_bytes(), world.computer.effects
     assert (
-        world.follower.plan(pr(7)) == f"acme/shop#7: would deploy {sha(7, 1)[:12]} as preview-7, from github:acme/shop"
+        planned(world.follower, pr(7))
+        == f"acme/shop#7: would deploy {sha(7, 1)[:12]} as preview-7, from github:acme/shop"
     )
-    assert "no such pull request" in world.follower.plan(pr(9))
+    assert "no such pull request" in planned(world.follower, pr(9))
     assert before == ((world.folder / "cx.db").read_bytes(), world.computer.effects)
     world.look(7)
-    assert "nothing to do" in world.follower.plan(pr(7))
+    assert "nothing to do" in planned(world.follower, pr(7))
     world.change(7, open=False)
-    assert "would delete preview-7" in world.follower.plan(pr(7))
+    assert "would delete preview-7" in planned(world.follower, pr(7))
     assert (world.hub.shown[pr(7)].phase, world.serving(7)) == (Phase.READY, sha(7, 1))
 
 

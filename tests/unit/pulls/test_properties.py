@@ -15,11 +15,19 @@ from cx.core.names import Namespace
 from cx.core.origin import Origin
 from cx.pulls.commands import Verb
 from cx.pulls.delivery import Delivery
-from cx.pulls.values import Phase
+from cx.pulls.statuses import State
+from cx.pulls.values import Phase, Pull
 from examples import examples
 
 MEMORY = Path("/dev/shm")  # what is tested here is not the disk
 NUMBERS = st.integers(1, 2)
+STATES = {
+    Phase.HELD: State.PENDING,
+    Phase.READY: State.SUCCESS,
+    Phase.SLEEPING: State.SUCCESS,
+    Phase.FAILED: State.FAILURE,
+    Phase.TAKEN: State.ERROR,
+}
 HAND = Origin.folder("/srv/by-hand")
 
 
@@ -35,6 +43,7 @@ class Histories(RuleBasedStateMachine):
         self.count = 0
         self.slow = False
         self.approved: set[str] = set()
+        self.heads: list[tuple[int, str]] = []
 
     def teardown(self) -> None:
         try:
@@ -50,9 +59,17 @@ class Histories(RuleBasedStateMachine):
         before = self.world.hub.pulls.get(pr(number))
         facts = {} if before else {"head_repository_id": {False: OWN, True: OTHER, None: None}[fork]}
         pull = self.world.push(number, self.pushes, **facts)
+        self.heads.append((number, pull.head))
         if broken:
             self.world.computer.broken.add(pull.head)
         self.delivered(number)
+
+    @rule(number=NUMBERS, back=st.integers(1, 3), other=st.booleans())
+    def pushes_what_was_there_before(self, number: int, back: int, other: bool) -> None:
+        """An earlier commit, of this pull request or of another one: then two have it."""
+        pull, known = self.world.hub.pulls.get(pr(number)), [one for one in self.heads if one[0] == number or other]
+        if pull and not pull.fork and known:
+            self.changed(number, head=known[-min(back, len(known))][1])
 
     @rule(number=NUMBERS, open_=st.booleans())
     def opens_or_closes(self, number: int, open_: bool) -> None:
@@ -235,9 +252,37 @@ class Histories(RuleBasedStateMachine):
         assert world.box.waiting() == []
         assert all(not one.unsaid for one in known.values())
         assert all(not world.box.unanswered(pr(number)) for number in (1, 2))
+        self.commits_end_well()
         built = dict(world.computer.builds)
         world.settle()
         assert world.computer.builds == built  # what is well is left alone
+        self.commits_end_well()
+
+    def commits_end_well(self) -> None:
+        """Each commit of which something was told has one last status, and it is what happened."""
+        world, pulls = self.world, self.world.hub.pulls.values()
+        for commit, told in world.hub.statuses.items():
+            last = told[-1]
+            wanting = [one for one in pulls if one.head == commit and one.open and self.waits(one)]
+            assert last.final or wanting, (commit, last)
+            if last.state is State.FAILURE:
+                assert commit in world.computer.broken
+                assert world.computer.builds[commit]
+            if last.state is State.SUCCESS and not last.description.startswith("Not needed"):
+                assert commit in world.computer.served
+            if last.url and any(one.head == commit and one.open for one in pulls):
+                assert commit in [world.serving(one.id.number) for one in pulls], last
+        for one in pulls:  # what is so now
+            report = world.hub.shown.get(one.id)
+            if one.open and report and report.head == one.head and sum(each.head == one.head for each in pulls) == 1:
+                wanted = STATES.get(report.phase)
+                assert wanted is None or world.hub.statuses[one.head][-1].state is wanted
+        rows = world.database.run("SELECT * FROM heads")
+        assert all(row["told"] and row["current"] for row in rows)
+        assert len(rows) <= sum(one.open for one in pulls)
+
+    def waits(self, pull: Pull) -> bool:
+        return pull.fork and self.world.phase(pull.id.number) is Phase.HELD
 
 
 Histories.TestCase.settings = examples(50, stateful_step_count=40)  # a history is a cheap example

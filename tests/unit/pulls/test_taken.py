@@ -13,6 +13,7 @@ from cx.core.origin import Origin
 from cx.forges.github.comment import body
 from cx.pulls.commands import Command, Verb
 from cx.pulls.delivery import Delivery
+from cx.pulls.planning import planned
 from cx.pulls.values import Phase
 
 NAME = Namespace("preview-7")
@@ -168,7 +169,7 @@ def test_a_fork_that_waits_is_told_so_too(world):
 def test_a_plan_says_so(world):
     owned(world)
     world.push(7, 1)
-    assert world.follower.plan(pr(7)) == "acme/shop#7: nothing to do: another origin owns preview-7"
+    assert planned(world.follower, pr(7)) == "acme/shop#7: nothing to do: another origin owns preview-7"
 
 
 # --- what the host's people do by hand to a pull request's own namespace

@@ -13,6 +13,7 @@ from cx import logs
 from cx.core.errors import Retryable, Terminal
 from cx.pulls import Gauge
 from cx.pulls.budget import Early, Urgency
+from cx.pulls.statuses import Status
 from cx.pulls.telling import QUIET_S, Telling
 from cx.pulls.values import Phase, PullId, Report
 
@@ -30,14 +31,19 @@ class Board:
     room: int = 99
     fails: int = 0
     shown: list[Report] = field(default_factory=list)
-    ends: list[Report] = field(default_factory=list)
+    statuses: list[tuple[str, Status]] = field(default_factory=list)
     reactions: list[tuple[int, str]] = field(default_factory=list)
     urgencies: list[Urgency] = field(default_factory=list)
 
-    def announce(self, report: Report, urgency: Urgency, *, superseded: bool = False) -> None:
+    def announce(self, report: Report, urgency: Urgency) -> None:
         self._write()
         self.urgencies.append(urgency)
-        (self.ends if superseded else self.shown).append(report)
+        self.shown.append(report)
+
+    def status(self, pull: PullId, sha: str, status: Status, urgency: Urgency) -> None:
+        self._write()
+        self.urgencies.append(urgency)
+        self.statuses.append((sha, status))
 
     def wait_s(self, urgency: Urgency) -> float:
         return 0.0 if self.room > (0 if urgency is Urgency.FINAL else 10) else 30.0
@@ -183,38 +189,29 @@ def test_when_the_budget_is_used_up_in_the_middle_the_rest_is_told_when_there_is
     assert (told, board.of(EIGHT)) == ([1], [Phase.BUILDING])
 
 
-def test_how_a_commit_ended_is_told_also_after_the_next_push(telling: Telling, board: Board) -> None:
-    """But of that commit alone: the comment is about the newest."""
-    board.fails = 1
+def test_of_the_reports_of_one_pull_request_the_newest_is_told(telling: Telling, board: Board) -> None:
+    """How the commit before ended its status says."""
     telling.surely(READY, never)
-    work(telling)
     telling.soon(PUSHED)
-    board.now += 60
     work(telling)
-    assert (board.shown, board.ends) == ([PUSHED], [READY])
-    telling.surely(replace(PUSHED, phase=Phase.READY), lambda: None)
-    telling.surely(replace(PUSHED, phase=Phase.SLEEPING), lambda: None)  # the same commit: the newest holds
-    board.now += 60
-    work(telling)
-    assert [one.phase for one in board.shown] == [Phase.BUILDING, Phase.SLEEPING]
-    assert board.ends == [READY]
+    assert board.shown == [PUSHED]
 
 
 def test_a_report_that_comes_while_an_older_one_is_told_takes_its_place(telling: Telling, board: Board) -> None:
     real = board.announce
 
-    def announce(report: Report, urgency: Urgency, *, superseded: bool = False) -> None:
-        if report is READY and not superseded:
+    def announce(report: Report, urgency: Urgency) -> None:
+        if report is READY:
             telling.soon(PUSHED)
             raise Retryable("GitHub answers 502")
-        real(report, urgency, superseded=superseded)
+        real(report, urgency)
 
     board.announce = announce
     telling.surely(READY, never)
     for _ in range(2):
         work(telling)
         board.now += 60
-    assert (board.shown, board.ends) == ([PUSHED], [READY])
+    assert board.shown == [PUSHED]
 
 
 def test_reactions_wait_for_room_as_well(telling: Telling, board: Board) -> None:
