@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import total_ordering
 
 from cx.core.errors import Invalid
 
@@ -52,11 +53,18 @@ DNS_LABEL_MAX = 63
 IDENTIFIER_MAX = 63  # NAMEDATALEN - 1 of PostgreSQL
 
 
-@dataclass(frozen=True, order=True)
+@total_ordering
+@dataclass(frozen=True)
 class Namespace:
-    """One isolated preview: `preview-123`. Raises Invalid when the name breaks NAMESPACE_RULE."""
+    """One isolated preview: `preview-123`. Raises Invalid when the name breaks NAMESPACE_RULE.
+
+    Namespaces are ordered as people count: `preview-2` comes before `preview-10`.
+    """
 
     name: str
+
+    def __lt__(self, other: Namespace) -> bool:
+        return natural(self.name) < natural(other.name)
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.name) <= 40 or not _NAMESPACE.fullmatch(self.name):
@@ -64,6 +72,12 @@ class Namespace:
 
     def __str__(self) -> str:
         return self.name
+
+
+def natural(text: str) -> tuple[tuple[int | str, ...], str]:
+    """For sorting names as people count: their numbers are compared as numbers."""
+    parts = re.split(r"([0-9]+)", text)  # texts and numbers in turn
+    return tuple(int(one) if place % 2 else one for place, one in enumerate(parts)), text
 
 
 def shown(text: str, limit: int = 60) -> str:

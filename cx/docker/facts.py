@@ -18,6 +18,7 @@ from cx.core.names import (
     LABEL_SERVICE,
     Names,
     Namespace,
+    natural,
 )
 from cx.core.state import Container, Observed
 from cx.docker.connection import Engine, translated
@@ -47,7 +48,7 @@ def containers(engine: Engine, names: Names, namespace: Namespace) -> tuple[Cont
     """The containers of `namespace`, by name: one request, where `observe` needs four."""
     with translated("list containers"):
         listed = engine.api.containers(all=True, filters={"label": labels(names, namespace)})
-    return tuple(sorted((container(one) for one in listed), key=lambda one: one.name))
+    return tuple(sorted((container(one) for one in listed), key=lambda one: natural(one.name)))
 
 
 def labels(names: Names, namespace: Namespace) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from cx import logs
 from cx.core.errors import CxError, NotFound, Owned
 from cx.core.history import FRESH, Chore, Deployment
-from cx.core.names import Namespace, shown
+from cx.core.names import Namespace, natural, shown
 from cx.core.origin import Origin
 from cx.core.plan import settled
 from cx.core.state import Do, Observed
@@ -316,18 +316,12 @@ class HostPreviews:
             serving = wish.commit
         asleep = bool(wish and wish.asleep)
         services, databases = self._services(namespace, seen), _databases(seen)
-        release_s = self._release_s(namespace, deployments, seen.route, order.commit)
+        release_s = self._release_s(namespace, deployments, seen.route)
         return Standing(ready, basis, asleep, serving, services, databases, took_s, release_s)
 
-    def _release_s(
-        self, namespace: Namespace, deployments: Sequence[Deployment], route: str, commit: str
-    ) -> float | None:
-        """Of the attempt at `commit` that failed just now; else of the last one for the revision that serves."""
-        newest = next(iter(deployments), None)
-        if newest and newest.version == commit[:8] and newest.revision != route:
-            wanted = [newest.id]
-        else:
-            wanted = [one.id for one in deployments if one.revision == route]
+    def _release_s(self, namespace: Namespace, deployments: Sequence[Deployment], route: str) -> float | None:
+        """Of the last attempt for the revision that serves."""
+        wanted = [one.id for one in deployments if one.revision == route]
         took: dict[int, float] = {}
         for taken in self.host.store.steps(namespace):
             if taken.step.partition(" ")[0] == Do.RELEASE:
@@ -345,7 +339,7 @@ class HostPreviews:
             url = settings.base_url(host) if host in routed else ""
             state = one.state if one.starting else one.health or one.state  # nobody looks again when it is healthy
             found[one.service] = ServiceShown(one.service, url, state)
-        return tuple(sorted(found.values(), key=lambda one: (not one.url, one.name)))
+        return tuple(sorted(found.values(), key=lambda one: (not one.url, natural(one.name))))
 
     def taken(self, namespace: Namespace, origin: Origin, *, to_remove: bool = False) -> bool:
         wish = self.host.store.desired(namespace)

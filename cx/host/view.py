@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cx.core.errors import NotFound
 from cx.core.history import FRESH, SERVING, Deployment
-from cx.core.names import Namespace
+from cx.core.names import Namespace, natural
 from cx.core.plan import settled
 from cx.core.previews import DatabaseUse, Detail, Row, ServiceUse
 from cx.core.state import Container, Desired, Observed, flaps
@@ -43,7 +43,7 @@ def overview(host: Host) -> list[Row]:
     wishes = {wish.namespace.name: wish for wish in host.store.all_desired()}
     seen, routes = host.observing.with_routes()
     rows = []
-    for name in sorted({*wishes, *seen}):
+    for name in sorted({*wishes, *seen}, key=natural):
         wish, there = wishes.get(name), seen.get(name, Observed())
         last, fresh = (host.store.last(Namespace(name), *kinds) for kinds in (SERVING, FRESH))
         serving = [one for one in there.containers if one.role in ("service", "pinned")]

@@ -51,6 +51,12 @@ PHASES = {"build": Phase.BUILDING, "clone": Phase.CLONING, "reset": Phase.CLONIN
 STARTING = ("stateful", "release", "start", "trial", "healthy", "probe", "stay", "publish")
 
 
+def phase_of(step: str) -> Phase | None:
+    """What people are told while the step runs; None: nothing of it."""
+    word = step.partition(" ")[0]
+    return PHASES.get(word, Phase.STARTING if word in STARTING else None)
+
+
 @dataclass
 class Follower:
     """The ports, and three functions: `rules` of a repository (None: not followed), `name` of a pull request's
@@ -120,6 +126,7 @@ class _Look:
     standing: Standing | None = field(default=None, init=False)
     told: bool = field(default=False, init=False)  # why it failed
     wanted: bool = field(default=False, init=False)  # a preview of the head: reports say how it is with that
+    running: list[str] = field(default_factory=list, init=False)
 
     def run(self) -> Turn:
         of, pull_id = self.of, self.ticket.pull
@@ -301,6 +308,7 @@ class _Look:
             of.hide(ended.message),
             of.hide(ended.remedy),
             self._lines(ended.log),
+            ended.release_s,
         )
         if ended.outcome == "retry":
             again = self._failed(pull, known, replace(failure, remedy="cx tries again"), standing)
@@ -313,11 +321,15 @@ class _Look:
         return DONE
 
     def _progress(self, pull: Pull, standing: Standing, event: Mapping[str, Any]) -> None:
-        """A step began: people see which."""
-        if event.get("event") != "step_began":
+        """People see which step runs: of several side by side the newest."""
+        step = str(event.get("step", ""))
+        if event.get("event") == "step_began":
+            self.running.append(step)
+        elif event.get("event") == "step_ended" and step in self.running:
+            self.running.remove(step)
+        else:
             return
-        word = str(event.get("step", "")).partition(" ")[0]
-        phase = PHASES.get(word, Phase.STARTING if word in STARTING else None)
+        phase = next(filter(None, map(phase_of, reversed(self.running))), None)
         if phase and phase != self.step:
             self.step = phase
             self.of.telling.soon(_with_standing(self._report(pull, self.heard.known, phase), standing))
@@ -331,7 +343,7 @@ class _Look:
 
     def _failed(self, pull: Pull, known: Known, failure: Failure, standing: Standing) -> Report:
         report = self._report(pull, known, Phase.FAILED, step=failure.step, message=failure.message)
-        told = replace(report, remedy=failure.remedy, log=failure.log, release_s=standing.release_s)
+        told = replace(report, remedy=failure.remedy, log=failure.log, release_s=failure.release_s)
         return _with_standing(told, standing)
 
     # --- telling

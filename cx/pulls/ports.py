@@ -219,7 +219,7 @@ class Commands(Protocol):
 @dataclass(frozen=True)
 class Failure:
     """Why the deployment of `head` failed, secrets masked. `basis` stands for everything that it was made of: while
-    that is the same, trying again changes nothing."""
+    that is the same, trying again changes nothing. `release_s`: so long its release command ran, if it came so far."""
 
     head: str
     basis: str
@@ -227,6 +227,7 @@ class Failure:
     message: str
     remedy: str = ""
     log: tuple[str, ...] = ()
+    release_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -292,7 +293,7 @@ class Order:
 class Standing:
     """What there is of a namespace. `ready`: what was ordered is what answers (or sleeps), and nothing else is there;
     `serving` is the commit that answers ("": none). `basis` as in Failure.
-    `release_s`: how long the release command ran for what answers; for an attempt that failed, for that one."""
+    `release_s`: how long the release command ran for what answers."""
 
     ready: bool
     basis: str
@@ -307,13 +308,14 @@ class Standing:
 @dataclass(frozen=True)
 class Ended:
     """How a job ended: ready, awake, asleep, unchanged, deleted, failed, cancelled, or retry: the world may be better
-    in a minute."""
+    in a minute. `release_s`: so long the release command ran; None: it did not come so far."""
 
     outcome: str
     step: str = ""
     message: str = ""
     remedy: str = ""
     log: tuple[str, ...] = ()
+    release_s: float | None = None
 
 
 class Previews(Protocol):

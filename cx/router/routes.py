@@ -201,7 +201,7 @@ class Router:
             if time.monotonic() > until:
                 service = f"[services.{route.service}] in cx.toml"
                 raise ProbeFailed(
-                    f"http{'s' if self.tls else ''}://{route.host}{route.probe_path} did not answer "
+                    f"{self._url(route.host)}{route.probe_path} did not answer "
                     f"{'well ' if answered else ''}within {timeout_s:.0f} s ({last})",
                     remedy=f"{route.service} says so itself: see its log; healthcheck.path of {service} asks for "
                     "another page"
@@ -211,6 +211,11 @@ class Router:
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, POLL_MAX_S)
+
+    def _url(self, host: str) -> str:
+        """As a browser would ask for it."""
+        scheme, usual = ("https", 443) if self.tls else ("http", 80)
+        return f"{scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
 
     def must_answer(self) -> None:
         """Raises RouterDown where nobody listens at the router's port."""

@@ -97,7 +97,9 @@ class Store:
         return _desired(rows[0]) if rows else None
 
     def all_desired(self) -> list[Desired]:
-        return [_desired(row) for row in self.database.run("SELECT * FROM desired ORDER BY namespace")]
+        """By name, as people count."""
+        found = [_desired(row) for row in self.database.run("SELECT * FROM desired")]
+        return sorted(found, key=lambda wish: wish.namespace)
 
     def forget(self, namespace: Namespace) -> None:
         """Nothing here speaks of the namespace any more, unless somebody wants it back by now."""

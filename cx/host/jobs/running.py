@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from queue import Empty, SimpleQueue
@@ -16,6 +15,7 @@ from typing import IO, Any
 from cx import logs
 from cx.core.errors import Retryable
 from cx.core.names import Namespace
+from cx.core.state import Do
 from cx.process.sessions import end_session
 from cx.pulls import Ended, Order
 
@@ -105,11 +105,13 @@ class _Heard:
     def __init__(self) -> None:
         self.last: Mapping[str, Any] = {}
         self.failed = ""
-        self.lines: deque[str] = deque(maxlen=20)
+        self.release_s: float | None = None
 
     def take(self, event: Mapping[str, Any]) -> None:
         if event.get("event") == "step_ended" and event.get("outcome") == "failed" and not self.failed:
             self.failed = str(event.get("step"))
+        if event.get("event") == "step_ended" and event.get("step") == Do.RELEASE:
+            self.release_s = (self.release_s or 0.0) + float(event.get("duration_s") or 0.0)
         if event.get("event") in (*OUTCOMES, "error"):
             self.last = event
         if trace := event.get("traceback"):
@@ -126,6 +128,7 @@ class _Heard:
                 str(self.last.get("error", "")),
                 str(self.last.get("remedy", "")),
                 tuple(map(str, self.last.get("log", ()))),
+                self.release_s,
             )
         return None
 

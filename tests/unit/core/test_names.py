@@ -23,6 +23,7 @@ from cx.core.names import (
     check_instance,
     check_service,
     dns_label,
+    natural,
     shortened,
     shown,
 )
@@ -263,3 +264,16 @@ def test_labels_say_whose_a_thing_is() -> None:
         "dev.cx.role": "service",
         "dev.cx.revision": "0123",
     }
+
+
+def test_names_are_sorted_as_people_count() -> None:
+    names = ["preview-1", "preview-2", "preview-10", "preview-10-b", "shop-9", "shop-11", "v2-a10", "v10-a2"]
+    assert sorted(sorted(names), key=natural) == names
+    assert [str(one) for one in sorted(map(Namespace, sorted(names)))] == names
+    assert sorted([(Namespace("preview-10"), "a"), (Namespace("preview-2"), "b")])[0][1] == "b"
+
+
+@given(st.lists(st.text("ab0123456789-", max_size=8), max_size=6))
+def test_the_order_is_total_and_loses_nothing(texts: list[str]) -> None:
+    assert sorted(sorted(texts, key=natural, reverse=True), key=natural) == sorted(texts, key=natural)
+    assert len({natural(one) for one in texts}) == len(set(texts))
