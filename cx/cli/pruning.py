@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cx.cli.output import ForceOption, confirm
+from cx.cli.output import ForceOption, confirm, printable
+from cx.core.errors import Retryable
 from cx.core.names import Namespace
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def prune(
 
     with wiring.open_host() as host:
         upkeep = host.upkeep
-        orphans = upkeep.orphans()
+        orphans, silent = upkeep.orphans()
         rest = upkeep.litter()
         ended = upkeep.expired(time.time()) if expired else []
         orphans |= {one.name: ["its end has come"] for one in ended}
@@ -44,7 +45,9 @@ def prune(
             names = ", ".join(one.name for one in parted)
             print(f"left alone, of repositories that are not followed any more (--unfollowed): {names}")
         volumes = host.engine_goldens.leftovers()
-        databases = upkeep.stray_databases()
+        databases = {} if silent else upkeep.stray_databases()
+        if silent:
+            print(f"left alone: databases, as {printable(silent.what)}; `cx prune` again when it is back removes them")
         if not orphans and not rest and not volumes and not databases:
             print("nothing to prune")
             _tidied(upkeep)
@@ -58,11 +61,15 @@ def prune(
         for database, why in databases.items():
             print(f"{why}: {database}")
         confirm("Remove all of this?", force=force)
+        failed: list[str] = []
         for name in orphans:
             if Namespace(name) in ended and Namespace(name) not in upkeep.expired(time.time()):
                 continue  # it was extended, or deployed again, while somebody read the question
-            host.want_absent(Namespace(name))
-            host.settle(Namespace(name), reporter(host, as_json=False), "prune")
+            try:
+                host.want_absent(Namespace(name))
+                host.settle(Namespace(name), reporter(host, as_json=False), "prune")
+            except Retryable as exc:  # the others go all the same
+                failed.append(str(exc))
         for golden in volumes:
             host.engine_goldens.remove(golden)
         if databases:
@@ -71,6 +78,8 @@ def prune(
             if not upkeep.remove_litter(one):
                 print(f"left alone, somebody uses it: {one}")
         _tidied(upkeep)
+        if failed:
+            raise Retryable(f"{len(failed)} namespaces are not wholly gone", remedy="`cx prune` again", log=failed)
         print("done")
 
 

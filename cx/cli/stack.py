@@ -32,7 +32,8 @@ def down(
     with wiring.open_host() as host, host.lock("stack", "stop the stack", wait_s=60):
         running = host.workloads.observe_all()
         lost = "with all goldens and clones" if volumes else "its data stays"
-        used = f"; {len(running)} namespaces will not answer" if running else ""
+        lose = ", and lose their data: `cx delete` removes them" if volumes else ""
+        used = f"; {len(running)} namespaces will not answer{lose}" if running else ""
         confirm(f"Stop the router and the database server ({lost}{used})?", force=force)
         for golden in host.engine_goldens.all() if volumes else ():
             host.engine_goldens.remove(golden)

@@ -62,11 +62,19 @@ class Reconciler:
 
     def observe(self, namespace: Namespace) -> Observed:
         """All that there is of the namespace, everywhere."""
+        seen, silent = self.reachable(namespace)
+        if silent:
+            raise silent
+        return seen
+
+    def reachable(self, namespace: Namespace) -> tuple[Observed, CxError | None]:
+        """What there is of the namespace, and why there may be more: its databases cannot be seen. None: it is all."""
         with ThreadPoolExecutor(max_workers=3) as pool:
             workloads = pool.submit(self.workloads.observe, namespace)
-            clones = pool.submit(self.databases.observe, namespace)
+            databases = pool.submit(self.databases.reachable, namespace)
             routed = pool.submit(self.router.routed, namespace).result()
-            return workloads.result().joined(clones.result(), routed, self.sources.checkouts(namespace))
+            clones, silent = databases.result()
+            return workloads.result().joined(clones, routed, self.sources.checkouts(namespace)), silent
 
     def reconcile(self, namespace: Namespace, report: Reporter) -> Outcome:
         """One pass. Raises CxError when the namespace could not be brought to what is desired.
@@ -110,16 +118,22 @@ class Reconciler:
 
     # --- absence
     def _absent(self, wish: Desired, report: Reporter) -> Outcome:
-        seen = self.observe(wish.namespace)
+        """All goes that can be reached. The row stays until it is known that no database is left (law 13)."""
+        seen, _ = self.reachable(wish.namespace)
         pass_ = _Pass(self, wish, None, None, report)
         pass_.apply(plan(wish, seen, self.names, None)[:-1])
-        left = self.observe(wish.namespace).leftovers()
-        if left:
+        seen, silent = self.reachable(wish.namespace)
+        if left := seen.leftovers():
             more = f" and {len(left) - 3} more" if len(left) > 3 else ""
             raise Retryable(
                 f"{wish.namespace}: still there: {', '.join(left[:3])}{more}",
                 remedy="delete it again",
                 log=left,
+            )
+        if silent:
+            raise Retryable(
+                f"{wish.namespace}: all of it is gone but for databases that may be left: {silent.what}",
+                remedy="they go with the same command when the server is back (`cx up`)",
             )
         pass_.apply([(Step(Do.FORGET),)])
         return Outcome("deleted")

@@ -4,16 +4,18 @@ volumes, with a server of their own or without. By the source's name, as the hos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cx.core.blueprint import DatabaseUse, Pooler
-from cx.core.errors import NotFound, Retryable
+from cx.core.errors import CxError, NotFound, Retryable
 from cx.core.kinds import ENGINES
 from cx.core.names import Namespace
 from cx.core.state import Clone
+from cx.data.errors import ServerRefused, ServerUnavailable
 from cx.data.shared.naming import role_password
 from cx.data.shared.pooler import pooler_files
 from cx.data.values import Terms
@@ -33,20 +35,35 @@ class Databases:
     password_key: bytes
     pool_mode: str = "session"
     engines: EngineClones | None = None
+    lost: Callable[[], bool] = lambda: False  # the server's data is known to be gone, and all clones on it
 
     def observe(self, namespace: Namespace) -> tuple[Clone, ...]:
-        shared = (self._shared(one) for one in self.postgres.observe(namespace))
-        own = (self._apart(one) for one in (self.engines.observe(namespace) if self.engines else ()))
-        return (*shared, *own)
+        clones, silent = self.reachable(namespace)
+        if silent:
+            raise silent
+        return clones
 
-    def observe_all(self) -> dict[str, tuple[Clone, ...]]:
-        """As `observe`, of every namespace that has a clone, by name: one listing of each server."""
+    def reachable(self, namespace: Namespace) -> tuple[tuple[Clone, ...], CxError | None]:
+        seen, silent = self._heard(lambda: self.postgres.observe(namespace))
+        own = self.engines.observe(namespace) if self.engines else ()
+        return (*map(self._shared, seen), *map(self._apart, own)), silent
+
+    def _heard(self, look: Callable[[], tuple[ObservedClone, ...]]) -> tuple[tuple[ObservedClone, ...], CxError | None]:
+        """What the server says; or why it says nothing, unless its data is gone."""
+        try:
+            return look(), None
+        except (ServerUnavailable, ServerRefused) as exc:
+            return (), None if self.lost() else exc
+
+    def all_reachable(self) -> tuple[dict[str, tuple[Clone, ...]], CxError | None]:
+        """As `reachable`, of every namespace that has a clone, by name: one listing of each server."""
         found: dict[str, list[Clone]] = {}
-        for shared in self.postgres.observe_all():
+        seen, silent = self._heard(self.postgres.observe_all)
+        for shared in seen:
             found.setdefault(shared.namespace.name, []).append(self._shared(shared))
         for shown, own in self.engines.observe_all() if self.engines else ():
             found.setdefault(shown.namespace.name, []).append(self._apart(own))
-        return {name: tuple(clones) for name, clones in found.items()}
+        return {name: tuple(clones) for name, clones in found.items()}, silent
 
     def _shared(self, one: ObservedClone) -> Clone:
         """Not complete where the host says otherwise of its source by now: to be replaced."""
@@ -75,10 +92,12 @@ class Databases:
             self.postgres.reset(namespace, source, terms)
 
     def drop(self, namespace: Namespace, source: str) -> None:
+        """Nothing is left of the clone. A server that does not answer has none of what is a volume by now."""
         self._drop_own(namespace, source)
         if not self._own(source):
             self.postgres.drop(namespace, source)
-        else:
+            return
+        with suppress(ServerUnavailable, ServerRefused):
             self._drop_shared(namespace, source)
 
     def _own(self, source: str) -> EngineClones | None:

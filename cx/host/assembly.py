@@ -206,7 +206,10 @@ class Adapters:
         from cx.data.databases import Databases
 
         key = self._secret("clones").encode()
-        return Databases(self.clones, self.terms, key, self.settings.pooler.mode, self.engine_clones)
+        return Databases(self.clones, self.terms, key, self.settings.pooler.mode, self.engine_clones, self._is_lost)
+
+    def _is_lost(self) -> bool:
+        return self.stack.is_lost()
 
     # Clones that are volumes: a server for each preview, or a volume of the project's.
     @cached_property

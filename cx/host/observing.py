@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cx.core.state import Observed, Routed
 
 if TYPE_CHECKING:
+    from cx.core.errors import CxError
     from cx.data.databases import Databases
     from cx.docker.workloads import Workloads
     from cx.router.routes import Router, Routes
@@ -28,14 +29,25 @@ class Observing:
 
     def with_routes(self) -> tuple[dict[str, Observed], dict[str, Routes]]:
         """As `namespaces`, and what answers for each."""
+        seen, routes, silent = self._look()
+        if silent:
+            raise silent
+        return seen, routes
+
+    def reachable(self) -> tuple[dict[str, Observed], CxError | None]:
+        """As `namespaces`, and why there may be more: the database server is silent. None: it is all."""
+        seen, _, silent = self._look()
+        return seen, silent
+
+    def _look(self) -> tuple[dict[str, Observed], dict[str, Routes], CxError | None]:
         with ThreadPoolExecutor(max_workers=2) as pool:
-            databases = pool.submit(self.databases.observe_all)
+            databases = pool.submit(self.databases.all_reachable)
             routed = pool.submit(self.router.observe_all)
             seen = self.workloads.observe_all()
-        clones, routes = databases.result(), routed.result()
+        (clones, silent), routes = databases.result(), routed.result()
 
         def whole(name: str) -> Observed:
             on = routes[name].routed if name in routes else Routed()
             return seen.get(name, Observed()).joined(clones.get(name, ()), on)
 
-        return {name: whole(name) for name in {*seen, *clones, *routes}}, routes
+        return {name: whole(name) for name in {*seen, *clones, *routes}}, routes, silent

@@ -52,7 +52,7 @@ class LocalPreviews:
         return self.host.owner(namespace)
 
     def there(self, namespace: Namespace) -> bool:
-        return self.host.store.desired(namespace) is not None or bool(self.host.observe(namespace).leftovers())
+        return self.host.store.desired(namespace) is not None or self._is_left(namespace)
 
     def logs(self, namespace: Namespace, service: str, *, follow: bool, tail: int) -> Logs:
         found = self.host.workloads.observe(namespace).containers
@@ -117,6 +117,11 @@ class LocalPreviews:
             one.interrupted()
 
     # --- parts
+    def _is_left(self, namespace: Namespace) -> bool:
+        """Of what cannot be seen nothing is told: deleting it looks again."""
+        seen, silent = self.host.reconciler.reachable(namespace)
+        return bool(seen.leftovers()) or silent is not None
+
     def _urls(self, namespace: Namespace) -> tuple[str, ...]:
         return tuple(self.host.settings.base_url(one) for one in self.host.router.observe(namespace).hosts)
 

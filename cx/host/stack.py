@@ -90,6 +90,19 @@ class Stack:
         self._leave_place(say, volumes=volumes)
         self.data_network.leave()
 
+    def is_lost(self) -> bool:
+        """The database server and its data are known to be gone, as after `cx down --volumes`. A folder of the engine's
+        host is not seen from here."""
+        if self.settings.postgres_path:
+            return False
+        with translated("look at the database server's data"):
+            try:
+                self.engine.api.inspect_container(f"{self.names.instance}-postgres")
+            except NotFound:
+                kept = f"{self.names.instance}_postgres"
+                return not self.engine.api.volumes(filters={"name": f"^{kept}$"})["Volumes"]
+        return False
+
     def parts(self) -> list[Part]:
         own = ("volume",) if self.settings.postgres.volume_size else ()
         return [self.part(name) for name in ("router", *own, "postgres")]

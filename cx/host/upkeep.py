@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cx.core.errors import Busy
-from cx.core.names import Namespace
+from cx.core.errors import Busy, CxError
+from cx.core.names import Namespace, natural
 from cx.host.observing import Observing
 from cx.host.projects import Projects
 
@@ -82,17 +82,19 @@ class Upkeep:
                 found.append(wish.namespace)
         return found
 
-    def orphans(self) -> dict[str, list[str]]:
-        """What is there of namespaces that nobody wants (any more), in words."""
+    def orphans(self) -> tuple[dict[str, list[str]], CxError | None]:
+        """What is there of namespaces that nobody wants (any more), in words; and why there may be more."""
         wanted = {wish.namespace.name for wish in self.host.store.all_desired() if wish.present}
-        seen = self.observing.namespaces()
+        seen, silent = self.observing.reachable()
         unfinished = {wish.namespace.name for wish in self.host.store.all_desired()} - wanted
         left = {name: one.leftovers() for name, one in seen.items() if name not in wanted}
-        return {name: left.get(name, ["its row"]) for name in sorted({*left, *unfinished})}
+        return {name: left.get(name, ["its row"]) for name in sorted({*left, *unfinished}, key=natural)}, silent
 
     def stray_databases(self) -> dict[str, str]:
         """What is on the database server for nobody, and why: of dead refreshes, unwanted spares, goldens of sources
         that are no longer configured and that no clone is of."""
+        if self.host.stack.is_lost():  # they went with the server's volume
+            return {}
         left = {name: f"half-made golden of {source}" for source, name in self.host.goldens.leftovers()}
         left |= dict.fromkeys(self.host.spares.leftovers(self.host.terms), "spare that nobody will take")
         return left | {one.database: f"golden of {one.source}, which is not configured" for one in self._unused()}

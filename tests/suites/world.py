@@ -440,7 +440,15 @@ class Databases:
     world: World
 
     def observe(self, namespace: Namespace) -> tuple[Clone, ...]:
-        return tuple(self.world.place(namespace).clones.values())
+        clones, silent = self.reachable(namespace)
+        if silent:
+            raise silent
+        return clones
+
+    def reachable(self, namespace: Namespace) -> tuple[tuple[Clone, ...], CxError | None]:
+        if "databases" in self.world.failing:
+            return (), Retryable("the database server does not answer", remedy="cx up")
+        return tuple(self.world.place(namespace).clones.values()), None
 
     def clone(self, namespace: Namespace, source: str) -> None:
         clones = self.world.place(namespace).clones

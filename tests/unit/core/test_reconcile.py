@@ -592,3 +592,29 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(stateful_step_count=15)
+
+
+def test_what_goes_does_not_wait_for_a_server_that_is_silent_and_is_not_forgotten() -> None:
+    """Silence is not empty: its databases may be there still."""
+    world = World().brought_to(wish("a"))
+    world.want(wish(None))
+    world.failing = {"databases"}
+    for _ in range(2):
+        with pytest.raises(Retryable, match="gone but for databases that may be left: the database server does not"):
+            world.reconciler().reconcile(PR_7, Silent())
+    world.failing = set()
+    database, *rest = world.leftovers(PR_7)
+    assert database.startswith("database ")
+    assert rest == ["row", "ref"]
+    assert world.reconciler().reconcile(PR_7, Silent()).outcome == "deleted"
+    assert world.leftovers(PR_7) == []
+
+
+def test_nothing_is_brought_to_anything_while_it_is_silent() -> None:
+    world = World().brought_to(wish("a"))
+    world.want(wish("b"))
+    world.failing = {"databases"}
+    before = list(world.effects)
+    with pytest.raises(Retryable, match="the database server does not answer"):
+        world.reconciler().reconcile(PR_7, Silent())
+    assert world.effects == before
