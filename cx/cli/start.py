@@ -49,6 +49,9 @@ def main() -> None:
         return
     import gc
 
+    from cx.process.beginning import begin
+
+    begin()
     gc.set_threshold(150_000, 20, 20)  # what is made while it loads is no garbage, and there is less of it than that
     from cx.cli.main import main as run
 

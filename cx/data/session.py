@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import hmac
+import os
 import secrets
 from base64 import b64encode
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import Conninfo
 
 from cx.core.errors import CxError, Retryable, Terminal
 from cx.data.errors import NoSpace, ServerBusy, ServerRefused, ServerUnavailable
@@ -23,6 +25,7 @@ Session = psycopg.Connection[tuple[Any, ...]]
 # The superuser looks up nothing in a schema that a preview could write to (CVE-2018-1058), and a statement
 # that fails is not written to the server's log with what it holds.
 _OPTIONS = "-c search_path=pg_catalog -c lock_timeout=60s -c lc_messages=C -c log_min_error_statement=panic"
+_OF_SESSIONS = ("PGDATESTYLE", "PGTZ", "PGGEQO")  # which libpq sets, and does not list
 _CONNECT_TIMEOUT_S = 5
 _IDLE_MAX = 4
 _idle: list[tuple[Server, Session]] = []
@@ -82,6 +85,7 @@ def _close_idle() -> None:
 
 def _connected(server: Server, database: str | None, role: tuple[str, str] | None) -> Session:
     user, password = role or (server.user, server.password)
+    _forget_variables()
     try:
         return psycopg.connect(
             host=server.host,
@@ -100,6 +104,13 @@ def _connected(server: Server, database: str | None, role: tuple[str, str] | Non
         if fault := server.fault():  # somebody else may answer at its address
             raise ServerUnavailable(fault, remedy="`cx up` starts it") from exc
         raise
+
+
+def _forget_variables() -> None:
+    """A variable of the shell's, such as PGHOSTADDR or PGSERVICE, would send cx and its password to another server."""
+    if any(name.startswith("PG") for name in os.environ):
+        for name in (*_OF_SESSIONS, *(one.envvar.decode() for one in Conninfo.get_defaults() if one.envvar)):
+            os.environ.pop(name, None)
 
 
 @contextmanager

@@ -101,14 +101,11 @@ def bake(
         rules.write_text(json.dumps(policy))
         env = environment(
             BUILDX_CONFIG=str(own),
-            BUILDX_GIT_INFO="false",
             BUILDX_BAKE_ENTITLEMENTS_FS="false",  # which would ask whether we may read what we ourselves have named
             EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=str(rules),
         )
-        # Not where the user is: a bake file, a Compose file or a .env of there is not ours.
         argv += [str(definition), TARGET]
-        cwd = aside or folder
-        run(argv, timeout_s=timeout_s, line=line, env=env, cwd=cwd, descriptors=[turn], still_wanted=still_wanted)
+        run(argv, timeout_s=timeout_s, line=line, env=env, descriptors=[turn], still_wanted=still_wanted)
 
 
 def literal(value: Any) -> Any:

@@ -34,6 +34,8 @@ PASSED_ON = (
 CHECK_S = 0.5  # so often it is seen whether a command is wanted still
 
 
+# No file but those that it is given: no `.env` of a folder, no repository around a context, whose git it would start.
+UNASKED = {"COMPOSE_DISABLE_ENV_FILE": "1", "BUILDX_GIT_INFO": "false"}
 # So that a plugin takes it that `docker` had started it: buildx by itself leaves TLS to the engine out.
 BEGUN_BY_DOCKER = {"DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND": "docker"}
 
@@ -55,7 +57,7 @@ class CommandFailed(Terminal):
 def environment(**more: str) -> dict[str, str]:
     """Docker's programs find the engine by it that cx itself talks to."""
     ours = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-    return ours | address().environment | BEGUN_BY_DOCKER | more
+    return ours | address().environment | UNASKED | BEGUN_BY_DOCKER | more
 
 
 def run(
@@ -65,7 +67,6 @@ def run(
     timeout_s: float,
     line: Callable[[str], None] | None = None,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
     descriptors: Sequence[int] = (),
     keep: int = 40,
     still_wanted: Callable[[], None] = lambda: None,
@@ -83,7 +84,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(env if env is not None else environment()),
-            cwd=cwd,
+            cwd="/",  # not where the user is, for that is in a project
             pass_fds=descriptors,
             encoding="utf-8",
             errors="replace",

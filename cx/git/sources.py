@@ -104,7 +104,8 @@ class Sources:
 
     @contextmanager
     def checkout(self, namespace: Namespace, project: str, tree: str, *, aside: str = "") -> Iterator[Path]:
-        """A folder with the tree's files, as long as the block runs.
+        """A folder with the tree's files, as long as the block runs. They have the repository's modes, whatever the
+        caller's are; nobody else can open the folder that it is in.
 
         One for each namespace, of whoever holds its lock; others name one of their own with `aside`.
 
@@ -114,12 +115,15 @@ class Sources:
         target = self.folder / "checkouts" / (f"{namespace}.{aside}" if aside else str(namespace)) / tree
         shutil.rmtree(target.parent, ignore_errors=True)
         links = self._links(mirror, namespace, tree)
-        target.mkdir(parents=True)
+        for folder in (target.parent.parent, target.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target.mkdir()
+        target.chmod(0o755)  # it is a build's context, of which an image has the modes
         try:
             index = target.parent / "index"
             places = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(target)}
             self._git(mirror, "read-tree", tree, more=places)
-            self._git(mirror, "checkout-index", "--all", "--quiet", more=places)
+            self._git(mirror, "checkout-index", "--all", "--quiet", more=places, umask=0o022)
             for link in links:
                 if leaves(target, link):
                     raise Terminal(

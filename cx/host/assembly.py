@@ -14,6 +14,7 @@ from cx.core.names import Names
 from cx.core.reconcile import no_fault
 from cx.git import Sources
 from cx.process.locks import held, is_held
+from cx.process.private import private
 from cx.process.turns import Turns
 from cx.settings import Settings, masking
 from cx.store import Database, Store
@@ -58,9 +59,9 @@ class Adapters:
     def names(self) -> Names:
         return Names(self.settings.instance)
 
-    @property
+    @cached_property
     def state_dir(self) -> Path:
-        return self.settings.state
+        return private(self.settings.state)
 
     def lock(self, name: str, why: str, **options: object) -> AbstractContextManager[None]:
         return held(self.state_dir / "locks" / f"{name}.lock", why, **options)  # type: ignore[arg-type]

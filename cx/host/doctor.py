@@ -321,7 +321,7 @@ class Doctor:
 
 def _said(argv: list[str]) -> str:
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, env=environment(), check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, env=environment(), cwd="/", check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else ""

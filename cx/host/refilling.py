@@ -86,7 +86,7 @@ class Refilling:
         if not terms or not (unwanted or any(one.spares for one in terms.values())):
             return
         environment = {key: value for key, value in os.environ.items() if key not in ("CX_TEST_DIE_AT", "CX_REMOTE")}
-        argv = [*(["nice"] if shutil.which("nice") else []), sys.executable, "-m", "cx", "db", "spares"]
+        argv = [*(["nice"] if shutil.which("nice") else []), sys.executable, "-P", "-m", "cx", "db", "spares"]
         nothing = subprocess.DEVNULL
         self.chores.begin(NAME, time.time())  # it may die before it can say so itself
         try:

@@ -23,6 +23,7 @@ from cx.core.previews import Detail, Ending, History, LogLine, Logs, Row, Wanted
 from cx.core.source import Source
 from cx.git import Sources, bundles
 from cx.process.locks import held
+from cx.process.private import private
 
 TIMEOUT = httpx.Timeout(30.0, read=900.0)  # a step of a deployment may be silent for long
 
@@ -98,7 +99,7 @@ class Remote:
     def read(self, namespace: Namespace, path: Path, ref: str) -> Source:
         """The folder is packed here, with git, and sent: what git ignores stays."""
         base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-        sources = Sources(Path(base) / "cx")
+        sources = Sources(private(Path(base) / "cx"))
         from cx.git import project_of
 
         lock = sources.folder / "locks" / f"{project_of(path.resolve())}.lock"

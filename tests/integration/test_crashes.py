@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 from live import EXAMPLES, HERE, Cx, Project
+from walking import opened
 
 STEPS = ("build", "clone", "network and volumes", "release", "start", "trial route", "healthy", "probe", "publish")
 BOUNDARIES = [f"{when} {step}" for step in STEPS for when in ("before", "after")]
@@ -62,8 +63,12 @@ def of_its_own(guestbook: Project, point: str) -> None:
 
 
 def died(cx: Cx, point: str, *argv: object) -> None:
-    done = cx(*argv, check=False, CX_TEST_DIE_AT=point)
+    """What it leaves where it is killed is what there was at that moment: nobody else could open any of it."""
+    temporary = cx.config.parent / "tmp"
+    temporary.mkdir(exist_ok=True)
+    done = cx(*argv, check=False, umask=0, CX_TEST_DIE_AT=point, TMPDIR=str(temporary))
     assert done.returncode == -9, (point, done.returncode, done.stdout, done.stderr)
+    assert opened(cx.config.parent) == []
 
 
 def only(cx: Cx, name: str) -> None:
@@ -77,6 +82,7 @@ def only(cx: Cx, name: str) -> None:
     assert len(seen.images) == 1
     assert all(one.complete for one in seen.clones)
     assert seen.checkouts == ()
+    assert opened(cx.config.parent) == []
 
 
 @pytest.mark.parametrize("point", [*BOUNDARIES, *INSIDE])

@@ -284,6 +284,22 @@ def test_any_value_arrives_as_it_is(tmp_path_factory, texts):
     assert (normal["services"]["web"].get("environment") or {}) == said
 
 
+@pytest.mark.parametrize(
+    "variable", ["COMPOSE_FILE", "COMPOSE_ENV_FILES", "COMPOSE_PROJECT_NAME", "DOCKER_CONFIG", "DOCKER_HOST", "HOME"]
+)
+def test_a_dotenv_steers_no_program(repository, variable):
+    """Variables by which Compose itself is told what to read, and whom to ask, are as any other."""
+    secret = repository.state / "secret"
+    secret.write_text("A=hunter2\nservices: {web: {image: hunter2}}\n")
+    files = {
+        "compose.yml": "services: {web: {image: 'nginx:${A-none}', ports: ['80']}}",
+        ".env": f"{variable}={secret}\n",
+    }
+    found = repository.holding(files).read()
+    assert found.services["web"]["image"] == "nginx:none"
+    assert "hunter2" not in repr(found)
+
+
 @pytest.mark.parametrize("target", ["../host/secret.env", "/etc/hostname", "/dev/zero"])
 def test_a_dotenv_that_leads_out_is_not_read(repository, target):
     (repository.state / "secret.env").write_text("A=hunter2")

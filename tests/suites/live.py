@@ -37,11 +37,19 @@ class Cx:
     made: list[str] = field(default_factory=list)
 
     def __call__(
-        self, *argv: str | Path, check: bool = True, stdin: str = "", **environment: str
+        self,
+        *argv: str | Path,
+        check: bool = True,
+        stdin: str = "",
+        cwd: Path | None = None,
+        umask: int = -1,
+        **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "cx", *map(str, argv)],
             env={**os.environ, "CX_CONFIG": str(self.config), **environment},
+            cwd=cwd,
+            umask=umask,
             capture_output=True,
             text=True,
             input=stdin,

@@ -18,12 +18,14 @@ from typing import Any, NoReturn
 
 from cx.core.errors import CxError, Defect, Invalid
 from cx.host.reader import Reader, reading
+from cx.process.beginning import begin
 
 READS = ("deploy", "reset")
 
 
 def main() -> NoReturn:
     """Exit codes as those of `cx`."""
+    begin()
     order = json.loads(sys.stdin.buffer.readline())
     code = 0
     try:

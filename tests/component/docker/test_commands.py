@@ -108,7 +108,7 @@ def test_nothing_of_our_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch
     code = "import os, json; print(json.dumps(sorted(os.environ)))"
     (said,) = run(python(code), timeout_s=30)
     assert "DOCKER_HOST" in said
-    assert not any(name in said for name in ("CX_", "GITHUB", "COMPOSE", "PYTEST"))
+    assert not any(name in said for name in ("CX_", "GITHUB", "COMPOSE_FILE", "PYTEST"))
 
 
 def test_more_may_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
