@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import itertools
 import json
 import re
 import socket
@@ -28,6 +29,7 @@ from forge.moving import Moving
 
 EXAMPLES: dict[str, Any] = json.loads((Path(__file__).parent / "examples.json").read_text())
 TOKEN = "ghp_" + "a" * 36
+IDS = itertools.count(1001)  # of all that the tests make: one host meets several of these
 Document = dict[str, Any]
 
 
@@ -85,7 +87,6 @@ class FakeGitHub:
         self.token_lasts_s = 3600
         self.app: int | None = None  # the number of the App that asks, instead of a token
         self.public_url = ""
-        self._ids = 1000
         self._turn = threading.RLock()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -208,8 +209,7 @@ class FakeGitHub:
 
     def next_id(self) -> int:
         with self._turn:
-            self._ids += 1
-            return self._ids
+            return next(IDS)
 
     # --- documents
     def _url(self, document: Any) -> Any:
