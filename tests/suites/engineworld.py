@@ -23,6 +23,14 @@ RAW = "ada@example.com"
 MASKED = "masked"
 
 
+def no_checkout() -> Path:
+    return Path("/")
+
+
+def patiently(_what: str) -> None:
+    """Nobody is told what a step waits for."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One engine. `read` and `write` are shell commands of a client in the namespace's network, or in a container
@@ -165,16 +173,16 @@ class Space:
         return self.host.databases.observe(self.namespace)
 
     def up(self) -> None:
-        host, here = self.host, Path("/")
+        host = self.host
         self.poolers = [host.databases.pooler(self.namespace, self.case.use)]
-        host.workloads.lay(self.wish, self.blueprint, here)
+        host.workloads.lay(self.wish, self.blueprint, no_checkout)
         if self.blueprint.lasting:
-            host.workloads.pin(self.wish, self.blueprint, here, self.poolers)
+            host.workloads.pin(self.wish, self.blueprint, no_checkout, self.poolers, "", patiently)
         if self.case.use.way == "pooler":
             host.workloads.pool(self.wish, self.blueprint, self.poolers)
         if self.case.use.way != "server":
-            host.workloads.create(self.wish, self.blueprint, self.poolers, "")
-            host.workloads.start(self.wish, self.blueprint, here, self.poolers, "")
+            host.workloads.create(self.wish, self.blueprint, self.poolers, "", patiently)
+            host.workloads.start(self.wish, self.blueprint, no_checkout, patiently)
 
     def read(self) -> str:
         return self.run(self.case.read)
