@@ -77,8 +77,10 @@ def left(turns: Turns) -> list[str]:
 
 
 def test_another_scope_waits_until_all_of_the_first_have_ended(turns: Turns, start: Start) -> None:
-    first, beside = start("a", "preview-1"), start("a", "preview-2")
-    assert heard(first) == heard(beside) == "begun"
+    first = start("a", "preview-1")
+    assert heard(first) == "begun"
+    beside = start("a", "preview-2")
+    assert heard(beside) == "begun"
     other = start("b", "preview-3")
     assert heard(other) == "waits for preview-1 and 1 more"
     end(first)
