@@ -197,15 +197,13 @@ def psql(namespace: NamespaceArgument, database: NameArgument = "") -> None:
     from cx import host as wiring
 
     with wiring.open_host() as host:
-        environment = host.for_docker()
         interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
         if client := _client_inside(host, Namespace(namespace), database):
-            os.execvpe("docker", ["docker", "exec", *interactive, *client], environment)  # noqa: S606
+            host.become_docker("exec", *interactive, *client)
         clone = _one(host, Namespace(namespace), database)
         container = f"{host.names.instance}-postgres"
-    # By the server's own socket: no password is needed, and none shows in argv.
-    argv = ["docker", "exec", *interactive, container, "psql", "--no-psqlrc", "-U", clone, "-d", clone]
-    os.execvpe("docker", argv, environment)  # noqa: S606
+        # By the server's own socket: no password is needed, and none shows in argv.
+        host.become_docker("exec", *interactive, container, "psql", "--no-psqlrc", "-U", clone, "-d", clone)
 
 
 def drop(namespace: NamespaceArgument, database: NameArgument = "", force: ForceOption = False) -> None:

@@ -53,7 +53,13 @@ def deploy(
     environment: Annotated[str, typer.Option(help="Which [environments.*] of cx.toml holds.")] = "preview",
     ref: Annotated[str, typer.Option(help="A commit, instead of the folder as it is.")] = "",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A variable for every service.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A variable for every service; KEY alone takes its value from the environment, where no list of "
+            "processes shows it.",
+        ),
     ] = None,
     reset_db: Annotated[bool, typer.Option("--reset-db", help="With fresh data.")] = False,
     take_over: Annotated[
@@ -82,12 +88,16 @@ def deploy(
 
 
 def variables(given: list[str]) -> Mapping[str, str]:
-    """`KEY=VALUE` texts as a mapping. Raises Invalid."""
+    """`KEY=VALUE` texts, and those of the environment that are named by KEY, as a mapping. Raises Invalid."""
     values = {}
-    for one in given:
-        key, equals, value = one.partition("=")
-        if not equals or not VARIABLE.fullmatch(key):
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not VARIABLE.fullmatch(key):
             raise Invalid("--set", shown(key), "must be KEY=VALUE, KEY of letters, digits and '_'")
+        if not equals:
+            if key not in os.environ:
+                raise Invalid("--set", key, "must be KEY=VALUE, or the environment must have it")
+            value = os.environ[key]
         if "\0" in value:
             raise Invalid("--set", key, "its value holds a NUL character")
         if not is_text(value):
@@ -306,15 +316,13 @@ def exec_(
 
     name = Namespace(namespace)
     with wiring.open_host() as host:
-        environment = host.for_docker()
         serving = host.router.observe(name).revision
         running = [one for one in host.workloads.observe(name).containers if one.running and one.service == service]
         running.sort(key=lambda one: one.revision != serving)
         if not running or running[0].role == "pooler":
             raise NotFound(f"{namespace} runs no service {shown(service)}", remedy=f"`cx show {namespace}`")
-    interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
-    argv = ["docker", "exec", *interactive, running[0].id, *(command or ["sh"])]
-    os.execvpe("docker", argv, environment)  # noqa: S606
+        interactive = ["-it"] if os.isatty(0) and os.isatty(1) else ["-i"]
+        host.become_docker("exec", *interactive, running[0].id, *(command or ["sh"]))
 
 
 def open_(namespace: NamespaceArgument, remote: RemoteOption = "") -> None:

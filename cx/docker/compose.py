@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cx.core.errors import CxError, Retryable, Terminal
 from cx.core.json_in_yaml import json_in_yaml
@@ -58,6 +58,12 @@ def environment(**more: str) -> dict[str, str]:
     """Docker's programs find the engine by it that cx itself talks to."""
     ours = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     return ours | address().environment | UNASKED | BEGUN_BY_DOCKER | more
+
+
+def become(*argv: str) -> NoReturn:
+    """This process is `docker` with `argv`, in an environment of its own."""
+    here = {name: os.environ[name] for name in ("TERM",) if name in os.environ}
+    os.execvpe("docker", ["docker", *argv], environment(**here))  # noqa: S606 - no shell
 
 
 def run(

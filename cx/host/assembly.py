@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from cx.core.names import Names
 from cx.core.reconcile import no_fault
@@ -107,11 +107,11 @@ class Adapters:
 
         return Engine()
 
-    def for_docker(self) -> dict[str, str]:
-        """The environment of a program of Docker's that talks to the same engine."""
-        from cx.docker.address import for_docker
+    def become_docker(self, *argv: str) -> NoReturn:
+        """This process is `docker` with `argv`, which talks to the same engine."""
+        from cx.docker.compose import become
 
-        return for_docker()
+        become(*argv)
 
     @cached_property
     def networks(self) -> Networks:

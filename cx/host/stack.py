@@ -144,6 +144,7 @@ class Stack:
             tls=tls,
             acme_ca=content(router.acme_ca) if tls == "acme" else "",
             certificate=json.dumps(escaped(self.certificate().chain)),
+            postgres=content(folder("compose") / "postgres.sh"),
             data_path=self.settings.postgres_path,
             volume_bytes=self._volume_bytes,
             server_address=server_address(self.networks.pool),

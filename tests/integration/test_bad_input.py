@@ -29,7 +29,10 @@ USAGE = [
     (["--namespace", "preview-1\n"], "preview-1\\n"),
     (["--namespace", "préview"], "must be"),
     (["--namespace", "preview-1; rm -rf /"], "must be"),
-    (["--namespace", "preview-1", "--set", "NOTHING"], "--set: NOTHING: must be KEY=VALUE"),
+    (
+        ["--namespace", "preview-1", "--set", "NOTHING"],
+        "--set: NOTHING: must be KEY=VALUE, or the environment must have it",
+    ),
     (["--namespace", "preview-1", "--set", "=x"], "must be KEY=VALUE"),
     (["--namespace", "preview-1", "--set", "A-B=x"], "must be KEY=VALUE"),
     (["--namespace", "preview-1", "--set", "A=\udcff"], "--set: A: its value is not UTF-8"),

@@ -28,8 +28,9 @@ def run(
     (folder / "bin" / "psql").chmod(0o755)
     if canaries:
         (folder / "canaries.only").write_text(canaries)
+    (folder / "restrict.0").write_text("\\restrict 0123\n")
     script = _PIPE.format(work=folder, canaries=folder / "canaries")
-    argv = ["bash", "-c", script, "bash", "0", "restricted", "/dev/null", "/dev/null"]
+    argv = ["bash", "-c", script, "bash", "0", "/dev/null", "/dev/null"]
     env = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=30)
     return done.returncode, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -130,3 +131,16 @@ def test_what_nobody_wants_any_more_is_ended_with_all_that_it_started(tmp_path: 
     with pytest.raises(Busy):
         run(["sh", "-c", script], timeout_s=50, still_wanted=still_wanted)
     assert all(gone(int(pid)) for pid in pids.read_text().split())
+
+
+def test_docker_gets_no_more_of_our_environment_when_it_takes_our_place(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\nprintf "%s\\n" "$*"\nenv\n')
+    docker.chmod(0o755)
+    argv = python('from cx.docker.compose import become; become("exec", "-i", "container", "psql")')
+    given = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": "/nowhere", "TERM": "dumb", "PRODUCTION_URL": "secret"}
+    printed = subprocess.run(argv, env=given, capture_output=True, text=True, check=True).stdout
+    command, *environment_ = printed.splitlines()
+    assert command == "exec -i container psql"
+    assert {"HOME=/nowhere", "TERM=dumb"} <= set(environment_)
+    assert "secret" not in printed

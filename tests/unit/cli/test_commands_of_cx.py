@@ -14,6 +14,7 @@ from calling import Nobody, Said
 
 # `cx deploy` begins with a thread that loads these; it would outlive its test, and with it the filters of warnings.
 from cx.cli.goldens import _refresh
+from cx.cli.namespaces import variables
 from cx.cli.output import confirm, printable, table
 from cx.cli.progress import Live
 from cx.core.errors import BuildFailed, Busy, CxError, Invalid, Refused
@@ -320,6 +321,15 @@ def test_each_step_is_one_line_of_a_narrow_terminal(
         "  ✓ build a-long-serv…  12.50 s",
         "  ✗ probe                1.50 s",
     ]
+
+
+# --- variables
+def test_a_variable_that_is_only_named_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "a=b")
+    assert variables(["TOKEN", "DEBUG=1", "EMPTY="]) == {"TOKEN": "a=b", "DEBUG": "1", "EMPTY": ""}
+    monkeypatch.delenv("TOKEN")
+    with pytest.raises(Invalid, match="--set: TOKEN: must be KEY=VALUE, or the environment must have it"):
+        variables(["TOKEN"])
 
 
 # --- help

@@ -29,10 +29,10 @@ from cx.data.workbench.tools import WORK, Ran
 # on 3 how it ended; who waits for that waits for all of it.
 _PIPE = """set -o pipefail
 moving() {{
-  {{ printf '\\\\restrict %s\\n' "$2"
+  {{ cat {work}/restrict."$1"
     exec psql -XAtqw -v ON_ERROR_STOP=1 -d service=source -f {work}/move."$1".sql 2>{work}/out."$1" 3>&-; }} |
     tee >({{ LC_ALL=C grep -aoFf {canaries}.only; echo $? >&3; }} | LC_ALL=C sort -u > {canaries}.moved."$1") |
-    PGSERVICEFILE="$3" PGPASSFILE="$4" psql -XAtqw -v ON_ERROR_STOP=1 -d service=target -f - \\
+    PGSERVICEFILE="$2" PGPASSFILE="$3" psql -XAtqw -v ON_ERROR_STOP=1 -d service=target -f - \\
       2>{work}/in."$1" 3>&- >/dev/null
 }}
 ended=0
@@ -92,8 +92,10 @@ class Moving:
     def _pipe(self, number: int, statements: Sequence[str]) -> Ran:
         tools = self.reading.origin.tools
         script = (self.reading.prologue, PARALLEL if self.jobs > 1 else ALONE, *statements)
-        tools.put(f"{WORK}/move.{number}.sql", "".join(script).encode())
-        argv = ["bash", "-c", _PIPE.format(work=WORK, canaries=CANARIES), "bash", str(number), secrets.token_hex(16)]
+        restricted = f"\\restrict {secrets.token_hex(16)}\n"
+        files = {f"move.{number}.sql": "".join(script), f"restrict.{number}": restricted}
+        tools.put_parts(WORK, ((name, text.encode()) for name, text in files.items()))
+        argv = ["bash", "-c", _PIPE.format(work=WORK, canaries=CANARIES), "bash", str(number)]
         argv += [self.environment["PGSERVICEFILE"], self.environment.get("PGPASSFILE", "/dev/null")]
         return tools.run(argv, environment=self.reading.environment)
 
