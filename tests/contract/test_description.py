@@ -20,6 +20,8 @@ from ports import free_port
 
 from cx.forges.github import open_github
 from cx.forges.github.rights import missing
+from cx.pulls.budget import Urgency
+from cx.pulls.statuses import of_report
 from cx.pulls.values import DatabaseShown, Phase, PullId, Report, ServiceShown
 from cx.settings.github import GitHub
 from cx.settings.github import Repository as Rules
@@ -108,6 +110,8 @@ def test_all_that_cx_asks_and_is_told_is_as_described(described: Described, tmp_
     ]
     for report in story:
         announcer.announce(report)
+        if status := of_report(report):
+            announcer.status(PULL, report.head, status, Urgency.FINAL)
     github.repository(REPOSITORY).environments.add("preview-7")
     open_github(settings, {"GITHUB_TOKEN": TOKEN})[1].announce(story[-1])  # another process: it finds all
     stray = github._comment(github.repository(REPOSITORY), 7, github.login, github.comments_on(REPOSITORY, 7)[0])

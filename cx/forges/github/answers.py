@@ -5,17 +5,19 @@ https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
 
 from __future__ import annotations
 
-import os
-import ssl
+import json
+import threading
 import time
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
-import certifi
-import httpx
+import requests
+from github import Github
+from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass, Requester
 
 from cx.core.errors import NotFound, Retryable, Terminal
 from cx.pulls import ForgeFailed
@@ -23,7 +25,8 @@ from cx.pulls import ForgeFailed
 TIMEOUT_S = 30
 LIMITED_S = 60.0  # when GitHub limits, and does not say for how long
 LONGEST_S = 3600.0
-HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28", "User-Agent": "cx"}
+HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+_Sockets = HTTPRequestsConnectionClass | HTTPSRequestsConnectionClass
 
 
 class Unavailable(ForgeFailed, Retryable):
@@ -84,17 +87,37 @@ class Answer:
     document: Any
 
 
+class _Led(Exception):
+    """A redirection, before PyGithub follows it without its query (301), or takes it for a success (307)."""
+
+    def __init__(self, status: int, location: str) -> None:
+        super().__init__(status, location)
+        self.status = status
+        self.location = location
+
+
 @dataclass
 class Transport:
-    """Threads may share it. Redirections are not followed, and are no answer."""
+    """PyGithub, with its own retries and pauses off. Threads may share it: each has its own sockets.
+
+    Redirections are not followed, and are no answer.
+    """
 
     base_url: str
-    _client: httpx.Client = field(init=False, repr=False)
+    _requester: Requester = field(init=False, repr=False)
+    _own: threading.local = field(default_factory=threading.local, init=False, repr=False)
+    _all: list[_Sockets] = field(default_factory=list, init=False, repr=False)  # of all threads
 
     def __post_init__(self) -> None:
-        verify = _trusted() if self.base_url.startswith("https:") else False  # it takes 50 ms
-        self._client = httpx.Client(headers=HEADERS, timeout=TIMEOUT_S, follow_redirects=False, verify=verify)
-        weakref.finalize(self, self._client.close)
+        self._requester = Github(
+            base_url=self.base_url.rstrip("/"),
+            timeout=TIMEOUT_S,
+            user_agent="cx",
+            retry=None,
+            seconds_between_requests=0,
+            seconds_between_writes=0,
+        ).requester
+        weakref.finalize(self, _close, self._all)
 
     def send(
         self,
@@ -105,20 +128,37 @@ class Transport:
         body: Mapping[str, Any] | None = None,
     ) -> Answer:
         """Once, with no second try. `path` is below `base_url`. Raises ForgeFailed."""
-        doing, headers = f"{verb} {path}", {"Authorization": authorization}
-        url = f"{self.base_url.rstrip('/')}{path}"
+        doing, headers = f"{verb} {path}", HEADERS | {"Authorization": authorization}
         try:
-            answer = self._client.request(verb, url, params=dict(parameters or {}) or None, json=body, headers=headers)
-            document = answer.json() if answer.content else None
-        except httpx.HTTPError as exc:
+            status, named, text = self._requester.requestJson(
+                verb, path, dict(parameters or {}) or None, headers, body, self._sockets()
+            )
+        except _Led as exc:
+            raise Elsewhere(doing, exc.status, exc.location) from exc
+        except (requests.RequestException, ConnectionError, TimeoutError) as exc:
             raise Unavailable(f"GitHub does not answer ({doing}: {type(exc).__name__})") from exc
+        good = 200 <= status < 300
+        try:
+            document = json.loads(text) if text else None
         except ValueError as exc:
             document = {}
-            if answer.is_success:
+            if good:
                 raise Unavailable(f"GitHub's answer is no JSON ({doing})") from exc
-        if not answer.is_success:
-            raise _translation(doing, answer, document)
-        return Answer(answer.headers, document)
+        names = {str(key).lower(): str(value) for key, value in named.items()}
+        if not good:
+            raise _translation(doing, status, names, document)
+        return Answer(names, document)
+
+    def _sockets(self) -> _Sockets:
+        made: _Sockets | None = getattr(self._own, "sockets", None)
+        if made is None:
+            parts = urlsplit(self.base_url)
+            kind = HTTPSRequestsConnectionClass if parts.scheme == "https" else HTTPRequestsConnectionClass
+            made = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+            made.session.hooks["response"].append(_stay)
+            self._own.sockets = made
+            self._all.append(made)
+        return made
 
     def path_of(self, location: str) -> str | None:
         """The path below `base_url` of an address that GitHub named; None: it is not there."""
@@ -126,16 +166,18 @@ class Transport:
         return f"/{location.removeprefix(base)}" if location.startswith(base) else None
 
 
-def _trusted() -> ssl.SSLContext:
-    """The machine's authorities, as git has them, those of certifi, and those that the owner names for Python."""
-    context = ssl.create_default_context(cafile=os.environ.get("REQUESTS_CA_BUNDLE") or None)
-    context.load_default_certs()
-    context.load_verify_locations(certifi.where())
-    return context
+def _close(sockets: list[_Sockets]) -> None:
+    for one in sockets:
+        one.close()
 
 
-def _translation(doing: str, answer: httpx.Response, document: Any) -> ForgeFailed:
-    headers, status = answer.headers, answer.status_code
+def _stay(answer: requests.Response, *_: Any, **__: Any) -> None:
+    if 300 <= answer.status_code < 400:
+        answer.close()
+        raise _Led(answer.status_code, answer.headers.get("location", ""))
+
+
+def _translation(doing: str, status: int, headers: Mapping[str, str], document: Any) -> ForgeFailed:
     message = document.get("message", "") if isinstance(document, dict) else ""
     message = " ".join(str(message).split())[:200]
     after, spent = _retry_after(headers), headers.get("x-ratelimit-remaining") == "0"
@@ -154,8 +196,6 @@ def _translation(doing: str, answer: httpx.Response, document: Any) -> ForgeFail
     if status == 403:
         kind = Locked if "is locked" in message else Forbidden
         return kind(f"GitHub does not allow it ({doing}): {message}", remedy="docs/github.md lists the permissions")
-    if status < 400:
-        return Elsewhere(doing, status, headers.get("location", ""))
     return Declined(f"GitHub does not take it ({doing}): {status} {message}")
 
 
