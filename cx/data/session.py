@@ -53,6 +53,9 @@ def session(server: Server, database: str | None = None, *, role: tuple[str, str
                 connection.execute("SELECT pg_advisory_unlock_all(); RESET ALL")
         except BaseException:
             well = False
+            with suppress(psycopg.Error):  # likewise; a session in the middle of a statement is not waited for
+                if not connection.closed and connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
+                    connection.execute("SELECT pg_advisory_unlock_all()")
             raise
         finally:
             if well and len(_idle) < _IDLE_MAX:

@@ -149,6 +149,7 @@ def test_a_file_of_one_projects_context_is_not_anothers(cx: Cx, tmp_path: Path) 
             turn=lambda: turns.turn(scope, scope, wait_s=120),
             timeout_s=120,
             line=lambda _: None,
+            still_wanted=lambda: None,
         )
         images.append(names.image(namespace, wanted.service, wanted.digest))
         return content(images[-1], "/srv/felt")

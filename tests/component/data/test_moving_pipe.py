@@ -20,13 +20,13 @@ esac
 
 
 def run(
-    folder: Path, *, source: str = SOURCE, target: str = "true", canaries: str = "ada@corp.example\n"
+    folder: Path, *, source: str = SOURCE, target: str = "true", canaries: str | None = "ada@corp.example\n"
 ) -> tuple[int, str]:
     """How the pipe ends, and what it says."""
     (folder / "bin").mkdir()
     (folder / "bin" / "psql").write_text(PSQL.format(source=source, target=target, folder=folder))
     (folder / "bin" / "psql").chmod(0o755)
-    if canaries:
+    if canaries is not None:
         (folder / "canaries.only").write_text(canaries)
     (folder / "restrict.0").write_text("\\restrict 0123\n")
     script = _PIPE.format(work=folder, canaries=folder / "canaries")
@@ -52,8 +52,14 @@ def test_nothing_to_find_is_no_failure(tmp_path: Path) -> None:
     assert (tmp_path / "canaries.moved.0").read_text() == ""
 
 
+def test_many_rows_pass_where_nothing_is_looked_for(tmp_path: Path) -> None:
+    """grep reads nothing where it has no pattern; what writes to it must not end by that."""
+    assert run(tmp_path, source="seq 200000", canaries="") == (0, "")
+    assert (tmp_path / "arrived").read_text().splitlines()[-1] == "200000"
+
+
 def test_a_search_that_fails_is_not_clean(tmp_path: Path) -> None:
-    code, said = run(tmp_path, canaries="")
+    code, said = run(tmp_path, canaries=None)
     assert code != 0
     assert "source: error: the search for raw values on the way has failed" in said
 

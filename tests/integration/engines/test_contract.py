@@ -126,7 +126,7 @@ def test_a_copy_that_was_killed_leaves_a_clone_that_serves(space: Make, engines:
     (last,) = one.host.engine_clones.of(one.namespace, "cache")
     one.host.volumes.remove(last, "redis:8")
     assert [found.complete for found in one.observe()] == [False]  # a snapshot of nothing is seen, too
-    assert f"database {one.observe()[0].database}" in one.host.upkeep.orphans()[str(one.namespace)]
+    assert f"database {one.observe()[0].database}" in one.host.upkeep.orphans()[0][str(one.namespace)]
     engines("delete", "--namespace", one.namespace, "--force")
     assert volumes_of(engines, str(one.namespace)) == []
 

@@ -25,6 +25,7 @@ COLUMNS: Mapping[str, Mapping[str, str | Masked]] = {
     "pointing": {"code": "hash", "other": "hash"},
     "parent": {"v": "hash"},
     "by_list": {"kind": "fake city"},
+    "row_of_a_table": {"whole": "null", "of_rows": "null"},  # rows of every_type
     "every_type": {
         "bytea": "hash", "int8": "hash", "text": "fake name", "name": "hash", "varchar": "fake last name",
         "jsonb": Masked(json={"n.m[*]": "hash"}), "date": "shift 3 days", "timestamptz": "shift 3 days", "uuid": "hash",
@@ -37,6 +38,7 @@ COLUMNS: Mapping[str, Mapping[str, str | Masked]] = {
 }  # fmt: skip
 
 CHANGED = {"public.every_type", "public.keyed", "public.pointing", "public.parent", "public.child", "public.grandchild"}
+CHANGED |= {"public.row_of_a_table"}
 CHANGED |= {f"public.by_list{part}" for part in ("", "_1", "_1_0", "_1_1", "_other")} | {"public.no_case_view"}
 
 

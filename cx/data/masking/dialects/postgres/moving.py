@@ -28,10 +28,14 @@ from cx.data.workbench.tools import WORK, Ran
 # tee ends where the search has ended early, and so does the pipe: what was not looked at is not there. The search says
 # on 3 how it ended; who waits for that waits for all of it.
 _PIPE = """set -o pipefail
+look() {{ # without patterns grep ends before it has read anything
+  if [ -e {canaries}.only ] && [ ! -s {canaries}.only ]; then cat > /dev/null; return 1; fi
+  LC_ALL=C grep -aoFf {canaries}.only
+}}
 moving() {{
   {{ cat {work}/restrict."$1"
     exec psql -XAtqw -v ON_ERROR_STOP=1 -d service=source -f {work}/move."$1".sql 2>{work}/out."$1" 3>&-; }} |
-    tee >({{ LC_ALL=C grep -aoFf {canaries}.only; echo $? >&3; }} | LC_ALL=C sort -u > {canaries}.moved."$1") |
+    tee >({{ look; echo $? >&3; }} | LC_ALL=C sort -u > {canaries}.moved."$1") |
     PGSERVICEFILE="$2" PGPASSFILE="$3" psql -XAtqw -v ON_ERROR_STOP=1 -d service=target -f - \\
       2>{work}/in."$1" 3>&- >/dev/null
 }}
