@@ -10,6 +10,7 @@ import pytest
 
 from cx.core.errors import Invalid, Retryable, Terminal
 from cx.core.names import Namespace
+from cx.core.origin import Origin
 from cx.core.source import Source
 from cx.git import Sources, project_of
 from cx.git import sources as git
@@ -76,7 +77,7 @@ def state(folder: Path) -> dict[str, tuple[bytes, int, int]]:
 # --- what is read
 def test_a_folder_that_is_no_repository(sources: Sources, folder: Path) -> None:
     source = sources.read(folder)
-    assert (source.commit, source.dirty, source.origin) == ("", False, str(folder))
+    assert (source.commit, source.dirty, source.origin) == ("", False, Origin.folder(folder))
     assert files(sources, source) == {"app.py": b"print(1)\n"}
     assert not (folder / ".git").exists()
 

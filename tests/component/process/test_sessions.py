@@ -92,7 +92,7 @@ def test_a_job_ends_with_who_wanted_it(tmp_path):
     try:
         assert job.stdin
         assert job.stdout
-        job.stdin.write(json.dumps({"namespace": "preview-7", "action": "delete"}).encode() + b"\n")
+        job.stdin.write(json.dumps({"namespace": "preview-7", "action": "delete", "origin": ""}).encode() + b"\n")
         job.stdin.flush()
         assert json.loads(job.stdout.readline())["event"] == "line"
         job.stdin.close()
