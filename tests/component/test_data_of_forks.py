@@ -8,6 +8,7 @@ import pytest
 
 from cx.core.errors import Invalid
 from cx.core.names import Namespace
+from cx.core.origin import Origin
 from cx.host import Host
 from cx.settings import load
 
@@ -35,7 +36,7 @@ def test_who_asks_for_data_and_gets_none_is_told_why(tmp_path, text, origin, why
     (project / "cx.toml").write_text('[databases.app]\nmode = "clone"\n')
     (tmp_path / "host.toml").write_text(f'state_dir = "{tmp_path / "state"}"\n' + text)
     given = Host(load(tmp_path / "host.toml", {}))
-    source = replace(given.read_source(project), origin=origin)
+    source = replace(given.read_source(project), origin=Origin.parse(origin))
     with pytest.raises(Invalid, match=why):
         given.want(Namespace("preview-1"), source, environment="preview", values={}, reset_data=False)
     assert given.store.desired(Namespace("preview-1")) is None

@@ -429,10 +429,10 @@ def test_a_host_that_git_does_not_let_in_says_so(world, tmp_path):
     with open_following(Host(load(tmp_path / "host.toml", {})), github=(NoForge(), None)) as following:
         with pytest.raises(Retryable):
             following.follower.fetcher.fetch(pull, lambda: False)
-        assert following.problems() == ["git is not allowed to fetch a repository"]
+        assert "git is not allowed to fetch a repository" in following.problems()
         world.server.public.add("acme")
         following.follower.fetcher.fetch(pull, lambda: False)
-        assert following.problems() == []
+        assert "git is not allowed to fetch a repository" not in following.problems()
 
 
 class NoForge:
