@@ -125,7 +125,7 @@ def test_a_network_goes_whose_member_has_gone_before_it_was_taken_out(
 ) -> None:
     removing(between, running, "/disconnect")
     unused: Any = None
-    Workloads(engine, names, Networks(engine, unused, unused), unused, "", 1, "").remove(SPACE, "networks")
+    Workloads(engine, names, Networks(engine, unused, unused), unused, "", 1, "", unused).remove(SPACE, "networks")
     with pytest.raises(NotFound):
         client.networks.get(network.id)
 

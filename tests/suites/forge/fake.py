@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,6 +81,7 @@ class FakeGitHub:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
         self.limits = Limits()
+        self._used: set[int] = set()
         self.moved: dict[str, int] = {}  # old names of repositories, and their numbers
         self.installation_tokens = 0
         self.scopes: str | None = None  # of a classic token
@@ -121,7 +123,11 @@ class FakeGitHub:
     def repository(self, full_name: str) -> Repository:
         key = full_name.lower()
         if key not in self.repositories:
-            self.repositories[key] = Repository(self.next_id(), full_name, {self.login: "write"})
+            number = 10**6 + zlib.crc32(key.encode()) % 10**6  # the same in each of these, as one host meets several
+            if number in self._used:  # made anew under its name
+                number = self.next_id()
+            self._used.add(number)
+            self.repositories[key] = Repository(number, full_name, {self.login: "write"})
         return self.repositories[key]
 
     def rename(self, old: str, new: str) -> None:
