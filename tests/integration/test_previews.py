@@ -120,8 +120,8 @@ def test_a_failed_deployment_leaves_the_old_one_serving(
     done = cx("deploy", hello.folder, "--namespace", name, check=False, **patience)
     assert done.returncode == 1
     assert f"mark-of-the-{what}" in done.stderr
-    ends = re.search(r"service app ended (?:\d+ times, the last time )?with status 3", done.stderr)
-    assert bool(ends) is (what == "start")
+    ends = re.search(r"service app ended .*with status 3", done.stderr)
+    assert bool(ends) is (what == "start"), done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("cx: ")
     assert name in last
